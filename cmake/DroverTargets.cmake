@@ -1,0 +1,55 @@
+# drover_library / drover_binary / drover_test: the only ways to make a target.
+include(GoogleTest OPTIONAL)
+
+set(DROVER_WARNINGS -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Werror=return-type)
+option(DROVER_WERROR "Warnings are errors" OFF)
+if(DROVER_WERROR)
+  list(APPEND DROVER_WARNINGS -Werror)
+endif()
+
+function(_drover_common target)
+  target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR})
+  target_compile_options(${target} PRIVATE ${DROVER_WARNINGS})
+  if(DROVER_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=${DROVER_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    target_link_options(${target} PUBLIC -fsanitize=${DROVER_SANITIZE})
+  endif()
+  if(DROVER_FUZZ)
+    target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)
+  endif()
+endfunction()
+
+# drover_library(NAME SOURCES a.cc b.cc DEPS drover_common absl::status)  -> target drover_NAME
+function(drover_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_library(drover_${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(drover_${name} PUBLIC ${ARG_DEPS})
+  _drover_common(drover_${name})
+endfunction()
+
+# drover_binary(NAME SOURCES main.cc DEPS ...)  -> executable bin/NAME
+function(drover_binary name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+  _drover_common(${name})
+endfunction()
+
+# drover_test(NAME SOURCES a_test.cc DEPS ... [LABELS long] [TIMEOUT s]): one ctest entry per binary, so that start-up cost
+# is paid once; gtest names the cases. LABELS long: run by scripts/test --all only.
+function(drover_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_compile_definitions(${name} PRIVATE
+    DROVER_SOURCE_DIR="${CMAKE_SOURCE_DIR}" DROVER_SHARED_DIR="${CMAKE_SOURCE_DIR}/../shared"
+    DROVER_BIN_DIR="${CMAKE_BINARY_DIR}/bin")
+  _drover_common(${name})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+endfunction()

@@ -1,0 +1,32 @@
+// GroupPlan: how one group serves one model, as plain values (drover.v1.Plan on the wire). Made by the coordinator's planner.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace drover {
+
+struct RankBytes {
+  int64_t weights = 0, kv = 0, runtime = 0;
+  int64_t total() const { return weights + kv + runtime; }
+  bool operator==(const RankBytes&) const = default;
+};
+
+struct GroupPlan {
+  std::string model, model_path, fingerprint;
+  int64_t ranks = 1;
+  int64_t expert_parts = 1;          // sets of ranks that experts are spread over; divides ranks
+  std::string compute = "f32", kv = "f32";
+  int64_t block_tokens = 16;         // tokens per KV block
+  int64_t kv_blocks = 0;             // the same on every rank
+  int64_t max_step_tokens = 512;     // of one forward pass
+  int64_t max_sequences = 32;        // running at once
+  int64_t max_model_len = 0;         // tokens of prompt and output together
+  int64_t threads = 1;               // of each rank
+  int64_t step_timeout_ms = 60'000;
+  std::vector<RankBytes> rank_bytes; // one per rank; a rank receives only its own
+  bool operator==(const GroupPlan&) const = default;
+};
+
+}  // namespace drover

@@ -1,0 +1,45 @@
+// PackedWeight: one rank's part of a matrix in its storage form. Only Ops::Linear and Ops::Embed look inside.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "common/dtype.h"
+
+namespace drover {
+
+// 64-byte aligned memory, not initialised, with 64 readable bytes after its end (vector loads may run over).
+class AlignedBytes {
+ public:
+  AlignedBytes() = default;
+  explicit AlignedBytes(int64_t size);
+  std::byte* data() { return bytes_.get(); }
+  const std::byte* data() const { return bytes_.get(); }
+  int64_t size() const { return size_; }
+
+ private:
+  struct Free {
+    void operator()(std::byte* p) const;
+  };
+  std::unique_ptr<std::byte[], Free> bytes_;
+  int64_t size_ = 0;
+};
+
+// y = W x with W [rows, cols], row-major. Block formats cut inside a block keep the whole border block: the first `lead` stored
+// columns of each row belong to another rank and meet zero activations; a row holds lead + cols values, rounded up to blocks.
+struct PackedWeight {
+  DType dtype = DType::kF32;
+  int64_t rows = 0, cols = 0;
+  int64_t lead = 0;
+  int64_t row_bytes = 0;
+  AlignedBytes bytes;
+
+  bool empty() const { return rows == 0 || cols == 0; }
+  int64_t stored_cols() const;  // lead + cols rounded up to whole blocks
+  const std::byte* row(int64_t r) const { return bytes.data() + r * row_bytes; }
+  std::byte* row(int64_t r) { return bytes.data() + r * row_bytes; }
+};
+
+}  // namespace drover

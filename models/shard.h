@@ -1,0 +1,46 @@
+// Cutting a model over ranks: pure arithmetic shared by the planner, the loader and the forward pass.
+// Rank r of t owns the contiguous range [floor(r·N/t), floor((r+1)·N/t)); ranges may be empty.
+#pragma once
+
+#include <cstdint>
+
+#include "models/spec.h"
+
+namespace drover {
+
+struct Range {
+  int64_t begin = 0, end = 0;
+  int64_t size() const { return end - begin; }
+  bool empty() const { return end <= begin; }
+  bool operator==(const Range&) const = default;
+};
+
+// The range of part `index` of `parts`, over `total` units.
+Range PartOf(int64_t total, int64_t index, int64_t parts);
+
+// A group's ranks: attention, dense layers and vocabulary are cut over all `ranks`; experts over `expert_parts` sets of
+// ranks / expert_parts ranks each, and inside a set each expert's width is cut over the set. expert_parts divides ranks.
+struct Grid {
+  int64_t ranks = 1;
+  int64_t expert_parts = 1;
+  bool operator==(const Grid&) const = default;
+};
+
+// What one rank owns.
+struct RankCut {
+  Grid grid;
+  int64_t rank = 0;
+
+  Range Vocab(const ModelSpec& spec) const;
+  Range Heads(const Attention& attention) const;
+  // Every KV head that an own query head uses; a KV head may live on two ranks.
+  Range KvHeads(const Attention& attention) const;
+  Range FfnColumns(int64_t hidden) const;        // dense and shared feed-forward
+  Range Experts(const struct Experts& experts) const;
+  Range ExpertColumns(const struct Experts& experts) const;  // of each own expert's width
+};
+
+// KV cache of one token on this rank: K and V of every layer in `bytes_per_value` (f32: 4).
+int64_t KvBytesPerToken(const ModelSpec& spec, const RankCut& cut, int64_t bytes_per_value);
+
+}  // namespace drover

@@ -1,0 +1,73 @@
+// The weight table: every matrix and vector of a spec, written once. Loading, sharding, sizing and the missing/leftover checks
+// all walk it. Names are those of Hugging Face files; models/checkpoint/locate maps them to what a checkpoint stores.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "models/checkpoint/checkpoint.h"
+#include "models/shard.h"
+#include "models/spec.h"
+
+namespace drover {
+
+enum class Role : uint8_t {
+  kEmbedding, kFinalNorm, kOutput,                              // whole model; kOutput absent when tied
+  kAttnNorm, kQ, kK, kV, kO, kQBias, kKBias, kVBias, kOBias, kQNorm, kKNorm,
+  kFfnNorm, kGate, kUp, kDown, kGateBias, kUpBias, kDownBias,   // dense feed-forward
+  kRouter, kExpertGate, kExpertUp, kExpertDown,                 // routed; `expert` says which
+  kSharedGate, kSharedUp, kSharedDown,
+};
+
+// Which side is cut over ranks, and by what. Column-cut matrices give partial sums that need one reduce.
+enum class Split : uint8_t {
+  kReplicated, kVocabRows, kHeadRows, kKvHeadRows, kHeadCols, kFfnRows, kFfnCols, kExpertRows, kExpertCols,
+};
+
+struct Weight {
+  Role role;
+  int32_t layer = -1;   // -1: whole model
+  int32_t expert = -1;  // -1: not a routed expert
+  std::string name;     // Hugging Face name, e.g. "model.layers.3.self_attn.q_proj.weight"
+  int64_t rows = 0;     // outputs; length of a vector
+  int64_t cols = 0;     // inputs; 1 for vectors (norms, biases)
+  Split split = Split::kReplicated;
+  bool vector() const;  // norms and biases
+};
+
+// In order of the forward pass.
+std::vector<Weight> WeightTable(const ModelSpec& spec);
+
+// The rows and columns of `weight` that a rank holds; empty() when the rank holds nothing of it.
+// Biases of column-cut matrices (kOBias, kDownBias) are held by rank 0 alone, so that the reduce adds them once.
+struct Part {
+  Range rows, cols;
+  bool empty() const { return rows.empty() || cols.empty(); }
+};
+Part PartOf(const Weight& weight, const ModelSpec& spec, const RankCut& cut);
+
+// Where the bytes of a weight lie: element (row, col) is at
+//   offset_values + row·row_stride + col·col_stride   (in values of `dtype`, from the tensor's first byte)
+// with rows taken through `row_order` when the file permutes them. Quantised rows are contiguous (col_stride 1).
+struct Source {
+  const TensorInfo* tensor = nullptr;
+  int64_t offset_values = 0, row_stride = 0, col_stride = 1;
+  int64_t permuted_head_dim = 0;  // > 0: rows of each head of this size are stored in llama.cpp's interleaved order
+};
+absl::StatusOr<Source> Locate(const Weight& weight, const Checkpoint& checkpoint);
+
+// Every weight of the table is there with its exact shape and a served dtype, and nothing else is, ignore-list apart.
+// Lists the first five differences.
+absl::Status CheckTensors(const Checkpoint& checkpoint);
+
+// Bytes of a rank's parts, in the checkpoint's own storage form (bf16 where only a config is known).
+int64_t WeightBytes(const Checkpoint& checkpoint, const RankCut& cut);
+
+struct ParameterCount {
+  int64_t total = 0;   // tied matrices once
+  int64_t active = 0;  // with top-k experts only
+};
+ParameterCount CountParameters(const ModelSpec& spec);
+
+}  // namespace drover

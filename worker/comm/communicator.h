@@ -1,0 +1,38 @@
+// Communicator: what the ranks of a group need of each other inside a step. One thread per rank calls it; every rank makes the same
+// calls in the same order. Every wait is bounded by the deadline of the current step; after the first error the communicator is dead.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "common/status.h"
+
+namespace drover {
+
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+  virtual int64_t rank() const = 0;
+  virtual int64_t size() const = 0;
+
+  // Calls after this must end before `deadline`, or fail with kDeadlineExceeded.
+  virtual void SetDeadline(std::chrono::steady_clock::time_point deadline) = 0;
+
+  // x ← sum over ranks of x, added in rank order so that every rank and every run gets the same bits.
+  virtual absl::Status AllReduceSum(std::span<float> x) = 0;
+  // all ← concatenation over ranks r of mine_r; counts[r] = mine_r.size(), in floats; zero counts are legal.
+  virtual absl::Status AllGather(std::span<const float> mine, std::span<const int64_t> counts, std::span<float> all) = 0;
+  // send holds send_counts[r] floats for each rank r in order; receive gets receive_counts[r] from each.
+  virtual absl::Status AllToAll(std::span<const float> send, std::span<const int64_t> send_counts, std::span<float> receive,
+                                std::span<const int64_t> receive_counts) = 0;
+  virtual absl::Status Broadcast(std::span<std::byte> bytes, int64_t root) = 0;
+  virtual absl::Status Send(std::span<const std::byte> bytes, int64_t to) = 0;
+  virtual absl::Status Receive(std::span<std::byte> bytes, int64_t from) = 0;
+
+  // Any thread: every pending and later call on every rank fails soon with kAborted.
+  virtual void Abort() = 0;
+};
+
+}  // namespace drover

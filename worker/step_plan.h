@@ -1,0 +1,40 @@
+// StepPlan: the scheduler's decision as plain data; every rank of a group receives the same one and runs it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/request.h"
+
+namespace drover {
+
+// A run of consecutive new tokens of one sequence: a decode step has one, a prefill chunk many.
+struct StepSequence {
+  uint64_t id = 0;
+  int64_t position = 0;         // of tokens[0] in its sequence; earlier positions are in the KV cache
+  std::vector<int32_t> tokens;
+  std::vector<int32_t> blocks;  // block i holds positions [i·block_tokens, (i+1)·block_tokens)
+  LogitsWanted logits = LogitsWanted::kNone;  // kLast: of the last token; kAll: of every token here
+  bool operator==(const StepSequence&) const = default;
+};
+
+struct StepPlan {
+  uint64_t step = 0;
+  std::vector<StepSequence> sequences;
+  bool empty() const { return sequences.empty(); }
+  int64_t tokens() const;
+  int64_t logit_rows() const;
+  bool operator==(const StepPlan&) const = default;
+};
+
+// "a[0,8) b[5,9)"-style text for tests and logs: id[first position, end position).
+std::string ToString(const StepPlan& plan);
+
+// Logits of the rows that the plan asked for, in plan order; complete on rank 0, empty on others.
+struct StepLogits {
+  int64_t rows = 0, vocab = 0;
+  std::vector<float> values;  // [rows, vocab]
+};
+
+}  // namespace drover
