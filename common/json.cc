@@ -45,7 +45,8 @@ class LimitedBuilder {
   }
   bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& error) {
     std::string what = error.what();
-    if (const size_t colon = what.find("syntax error"); colon != std::string::npos) what = what.substr(colon);
+    if (const size_t syntax = what.find("syntax error"); syntax != std::string::npos) what = what.substr(syntax);
+    if (const size_t tag = what.find("] "); tag != std::string::npos) what = what.substr(tag + 2);
     return Refuse(InvalidArgument("not valid JSON at byte ", position, ": ", what));
   }
 
