@@ -1,5 +1,5 @@
 // The weight table: every matrix and vector of a spec, written once. Loading, sharding, sizing and the missing/leftover checks
-// all walk it. Names are those of Hugging Face files; models/checkpoint/locate maps them to what a checkpoint stores.
+// all walk it. Names are those of Hugging Face files; Locate maps them to what a checkpoint stores.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +36,8 @@ struct Weight {
   bool vector() const;  // norms and biases
 };
 
+bool IsVector(Role role);
+
 // In order of the forward pass.
 std::vector<Weight> WeightTable(const ModelSpec& spec);
 
@@ -47,9 +49,20 @@ struct Part {
 };
 Part PartOf(const Weight& weight, const ModelSpec& spec, const RankCut& cut);
 
+// The columns that a rank stores of a row: whole blocks, so that two ranks may both keep a border block. The first `lead`
+// stored columns belong to another rank.
+struct StoredColumns {
+  Range range;
+  int64_t lead = 0, bytes = 0;  // bytes of one row
+};
+StoredColumns StoredCols(Range cols, DType dtype);
+
+// Resident bytes of a part: matrices as stored, vectors in f32.
+int64_t PartBytes(const Weight& weight, const Part& part, DType dtype);
+
 // Where the bytes of a weight lie: element (row, col) is at
-//   offset_values + row·row_stride + col·col_stride   (in values of `dtype`, from the tensor's first byte)
-// with rows taken through `row_order` when the file permutes them. Quantised rows are contiguous (col_stride 1).
+//   offset_values + row·row_stride + col·col_stride   (in values of the tensor's dtype, from its first byte)
+// with rows taken through StoredRow when the file permutes them. Quantised rows are contiguous (col_stride 1).
 struct Source {
   const TensorInfo* tensor = nullptr;
   int64_t offset_values = 0, row_stride = 0, col_stride = 1;
@@ -57,11 +70,14 @@ struct Source {
 };
 absl::StatusOr<Source> Locate(const Weight& weight, const Checkpoint& checkpoint);
 
+// Where row `row` lies in the file. llama.cpp stores the rows of a rotated head as pairs (i, i + d/2) side by side.
+int64_t StoredRow(const Source& source, int64_t row);
+
 // Every weight of the table is there with its exact shape and a served dtype, and nothing else is, ignore-list apart.
 // Lists the first five differences.
 absl::Status CheckTensors(const Checkpoint& checkpoint);
 
-// Bytes of a rank's parts, in the checkpoint's own storage form (bf16 where only a config is known).
+// Bytes that a rank's RankWeights take: the checkpoint's own storage form (bf16 where only a config is known), vectors in f32.
 int64_t WeightBytes(const Checkpoint& checkpoint, const RankCut& cut);
 
 struct ParameterCount {

@@ -36,6 +36,7 @@ struct Checkpoint {
   std::vector<std::string> files;   // absolute or as reached from `path`
   std::map<std::string, TensorInfo> tensors;
   ModelSpec spec;
+  bool permuted_heads = false;           // GGUF of architecture llama: rows of q and k in llama.cpp's order
   std::optional<Vocabulary> vocabulary;  // GGUF only
   int64_t file_bytes = 0;                // sum over files
 };

@@ -1,0 +1,25 @@
+// Tensor names by role, as Hugging Face directories and GGUF files spell them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace drover {
+
+enum class Role : uint8_t;
+
+// layer -1: whole model; expert -1: not a routed expert.
+std::string HfName(std::string_view family, Role role, int32_t layer, int32_t expert);
+
+// The tensor that holds all experts of a layer ([experts, ...]), where a file has fused them; gate and up share one.
+std::string HfFusedName(std::string_view family, Role role, int32_t layer);
+
+// llama.cpp's names; experts are stacked ([experts, rows, cols]).
+std::string GgufName(Role role, int32_t layer);
+
+// Tensors that a checkpoint may hold and a served model does not read.
+bool IsIgnoredTensor(std::string_view name, bool tied_embeddings, bool has_vision);
+
+}  // namespace drover

@@ -1,0 +1,80 @@
+// Llama 4 is Llama with interleaved RoPE inside chunks, every fourth layer without positions but with a query temperature, an L2
+// norm on q and k, and on some layers a shared expert beside routed ones whose input is scaled by the sigmoid of the router.
+#include <algorithm>
+
+#include "models/families/families.h"
+
+namespace drover {
+namespace {
+
+void ReadLayerAttention(ConfigReader& config, ModelSpec& spec) {
+  const bool l2_norm = config.BoolOr("use_qk_norm", true);
+  const std::optional<int64_t> chunk = config.MaybeInt("attention_chunk_size", kPositions);
+  std::optional<QueryTemperature> temperature;
+  const QueryTemperature written{config.NumberOr("attn_scale", 0.1), config.NumberOr("floor_scale", 8192)};
+  if (config.BoolOr("attn_temperature_tuning", true)) temperature = written;
+  const int64_t interval = config.IntOr("no_rope_layer_interval", 4, {1, 1 << 16});
+  const std::vector<int64_t> uses_rope = config.IntList("no_rope_layers", {0, 1});  // 1: the layer uses RoPE
+  if (!uses_rope.empty() && static_cast<int64_t>(uses_rope.size()) < spec.layers())
+    config.Fail("no_rope_layers", Cat("a list of ", uses_rope.size()), Cat("an entry for each of ", spec.layers(), " layers"));
+  const std::vector<std::string> types = config.StringList("layer_types");
+  ForEachLayer(spec, [&](int64_t layer, LayerKind& kind) {
+    const auto index = static_cast<size_t>(layer);
+    const bool rope = index < uses_rope.size() ? uses_rope[index] == 1 : (layer + 1) % interval != 0;
+    const std::string_view type = rope ? "chunked_attention" : "full_attention";
+    if (!types.empty() && (index >= types.size() || types[index] != type))
+      config.Fail("layer_types", index < types.size() ? types[index] : "too few entries", Cat(type, " on layer ", layer));
+    if (rope) {
+      kind.attention.rope->pairing = RopePairing::kInterleaved;
+      kind.attention.chunk = chunk;
+      if (l2_norm) kind.attention.qk_norm = QkNorm::kL2AfterRope;
+    } else {
+      kind.attention.rope.reset();
+      kind.attention.temperature = temperature;
+    }
+  });
+}
+
+void ReadLayerExperts(ConfigReader& config, ModelSpec& spec) {
+  Experts experts;
+  experts.count = config.IntOr("num_local_experts", 16, {1, 1 << 16});
+  experts.active = config.IntOr("num_experts_per_tok", 1, {1, experts.count});
+  experts.router = RouterKind::kSigmoidInput;
+  experts.renormalise = false;
+  experts.hidden = experts.shared_hidden = spec.kinds[0].ffn.hidden;
+  const int64_t dense_hidden = config.IntOr("intermediate_size_mlp", 16384, kCount);
+  const int64_t step = config.IntOr("interleave_moe_layer_step", 1, {1, 1 << 16});
+  const bool listed = config.Has("moe_layers");
+  const std::vector<int64_t> layers = config.IntList("moe_layers", {0, 1 << 16});
+  ForEachLayer(spec, [&](int64_t layer, LayerKind& kind) {
+    const bool routed = listed ? std::find(layers.begin(), layers.end(), layer) != layers.end() : (layer + 1) % step == 0;
+    kind.ffn.hidden = routed ? 0 : dense_hidden;
+    if (routed) kind.ffn.experts = experts;
+  });
+}
+
+}  // namespace
+
+absl::StatusOr<ModelSpec> Llama4(ConfigReader& config) {
+  DROVER_ASSIGN_OR_RETURN(ModelSpec spec, ReadDecoder(config, {.rope_theta = 500000, .head_dim = 128}));
+  spec.family = "llama4";
+  ReadLayerAttention(config, spec);
+  ReadLayerExperts(config, spec);
+  return spec;
+}
+
+absl::StatusOr<ModelSpec> Llama4WithVision(ConfigReader& config) {
+  for (const std::string_view key : {"boi_token_index", "eoi_token_index", "image_token_index", "image_token_id", "vision_config",
+                                     "tie_word_embeddings", "eos_token_id", "bos_token_id"})
+    config.Ignore(key);
+  ConfigReader* text = config.Object("text_config");
+  if (text == nullptr) {
+    config.Fail("text_config", "nothing", "an object");
+    return config.Finish();
+  }
+  DROVER_ASSIGN_OR_RETURN(ModelSpec spec, Llama4(*text));
+  spec.not_served = {"vision tower", "multi-modal projector"};
+  return spec;
+}
+
+}  // namespace drover

@@ -1,0 +1,142 @@
+// Where a checkpoint stores each weight of the table, and whether it holds exactly those.
+#include <array>
+#include <set>
+
+#include "models/checkpoint/names.h"
+#include "models/weights.h"
+
+namespace drover {
+namespace {
+
+constexpr std::array kMatrixTypes = {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1};
+constexpr std::array kVectorTypes = {DType::kF32, DType::kF16, DType::kBF16};
+
+template <size_t N>
+absl::Status CheckType(const TensorInfo& tensor, const std::array<DType, N>& served) {
+  std::string names;
+  for (const DType dtype : served) {
+    if (dtype == tensor.dtype) return absl::OkStatus();
+    names += Cat(names.empty() ? "" : ", ", Name(dtype));
+  }
+  return InvalidArgument("tensor ", tensor.name, ": found dtype ", Name(tensor.dtype), ", expected one of ", names);
+}
+
+std::string ShapeText(const std::vector<int64_t>& shape) {
+  std::string out = "[";
+  for (const int64_t size : shape) out += Cat(out.size() > 1 ? ", " : "", size);
+  return out + "]";
+}
+
+absl::Status CheckTensor(const Weight& weight, const TensorInfo& tensor, const std::vector<int64_t>& shape) {
+  if (tensor.shape != shape)
+    return InvalidArgument("tensor ", tensor.name, ": found shape ", ShapeText(tensor.shape), ", expected ", ShapeText(shape));
+  return weight.vector() ? CheckType(tensor, kVectorTypes) : CheckType(tensor, kMatrixTypes);
+}
+
+const TensorInfo* Find(const Checkpoint& checkpoint, const std::string& name) {
+  const auto it = checkpoint.tensors.find(name);
+  return it == checkpoint.tensors.end() ? nullptr : &it->second;
+}
+
+// A text model inside a multi-modal one has its names behind a prefix.
+const TensorInfo* FindHf(const Checkpoint& checkpoint, const std::string& name) {
+  const TensorInfo* tensor = Find(checkpoint, name);
+  return tensor != nullptr || checkpoint.spec.not_served.empty() ? tensor : Find(checkpoint, "language_model." + name);
+}
+
+std::vector<int64_t> Shape(const Weight& weight) {
+  return weight.vector() ? std::vector<int64_t>{weight.rows} : std::vector<int64_t>{weight.rows, weight.cols};
+}
+
+absl::Status Missing(const std::string& name, const std::vector<int64_t>& shape) {
+  return InvalidArgument("tensor ", name, " is missing, expected with shape ", ShapeText(shape));
+}
+
+// One row-major matrix or vector.
+absl::StatusOr<Source> Plain(const Weight& weight, const TensorInfo& tensor) {
+  DROVER_RETURN_IF_ERROR(CheckTensor(weight, tensor, Shape(weight)));
+  return Source{&tensor, 0, weight.cols, 1, 0};
+}
+
+// Experts of a layer in one tensor: Llama 4 has [E, in, 2F] and [E, F, out], later files of the others [E, 2F, in] and
+// [E, out, F]; gate before up.
+absl::StatusOr<Source> Fused(const Weight& weight, const Checkpoint& checkpoint, const TensorInfo& tensor) {
+  const int64_t experts = checkpoint.spec.layer(weight.layer).ffn.experts->count;
+  const bool down = weight.role == Role::kExpertDown;
+  const int64_t outputs = down ? weight.rows : 2 * weight.rows, inputs = weight.cols;
+  const int64_t first = weight.expert * outputs * inputs;
+  const int64_t skip = weight.role == Role::kExpertUp ? weight.rows : 0;
+  if (checkpoint.spec.family == "llama4") {
+    DROVER_RETURN_IF_ERROR(CheckTensor(weight, tensor, {experts, inputs, outputs}));
+    if (Info(tensor.dtype).values != 1)
+      return InvalidArgument("tensor ", tensor.name, ": found dtype ", Name(tensor.dtype), ", expected a plain one, as it is transposed");
+    return Source{&tensor, first + skip, 1, outputs, 0};
+  }
+  DROVER_RETURN_IF_ERROR(CheckTensor(weight, tensor, {experts, outputs, inputs}));
+  return Source{&tensor, first + skip * inputs, inputs, 1, 0};
+}
+
+absl::StatusOr<Source> LocateHf(const Weight& weight, const Checkpoint& checkpoint) {
+  if (const TensorInfo* tensor = FindHf(checkpoint, weight.name)) return Plain(weight, *tensor);
+  if (weight.expert < 0) return Missing(weight.name, Shape(weight));
+  const std::string fused = HfFusedName(checkpoint.spec.family, weight.role, weight.layer);
+  if (const TensorInfo* tensor = FindHf(checkpoint, fused)) return Fused(weight, checkpoint, *tensor);
+  return Missing(Cat(weight.name, " (or fused ", fused, ")"), Shape(weight));
+}
+
+absl::StatusOr<Source> LocateGguf(const Weight& weight, const Checkpoint& checkpoint) {
+  const std::string name = GgufName(weight.role, weight.layer);
+  const TensorInfo* tensor = Find(checkpoint, name);
+  if (tensor == nullptr) return Missing(name, Shape(weight));
+  if (weight.expert >= 0) {
+    const int64_t experts = checkpoint.spec.layer(weight.layer).ffn.experts->count;
+    DROVER_RETURN_IF_ERROR(CheckTensor(weight, *tensor, {experts, weight.rows, weight.cols}));
+    return Source{tensor, weight.expert * weight.rows * weight.cols, weight.cols, 1, 0};
+  }
+  DROVER_ASSIGN_OR_RETURN(Source source, Plain(weight, *tensor));
+  const bool rotated = weight.role == Role::kQ || weight.role == Role::kK || weight.role == Role::kQBias || weight.role == Role::kKBias;
+  if (rotated && checkpoint.permuted_heads) source.permuted_head_dim = checkpoint.spec.layer(weight.layer).attention.head_dim;
+  return source;
+}
+
+}  // namespace
+
+absl::StatusOr<Source> Locate(const Weight& weight, const Checkpoint& checkpoint) {
+  if (checkpoint.form == CheckpointForm::kConfigOnly)
+    return FailedPrecondition(checkpoint.path, ": holds a config and no weights");
+  return checkpoint.form == CheckpointForm::kGguf ? LocateGguf(weight, checkpoint) : LocateHf(weight, checkpoint);
+}
+
+int64_t StoredRow(const Source& source, int64_t row) {
+  const int64_t d = source.permuted_head_dim;
+  if (d == 0) return row;
+  const int64_t in_head = row % d;
+  return row - in_head + 2 * (in_head % (d / 2)) + in_head / (d / 2);
+}
+
+absl::Status CheckTensors(const Checkpoint& checkpoint) {
+  constexpr size_t kListed = 5;
+  std::vector<std::string> differences;
+  std::set<std::string> seen, misfits;
+  std::set<const TensorInfo*> used;
+  for (const Weight& weight : WeightTable(checkpoint.spec)) {
+    const absl::StatusOr<Source> source = Locate(weight, checkpoint);
+    if (source.ok())
+      used.insert(source->tensor);
+    else if (const std::string text = Message(source.status()); seen.insert(text).second) {
+      differences.push_back(text);
+      misfits.insert(text.substr(0, text.find(": ")));
+    }
+  }
+  const bool vision = !checkpoint.spec.not_served.empty();
+  for (const auto& [name, tensor] : checkpoint.tensors)
+    if (!used.contains(&tensor) && !misfits.contains("tensor " + name) && !IsIgnoredTensor(name, checkpoint.spec.tied_embeddings, vision))
+      differences.push_back(Cat("tensor ", name, " ", ShapeText(tensor.shape), " is not part of the model"));
+  if (differences.empty()) return absl::OkStatus();
+  std::string list = differences[0];
+  for (size_t i = 1; i < differences.size() && i < kListed; ++i) list += "; " + differences[i];
+  if (differences.size() > kListed) list += Cat("; and ", differences.size() - kListed, " more");
+  return InvalidArgument(checkpoint.path, ": tensors do not fit the config: ", list);
+}
+
+}  // namespace drover

@@ -1,0 +1,60 @@
+// See registry.h. One family more is one row more.
+#include "models/registry.h"
+
+#include <array>
+
+#include "common/log.h"
+#include "models/families/families.h"
+
+namespace drover {
+namespace {
+
+struct Family {
+  std::string_view architecture;
+  absl::StatusOr<ModelSpec> (*describe)(ConfigReader& config);
+};
+
+constexpr std::array<Family, 8> kFamilies = {{
+    {"LlamaForCausalLM", Llama},
+    {"MistralForCausalLM", Mistral},
+    {"MixtralForCausalLM", Mixtral},
+    {"Qwen2ForCausalLM", Qwen2},
+    {"Qwen3ForCausalLM", Qwen3},
+    {"Qwen3MoeForCausalLM", Qwen3Moe},
+    {"Llama4ForCausalLM", Llama4},
+    {"Llama4ForConditionalGeneration", Llama4WithVision},
+}};
+
+}  // namespace
+
+std::string ServedArchitectures() {
+  std::string names;
+  for (const Family& family : kFamilies) names += Cat(names.empty() ? "" : ", ", family.architecture);
+  return names;
+}
+
+absl::StatusOr<ModelSpec> SpecFromConfig(const Json& json) {
+  ConfigReader config(json);
+  const std::vector<std::string> names = config.StringList("architectures");
+  if (names.size() != 1) {
+    config.Fail("architectures", Cat(names.size(), " names"), "a list of one name");
+    return config.Finish();
+  }
+  for (const Family& family : kFamilies) {
+    if (family.architecture != names[0]) continue;
+    if (config.Has("auto_map")) Log(LogLevel::kWarning, "auto_map in config is ignored: no code is run from a model directory");
+    DROVER_ASSIGN_OR_RETURN(ModelSpec spec, family.describe(config));
+    DROVER_RETURN_IF_ERROR(config.Finish());
+    DROVER_RETURN_IF_ERROR(Validate(spec));
+    return spec;
+  }
+  return InvalidArgument("architectures: found \"", names[0].substr(0, 80), "\", which is not served; served are ",
+                         ServedArchitectures());
+}
+
+absl::StatusOr<ModelSpec> SpecFromConfigText(std::string_view text) {
+  DROVER_ASSIGN_OR_RETURN(const Json config, ParseJson(text, {.bytes = 4 << 20, .depth = 32, .elements = 100'000}));
+  return SpecFromConfig(config);
+}
+
+}  // namespace drover

@@ -1,0 +1,46 @@
+// See shard.h.
+#include "models/shard.h"
+
+#include "common/check.h"
+
+namespace drover {
+
+Range PartOf(int64_t total, int64_t index, int64_t parts) {
+  DROVER_CHECK(parts > 0 && index >= 0 && index < parts && total >= 0);
+  // total and parts stay far below 2^31 each (spec.cc, planner), so the products do not overflow.
+  return {index * total / parts, (index + 1) * total / parts};
+}
+
+Range RankCut::Vocab(const ModelSpec& spec) const { return PartOf(spec.vocab, rank, grid.ranks); }
+
+Range RankCut::Heads(const Attention& attention) const { return PartOf(attention.heads, rank, grid.ranks); }
+
+Range RankCut::KvHeads(const Attention& attention) const {
+  const Range heads = Heads(attention);
+  const int64_t group = attention.heads / attention.kv_heads;
+  if (heads.empty()) return {heads.begin / group, heads.begin / group};
+  return {heads.begin / group, (heads.end - 1) / group + 1};
+}
+
+Range RankCut::FfnColumns(int64_t hidden) const { return PartOf(hidden, rank, grid.ranks); }
+
+Range RankCut::Experts(const struct Experts& experts) const {
+  const int64_t set = grid.ranks / grid.expert_parts;
+  return PartOf(experts.count, rank / set, grid.expert_parts);
+}
+
+Range RankCut::ExpertColumns(const struct Experts& experts) const {
+  const int64_t set = grid.ranks / grid.expert_parts;
+  return PartOf(experts.hidden, rank % set, set);
+}
+
+int64_t KvBytesPerToken(const ModelSpec& spec, const RankCut& cut, int64_t bytes_per_value) {
+  int64_t bytes = 0;
+  for (int64_t i = 0; i < spec.layers(); ++i) {
+    const Attention& attention = spec.layer(i).attention;
+    bytes += 2 * cut.KvHeads(attention).size() * attention.head_dim * bytes_per_value;
+  }
+  return bytes;
+}
+
+}  // namespace drover

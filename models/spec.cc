@@ -1,0 +1,170 @@
+// See spec.h.
+#include "models/spec.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace drover {
+namespace {
+
+constexpr int64_t kMaxWidth = 1 << 24;
+
+absl::Status CheckCount(std::string_view field, int64_t value, int64_t highest = kMaxWidth) {
+  if (value >= 1 && value <= highest) return absl::OkStatus();
+  return InvalidArgument(field, ": found ", value, ", expected 1 to ", highest);
+}
+
+absl::Status CheckPositive(std::string_view field, double value) {
+  if (std::isfinite(value) && value > 0) return absl::OkStatus();
+  return InvalidArgument(field, ": found ", value, ", expected a finite number above 0");
+}
+
+absl::Status CheckRope(const Rope& rope, int64_t head_dim) {
+  if (rope.dims < 2 || rope.dims % 2 != 0 || rope.dims > head_dim)
+    return InvalidArgument("rotated dimensions: found ", rope.dims, ", expected an even number up to the head size ", head_dim);
+  DROVER_RETURN_IF_ERROR(CheckPositive("rope theta", rope.theta));
+  if (rope.theta <= 1) return InvalidArgument("rope theta: found ", rope.theta, ", expected a number above 1");
+  const RopeScaling& scaling = rope.scaling;
+  if (scaling.kind == RopeScalingKind::kDivisors) {
+    if (static_cast<int64_t>(scaling.divisors.size()) != rope.dims / 2)
+      return InvalidArgument("rope divisors: found ", scaling.divisors.size(), ", expected ", rope.dims / 2);
+    for (const float divisor : scaling.divisors) DROVER_RETURN_IF_ERROR(CheckPositive("rope divisor", divisor));
+    return absl::OkStatus();
+  }
+  if (scaling.kind == RopeScalingKind::kNone) return absl::OkStatus();
+  DROVER_RETURN_IF_ERROR(CheckPositive("rope factor", scaling.factor));
+  if (scaling.kind == RopeScalingKind::kLinear) return absl::OkStatus();
+  DROVER_RETURN_IF_ERROR(CheckPositive("rope original_max_position_embeddings", scaling.original_positions));
+  DROVER_RETURN_IF_ERROR(CheckPositive("rope low_freq_factor", scaling.low_freq_factor));
+  DROVER_RETURN_IF_ERROR(CheckPositive("rope high_freq_factor", scaling.high_freq_factor));
+  DROVER_RETURN_IF_ERROR(CheckPositive("rope beta_fast", scaling.beta_fast));
+  DROVER_RETURN_IF_ERROR(CheckPositive("rope beta_slow", scaling.beta_slow));
+  return CheckPositive("rope attention_factor", scaling.attention_factor.value_or(1));
+}
+
+absl::Status CheckAttention(const Attention& a) {
+  DROVER_RETURN_IF_ERROR(CheckCount("attention heads", a.heads, 1 << 16));
+  DROVER_RETURN_IF_ERROR(CheckCount("KV heads", a.kv_heads, 1 << 16));
+  DROVER_RETURN_IF_ERROR(CheckCount("head size", a.head_dim, 1 << 16));
+  if (a.heads % a.kv_heads != 0)
+    return InvalidArgument("KV heads: found ", a.kv_heads, ", expected a divisor of the ", a.heads, " attention heads");
+  DROVER_RETURN_IF_ERROR(CheckPositive("attention scale", a.scale));
+  if (a.window) DROVER_RETURN_IF_ERROR(CheckCount("attention window", *a.window, int64_t{1} << 28));
+  if (a.chunk) DROVER_RETURN_IF_ERROR(CheckCount("attention chunk", *a.chunk, int64_t{1} << 28));
+  if (a.temperature) {
+    DROVER_RETURN_IF_ERROR(CheckPositive("attention temperature scale", a.temperature->scale));
+    DROVER_RETURN_IF_ERROR(CheckPositive("attention temperature floor", a.temperature->floor_positions));
+  }
+  return a.rope ? CheckRope(*a.rope, a.head_dim) : absl::OkStatus();
+}
+
+absl::Status CheckFfn(const Ffn& ffn) {
+  if (!ffn.experts) return CheckCount("feed-forward width", ffn.hidden);
+  const Experts& experts = *ffn.experts;
+  if (ffn.hidden != 0) return InvalidArgument("feed-forward width: found ", ffn.hidden, " beside experts, expected 0");
+  DROVER_RETURN_IF_ERROR(CheckCount("experts", experts.count, 1 << 16));
+  DROVER_RETURN_IF_ERROR(CheckCount("experts of a token", experts.active, experts.count));
+  DROVER_RETURN_IF_ERROR(CheckCount("expert width", experts.hidden));
+  if (experts.shared_hidden != 0) return CheckCount("shared expert width", experts.shared_hidden);
+  return absl::OkStatus();
+}
+
+std::string ToString(const RopeScaling& s) {
+  switch (s.kind) {
+    case RopeScalingKind::kNone: return "";
+    case RopeScalingKind::kLinear: return Cat(" linear/", s.factor);
+    case RopeScalingKind::kLlama3:
+      return Cat(" llama3(factor ", s.factor, ", low ", s.low_freq_factor, ", high ", s.high_freq_factor, ", original ",
+                 s.original_positions, ")");
+    case RopeScalingKind::kYarn:
+      return Cat(" yarn(factor ", s.factor, ", fast ", s.beta_fast, ", slow ", s.beta_slow, ", original ", s.original_positions,
+                 s.truncate ? "" : ", not truncated",
+                 s.attention_factor ? Cat(", attention ", *s.attention_factor) : std::string(), ")");
+    case RopeScalingKind::kDivisors: return Cat(" divisors[", s.divisors.size(), "]");
+  }
+  return "";
+}
+
+std::string ToString(const Attention& a) {
+  std::string out = Cat("heads ", a.heads, "/", a.kv_heads, " of ", a.head_dim);
+  if (a.qkv_bias) out += ", qkv bias";
+  if (a.out_bias) out += ", out bias";
+  if (a.qk_norm == QkNorm::kRmsBeforeRope) out += ", q/k RMS norm";
+  if (a.qk_norm == QkNorm::kL2AfterRope) out += ", q/k L2 norm";
+  if (a.rope)
+    out += Cat(", rope ", a.rope->pairing == RopePairing::kHalf ? "half" : "interleaved", " ", a.rope->dims, " theta ",
+               a.rope->theta, ToString(a.rope->scaling));
+  else
+    out += ", no rope";
+  if (a.window) out += Cat(", window ", *a.window);
+  if (a.chunk) out += Cat(", chunk ", *a.chunk);
+  if (a.temperature) out += Cat(", temperature ", a.temperature->scale, " per ", a.temperature->floor_positions);
+  if (std::abs(a.scale * std::sqrt(static_cast<double>(a.head_dim)) - 1) > 1e-9) out += Cat(", scale ", a.scale);
+  return out;
+}
+
+std::string ToString(const Ffn& f) {
+  const std::string act = f.activation == Activation::kSilu ? "silu" : "gelu_tanh";
+  if (!f.experts) return Cat("dense ", f.hidden, " ", act, f.bias ? ", bias" : "");
+  const Experts& e = *f.experts;
+  std::string out = Cat(e.count, " experts of ", e.hidden, " ", act, ", top ", e.active);
+  out += e.router == RouterKind::kSigmoidInput ? ", sigmoid on input" : e.renormalise ? ", softmax renormalised" : ", softmax";
+  if (e.shared_hidden != 0) out += Cat(", shared ", e.shared_hidden);
+  return out;
+}
+
+}  // namespace
+
+bool ModelSpec::has_experts() const {
+  return std::any_of(kinds.begin(), kinds.end(), [](const LayerKind& kind) { return kind.ffn.experts.has_value(); });
+}
+
+absl::Status Validate(const ModelSpec& spec) {
+  DROVER_RETURN_IF_ERROR(CheckCount("hidden width", spec.hidden));
+  DROVER_RETURN_IF_ERROR(CheckCount("vocabulary", spec.vocab));
+  DROVER_RETURN_IF_ERROR(CheckCount("context length", spec.max_positions, int64_t{1} << 28));
+  DROVER_RETURN_IF_ERROR(CheckPositive("norm epsilon", spec.norm_eps));
+  DROVER_RETURN_IF_ERROR(CheckCount("layers", spec.layers(), 4096));
+  for (const int32_t index : spec.layer_kind)
+    if (index < 0 || static_cast<size_t>(index) >= spec.kinds.size())
+      return InvalidArgument("layer kind: found ", index, ", expected 0 to ", spec.kinds.size() - 1);
+  for (const LayerKind& kind : spec.kinds) {
+    DROVER_RETURN_IF_ERROR(CheckAttention(kind.attention));
+    DROVER_RETURN_IF_ERROR(CheckFfn(kind.ffn));
+  }
+  for (const int32_t id : spec.end_ids)
+    if (id < 0 || id >= spec.vocab) return InvalidArgument("eos_token_id: found ", id, ", expected 0 to ", spec.vocab - 1);
+  if (spec.bos_id && (*spec.bos_id < 0 || *spec.bos_id >= spec.vocab))
+    return InvalidArgument("bos_token_id: found ", *spec.bos_id, ", expected 0 to ", spec.vocab - 1);
+  return absl::OkStatus();
+}
+
+std::string ToString(const ModelSpec& spec) {
+  std::string out = Cat(spec.family, ": ", spec.layers(), " layers, hidden ", spec.hidden, ", vocab ", spec.vocab,
+                        ", context ", spec.max_positions, ", eps ", spec.norm_eps, spec.tied_embeddings ? ", tied" : "", "\n");
+  for (size_t k = 0; k < spec.kinds.size(); ++k) {
+    std::string where;
+    for (int64_t i = 0; i < spec.layers(); ++i) {
+      if (spec.layer_kind[static_cast<size_t>(i)] != static_cast<int32_t>(k)) continue;
+      int64_t last = i;
+      while (last + 1 < spec.layers() && spec.layer_kind[static_cast<size_t>(last + 1)] == static_cast<int32_t>(k)) ++last;
+      where += Cat(where.empty() ? "" : ",", i, last > i ? Cat("-", last) : std::string());
+      i = last;
+    }
+    out += Cat("  layers ", where, ": ", ToString(spec.kinds[k].attention), "; ", ToString(spec.kinds[k].ffn), "\n");
+  }
+  std::string ends;
+  for (const int32_t id : spec.end_ids) ends += Cat(ends.empty() ? "" : ",", id);
+  out += Cat("  bos ", spec.bos_id ? Cat(*spec.bos_id) : std::string("none"), ", end ", ends.empty() ? "none" : ends, "\n");
+  for (const std::string& part : spec.not_served) out += Cat("  not served: ", part, "\n");
+  return out;
+}
+
+int32_t KindIndex(ModelSpec& spec, const LayerKind& kind) {
+  const auto it = std::find(spec.kinds.begin(), spec.kinds.end(), kind);
+  if (it != spec.kinds.end()) return static_cast<int32_t>(it - spec.kinds.begin());
+  spec.kinds.push_back(kind);
+  return static_cast<int32_t>(spec.kinds.size()) - 1;
+}
+
+}  // namespace drover

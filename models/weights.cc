@@ -1,0 +1,165 @@
+// See weights.h: the table, its cuts and its sums. locate.cc maps it to what a checkpoint stores.
+#include "models/weights.h"
+
+#include <array>
+
+#include "common/check.h"
+#include "models/checkpoint/names.h"
+
+namespace drover {
+namespace {
+
+// Collects rows of the table for one layer (or the whole model).
+class Builder {
+ public:
+  explicit Builder(const ModelSpec& spec) : spec_(spec) {}
+
+  void Layer(int32_t layer) {
+    layer_ = layer;
+    const LayerKind& kind = spec_.layer(layer);
+    Attention(kind.attention);
+    Vector(Role::kFfnNorm, spec_.hidden, Split::kReplicated);
+    if (kind.ffn.experts)
+      Experts(*kind.ffn.experts);
+    else
+      Dense(kind.ffn);
+  }
+  void Whole() { layer_ = -1; }
+  void Matrix(Role role, int64_t rows, int64_t cols, Split split, int32_t expert = -1) {
+    table_.push_back({role, layer_, expert, HfName(spec_.family, role, layer_, expert), rows, cols, split});
+  }
+  void Vector(Role role, int64_t length, Split split) { Matrix(role, length, 1, split); }
+  std::vector<Weight> Take() { return std::move(table_); }
+
+ private:
+  void Attention(const drover::Attention& a) {
+    const int64_t q = a.heads * a.head_dim, kv = a.kv_heads * a.head_dim;
+    Vector(Role::kAttnNorm, spec_.hidden, Split::kReplicated);
+    Matrix(Role::kQ, q, spec_.hidden, Split::kHeadRows);
+    Matrix(Role::kK, kv, spec_.hidden, Split::kKvHeadRows);
+    Matrix(Role::kV, kv, spec_.hidden, Split::kKvHeadRows);
+    if (a.qkv_bias) {
+      Vector(Role::kQBias, q, Split::kHeadRows);
+      Vector(Role::kKBias, kv, Split::kKvHeadRows);
+      Vector(Role::kVBias, kv, Split::kKvHeadRows);
+    }
+    if (a.qk_norm == QkNorm::kRmsBeforeRope) {
+      Vector(Role::kQNorm, a.head_dim, Split::kReplicated);
+      Vector(Role::kKNorm, a.head_dim, Split::kReplicated);
+    }
+    Matrix(Role::kO, spec_.hidden, q, Split::kHeadCols);
+    if (a.out_bias) Vector(Role::kOBias, spec_.hidden, Split::kReplicated);
+  }
+
+  void Dense(const Ffn& ffn) {
+    Gated(Role::kGate, Role::kUp, Role::kDown, ffn.hidden);
+    if (!ffn.bias) return;
+    Vector(Role::kGateBias, ffn.hidden, Split::kFfnRows);
+    Vector(Role::kUpBias, ffn.hidden, Split::kFfnRows);
+    Vector(Role::kDownBias, spec_.hidden, Split::kReplicated);
+  }
+
+  void Experts(const drover::Experts& experts) {
+    Matrix(Role::kRouter, experts.count, spec_.hidden, Split::kReplicated);
+    for (int32_t e = 0; e < experts.count; ++e) {
+      Matrix(Role::kExpertGate, experts.hidden, spec_.hidden, Split::kExpertRows, e);
+      Matrix(Role::kExpertUp, experts.hidden, spec_.hidden, Split::kExpertRows, e);
+      Matrix(Role::kExpertDown, spec_.hidden, experts.hidden, Split::kExpertCols, e);
+    }
+    if (experts.shared_hidden != 0) Gated(Role::kSharedGate, Role::kSharedUp, Role::kSharedDown, experts.shared_hidden);
+  }
+
+  void Gated(Role gate, Role up, Role down, int64_t hidden) {
+    Matrix(gate, hidden, spec_.hidden, Split::kFfnRows);
+    Matrix(up, hidden, spec_.hidden, Split::kFfnRows);
+    Matrix(down, spec_.hidden, hidden, Split::kFfnCols);
+  }
+
+  const ModelSpec& spec_;
+  int32_t layer_ = -1;
+  std::vector<Weight> table_;
+};
+
+Range Times(Range range, int64_t factor) { return {range.begin * factor, range.end * factor}; }
+
+bool OnRankZeroOnly(Role role) { return role == Role::kOBias || role == Role::kDownBias; }
+
+}  // namespace
+
+bool IsVector(Role role) {
+  constexpr std::array kVectors = {Role::kFinalNorm, Role::kAttnNorm, Role::kQBias,  Role::kKBias,    Role::kVBias,  Role::kOBias,
+                                   Role::kQNorm,     Role::kKNorm,    Role::kFfnNorm, Role::kGateBias, Role::kUpBias, Role::kDownBias};
+  for (const Role vector : kVectors)
+    if (vector == role) return true;
+  return false;
+}
+
+bool Weight::vector() const { return IsVector(role); }
+
+std::vector<Weight> WeightTable(const ModelSpec& spec) {
+  Builder builder(spec);
+  builder.Matrix(Role::kEmbedding, spec.vocab, spec.hidden, Split::kVocabRows);
+  for (int32_t i = 0; i < spec.layers(); ++i) builder.Layer(i);
+  builder.Whole();
+  builder.Vector(Role::kFinalNorm, spec.hidden, Split::kReplicated);
+  if (!spec.tied_embeddings) builder.Matrix(Role::kOutput, spec.vocab, spec.hidden, Split::kVocabRows);
+  return builder.Take();
+}
+
+Part PartOf(const Weight& weight, const ModelSpec& spec, const RankCut& cut) {
+  const Range all_rows{0, weight.rows}, all_cols{0, weight.cols};
+  if (OnRankZeroOnly(weight.role) && cut.rank != 0) return {{0, 0}, all_cols};
+  if (weight.split == Split::kReplicated) return {all_rows, all_cols};
+  if (weight.split == Split::kVocabRows) return {cut.Vocab(spec), all_cols};
+  const LayerKind& kind = spec.layer(weight.layer);
+  const Attention& attention = kind.attention;
+  switch (weight.split) {
+    case Split::kHeadRows: return {Times(cut.Heads(attention), attention.head_dim), all_cols};
+    case Split::kKvHeadRows: return {Times(cut.KvHeads(attention), attention.head_dim), all_cols};
+    case Split::kHeadCols: return {all_rows, Times(cut.Heads(attention), attention.head_dim)};
+    case Split::kFfnRows: return {cut.FfnColumns(weight.rows), all_cols};
+    case Split::kFfnCols: return {all_rows, cut.FfnColumns(weight.cols)};
+    default: break;
+  }
+  DROVER_CHECK(kind.ffn.experts.has_value());
+  const Range own = cut.Experts(*kind.ffn.experts);
+  const Range columns = cut.ExpertColumns(*kind.ffn.experts);
+  if (weight.expert < own.begin || weight.expert >= own.end) return {{0, 0}, {0, 0}};
+  if (weight.split == Split::kExpertRows) return {columns, all_cols};
+  return {all_rows, columns};
+}
+
+StoredColumns StoredCols(Range cols, DType dtype) {
+  const int64_t block = Info(dtype).values;
+  const int64_t begin = cols.begin / block * block, end = (cols.end + block - 1) / block * block;
+  return {{begin, end}, cols.begin - begin, (end - begin) / block * Info(dtype).bytes};
+}
+
+int64_t PartBytes(const Weight& weight, const Part& part, DType dtype) {
+  if (part.empty()) return 0;
+  if (weight.vector()) return part.rows.size() * static_cast<int64_t>(sizeof(float));
+  return part.rows.size() * StoredCols(part.cols, dtype).bytes;
+}
+
+int64_t WeightBytes(const Checkpoint& checkpoint, const RankCut& cut) {
+  int64_t bytes = 0;
+  for (const Weight& weight : WeightTable(checkpoint.spec)) {
+    const Part part = PartOf(weight, checkpoint.spec, cut);
+    if (part.empty()) continue;
+    const absl::StatusOr<Source> source = Locate(weight, checkpoint);
+    bytes += PartBytes(weight, part, source.ok() ? source->tensor->dtype : DType::kBF16);
+  }
+  return bytes;
+}
+
+ParameterCount CountParameters(const ModelSpec& spec) {
+  ParameterCount count;
+  for (const Weight& weight : WeightTable(spec)) {
+    const int64_t size = weight.rows * weight.cols;
+    count.total += size;
+    if (weight.expert < 0 || weight.expert < spec.layer(weight.layer).ffn.experts->active) count.active += size;
+  }
+  return count;
+}
+
+}  // namespace drover
