@@ -1,0 +1,155 @@
+// Sampler: which id comes out of which logits, and how often.
+#include "worker/sampler.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <map>
+#include <set>
+
+#include "worker/logprobs.h"
+
+namespace drover {
+namespace {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+struct GreedyCase {
+  std::string name;
+  std::vector<float> logits;
+  Sampling sampling;
+  std::vector<int32_t> prompt, output, banned;
+  int32_t token;
+};
+
+TEST(SamplerTest, GreedyTakesTheBestAfterBiasAndPenalties) {
+  const GreedyCase cases[] = {
+      {"highest", {1, 3, 2}, {.temperature = 0}, {}, {}, {}, 1},
+      {"lowest id of equals", {1, 3, 3}, {.temperature = 0}, {}, {}, {}, 1},
+      {"bias", {1, 3, 2}, {.temperature = 0, .logit_bias = {{0, 2.5f}}}, {}, {}, {}, 0},
+      {"bias of an unknown id", {1, 3, 2}, {.temperature = 0, .logit_bias = {{-1, 9}, {3, 9}}}, {}, {}, {}, 1},
+      {"repetition divides positive logits", {2, 3}, {.temperature = 0, .repetition_penalty = 2}, {1}, {}, {}, 0},
+      {"repetition multiplies negative logits", {-2, -1.5f}, {.temperature = 0, .repetition_penalty = 2}, {}, {1}, {}, 0},
+      {"repetition counts an id once", {1, 3}, {.temperature = 0, .repetition_penalty = 2}, {1, 1}, {1}, {}, 1},
+      {"presence looks at the output", {2, 3}, {.temperature = 0, .presence_penalty = 1.5}, {}, {1, 1}, {}, 0},
+      {"presence does not look at the prompt", {2, 3}, {.temperature = 0, .presence_penalty = 1.5}, {1, 1}, {}, {}, 1},
+      {"frequency counts", {2, 3}, {.temperature = 0, .frequency_penalty = 0.6}, {}, {1, 1}, {}, 0},
+      {"frequency once is not enough", {2, 3}, {.temperature = 0, .frequency_penalty = 0.6}, {}, {1}, {}, 1},
+      {"banned", {2, 3, 1}, {.temperature = 0}, {}, {}, {1}, 0},
+      {"minus infinity is never taken", {-kInf, -5}, {.temperature = 1}, {}, {}, {}, 1},
+      {"top_k 1 is greedy", {1, 3, 2}, {.temperature = 5, .top_k = 1, .seed = 3}, {}, {}, {}, 1},
+      {"tiny top_p is greedy", {1, 3, 2}, {.temperature = 5, .top_p = 1e-9, .seed = 3}, {}, {}, {}, 1},
+      {"min_p 1 is greedy", {1, 3, 2}, {.temperature = 5, .min_p = 1, .seed = 3}, {}, {}, {}, 1},
+  };
+  Sampler sampler;
+  for (const GreedyCase& c : cases) {
+    const absl::StatusOr<int32_t> token =
+        sampler.Sample(c.logits, {.sampling = c.sampling, .prompt = c.prompt, .output = c.output, .banned = c.banned});
+    ASSERT_TRUE(token.ok()) << c.name << ": " << Message(token.status());
+    EXPECT_EQ(*token, c.token) << c.name;
+  }
+}
+
+TEST(SamplerTest, RefusesRowsThatAreNoNumbers) {
+  Sampler sampler;
+  const Sampling sampling;
+  const auto status = [&](std::vector<float> row) { return sampler.Sample(row, {.sampling = sampling, .prompt = {}, .output = {}}).status(); };
+  EXPECT_EQ(Message(status({1, NAN})), "logits[1]: found nan, expected a number");
+  EXPECT_EQ(Message(status({kInf, 1})), "logits[0]: found inf, expected a number");
+  EXPECT_EQ(Message(status({-kInf, -kInf})), "logits: no id may be sampled");
+  EXPECT_EQ(Message(status({})), "logits: no id may be sampled");
+}
+
+// Draws one token for each of `count` seeds.
+std::map<int32_t, int64_t> Counts(const std::vector<float>& row, Sampling sampling, int64_t count) {
+  std::map<int32_t, int64_t> counts;
+  Sampler sampler;
+  for (int64_t i = 0; i < count; ++i) {
+    sampling.seed = static_cast<uint64_t>(i) * 0x9E3779B97F4A7C15;
+    ++counts[*sampler.Sample(row, {.sampling = sampling, .prompt = {}, .output = {}})];
+  }
+  return counts;
+}
+
+struct DistributionCase {
+  std::string name;
+  Sampling sampling;
+  std::vector<double> expected;  // by id
+  double chi_square_max;         // p = 0.001 for the degrees of freedom
+};
+
+TEST(SamplerTest, DrawsFollowTheDistribution) {
+  const std::vector<double> p = {0.4, 0.3, 0.15, 0.1, 0.05};
+  std::vector<float> row;
+  for (const double x : p) row.push_back(static_cast<float>(std::log(x) + 2));
+  double squares = 0;
+  for (const double x : p) squares += x * x;
+  const DistributionCase cases[] = {
+      {"plain", {}, p, 18.47},
+      {"temperature 0.5 squares", {.temperature = 0.5},
+       {0.16 / squares, 0.09 / squares, 0.0225 / squares, 0.01 / squares, 0.0025 / squares}, 18.47},
+      {"top_k 2", {.top_k = 2}, {0.4 / 0.7, 0.3 / 0.7, 0, 0, 0}, 10.83},
+      {"top_p 0.8 keeps the id that crosses", {.top_p = 0.8}, {0.4 / 0.85, 0.3 / 0.85, 0.15 / 0.85, 0, 0}, 13.82},
+      {"min_p 0.3", {.min_p = 0.3}, {0.4 / 0.85, 0.3 / 0.85, 0.15 / 0.85, 0, 0}, 13.82},
+      {"top_p of what top_k left", {.top_k = 3, .top_p = 0.8}, {0.4 / 0.7, 0.3 / 0.7, 0, 0, 0}, 10.83},
+  };
+  const int64_t draws = 20'000;
+  for (const DistributionCase& c : cases) {
+    std::map<int32_t, int64_t> counts = Counts(row, c.sampling, draws);
+    double chi_square = 0;
+    for (size_t id = 0; id < p.size(); ++id) {
+      const double expected = c.expected[id] * static_cast<double>(draws);
+      const double found = static_cast<double>(counts[static_cast<int32_t>(id)]);
+      if (expected > 0) {
+        chi_square += (found - expected) * (found - expected) / expected;
+      } else {
+        EXPECT_EQ(found, 0) << c.name << " id " << id;
+      }
+    }
+    EXPECT_LT(chi_square, c.chi_square_max) << c.name;
+  }
+}
+
+TEST(SamplerTest, TopPOfALargeVocabularyKeepsTheShortestList) {
+  std::vector<float> row(5000, 0.0f);
+  for (size_t i = 0; i < 600; ++i) row[i * 7] = 8.0f;  // 600 equal good ids: 0.9975 of the mass
+  const std::map<int32_t, int64_t> counts = Counts(row, {.top_p = 0.5}, 3000);
+  for (const auto& [id, count] : counts) {
+    EXPECT_EQ(id % 7, 0);
+    EXPECT_LE(id / 7, 301);  // equals are kept by ascending id
+  }
+  EXPECT_GT(counts.size(), 250u);
+}
+
+TEST(SamplerTest, ATokenDependsOnSeedAndPositionOnly) {
+  std::vector<float> row(100);
+  for (size_t i = 0; i < row.size(); ++i) row[i] = static_cast<float>(i % 13) / 5;
+  const Sampling sampling{.top_p = 0.9, .seed = 42};
+  Sampler used, fresh;
+  std::vector<int32_t> tokens;
+  for (int32_t position = 0; position < 50; ++position) {
+    const std::vector<int32_t> output(static_cast<size_t>(position), 1);
+    tokens.push_back(*used.Sample(row, {.sampling = sampling, .prompt = {}, .output = output}));
+  }
+  const std::vector<int32_t> output(49, 2);
+  EXPECT_EQ(*fresh.Sample(row, {.sampling = sampling, .prompt = {}, .output = output}), tokens[49]);
+  EXPECT_GT(std::set<int32_t>(tokens.begin(), tokens.end()).size(), 5u);
+}
+
+TEST(LogprobsTest, AreTheLogSoftmaxOfTheRow) {
+  const std::vector<float> row = {1000, 1000, 1000 + std::log(2.0f)};
+  const double z = LogSumExp(row);
+  EXPECT_NEAR(z, 1000 + std::log(4.0), 1e-4);
+  EXPECT_NEAR(LogprobOf(row, z, 0).logprob, std::log(0.25), 1e-4);
+  const std::vector<TokenLogprob> top = TopLogprobs(row, z, 2);
+  ASSERT_EQ(top.size(), 2u);
+  EXPECT_EQ(top[0].id, 2);
+  EXPECT_EQ(top[1].id, 0);  // equal ones by ascending id
+  EXPECT_NEAR(top[0].logprob, std::log(0.5), 1e-4);
+  EXPECT_EQ(TopLogprobs(row, z, 9).size(), 3u);
+  EXPECT_TRUE(TopLogprobs(row, z, 0).empty());
+}
+
+}  // namespace
+}  // namespace drover

@@ -1,0 +1,235 @@
+// See engine.h.
+#include "worker/engine.h"
+
+#include "common/log.h"
+#include "worker/logprobs.h"
+
+namespace drover {
+namespace {
+
+// Only a bound on the wait: every message wakes the loop.
+constexpr std::chrono::seconds kIdleWait{10};
+
+absl::Status CheckRequest(const Request& request, int64_t vocab) {
+  DROVER_RETURN_IF_ERROR(Validate(request.sampling));
+  for (size_t i = 0; i < request.prompt.size(); ++i)
+    if (request.prompt[i] < 0 || request.prompt[i] >= vocab)
+      return InvalidArgument("prompt[", i, "]: found token id ", request.prompt[i], ", expected 0 to ", vocab - 1);
+  return absl::OkStatus();
+}
+
+int64_t RowsOf(const StepSequence& planned) {
+  if (planned.logits == LogitsWanted::kAll) return static_cast<int64_t>(planned.tokens.size());
+  return planned.logits == LogitsWanted::kLast ? 1 : 0;
+}
+
+}  // namespace
+
+Engine::Engine(const EngineSettings& settings, StepRunner& runner, EventSink sink)
+    : settings_(settings),
+      runner_(runner),
+      sink_(std::move(sink)),
+      // Twice: a full house of requests can still be cancelled; one more for a wake-up.
+      inbox_(static_cast<size_t>(2 * settings.inbox + 1)),
+      scheduler_(settings.limits) {}
+
+absl::Status Engine::Submit(Request request) {
+  if (draining_ || stopped_) return Unavailable("the group is draining");
+  DROVER_RETURN_IF_ERROR(CheckRequest(request, settings_.vocab));
+  if (static_cast<int64_t>(inbox_.size()) >= settings_.inbox || !inbox_.TryPush(std::move(request)))
+    return ResourceExhausted("inbox: found ", settings_.inbox, " requests waiting for a step, expected fewer");
+  return absl::OkStatus();
+}
+
+absl::Status Engine::Cancel(RequestId id) {
+  return inbox_.TryPush(id) ? absl::OkStatus() : ResourceExhausted("inbox: full, request ", id, " was not cancelled");
+}
+
+// A full inbox wakes the loop as well, so a wake-up that finds no place is not missed.
+void Engine::Drain() {
+  draining_ = true;
+  inbox_.TryPush(std::monostate());
+}
+
+void Engine::Stop() {
+  stopped_ = true;
+  inbox_.TryPush(std::monostate());
+}
+
+EngineStats Engine::stats() {
+  MutexLock lock(stats_mutex_);
+  return stats_;
+}
+
+absl::Status Engine::RunLoop() {
+  while (true) {
+    if (stopped_) return Aborted("the engine was stopped");
+    const bool last = draining_;  // read before the inbox: nothing is submitted after it
+    TakeArrivals();
+    if (last && scheduler_.running() + scheduler_.waiting() == 0) break;
+    if (const absl::Status status = Step(); !status.ok()) {
+      FailAll(status);
+      return status;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Engine::Step() {
+  const StepPlan plan = scheduler_.Plan();
+  if (plan.empty()) {
+    Publish();
+    // The flags are raised before their wake-up is sent, so one that was taken already is seen here.
+    if (!draining_ && !stopped_) inbox_.WaitForItem(kIdleWait);
+    return absl::OkStatus();
+  }
+  DROVER_ASSIGN_OR_RETURN(const StepLogits logits, runner_.Run(plan));
+  if (logits.rows != plan.logit_rows() || logits.vocab != settings_.vocab ||
+      static_cast<int64_t>(logits.values.size()) != logits.rows * logits.vocab)
+    return Internal("step ", plan.step, ": found logits [", logits.rows, ", ", logits.vocab, "], expected [", plan.logit_rows(),
+                    ", ", settings_.vocab, "]");
+  std::vector<TokenEvent> events = ScoreAll(plan, logits);
+  Settle(plan, events);
+  Publish();
+  if (!events.empty()) sink_(std::move(events));
+  return absl::OkStatus();
+}
+
+void Engine::TakeArrivals() {
+  for (Letter& letter : inbox_.TakeAll()) {
+    if (Request* request = std::get_if<Request>(&letter)) Arrive(std::move(*request));
+    if (const RequestId* id = std::get_if<RequestId>(&letter)) Leave(*id);
+  }
+  if (!notices_.empty()) sink_(std::exchange(notices_, {}));
+}
+
+void Engine::Arrive(Request request) {
+  const RequestId id = request.id;
+  const absl::Status status = scheduler_.Admit(std::move(request));
+  if (absl::IsAlreadyExists(status)) {  // an error event would end the request that runs under this id
+    Log(LogLevel::kWarning, "request refused", {{"request", Cat(id)}, {"reason", Message(status)}});
+  } else if (!status.ok()) {
+    notices_.push_back({.id = id, .finish = FinishReason::kError, .error = Message(status)});
+  }
+}
+
+void Engine::Leave(RequestId id) {
+  if (!scheduler_.Cancel(id)) return;
+  prompt_scores_.erase(id);
+  notices_.push_back({.id = id, .finish = FinishReason::kCancelled});
+}
+
+// Rows of logits lie in plan order.
+std::vector<TokenEvent> Engine::ScoreAll(const StepPlan& plan, const StepLogits& logits) {
+  std::vector<TokenEvent> events;
+  std::span<const float> rest(logits.values);
+  for (const StepSequence& planned : plan.sequences) {
+    const int64_t rows = RowsOf(planned);
+    const size_t values = static_cast<size_t>(rows * logits.vocab);
+    events.push_back(Score(planned, rest.first(values)));
+    rest = rest.subspan(values);
+  }
+  return events;
+}
+
+// A sequence whose row cannot be sampled ends alone, with an error; the others go on.
+void Engine::Settle(const StepPlan& plan, std::vector<TokenEvent>& events) {
+  StepPlan alive{.step = plan.step, .sequences = {}};
+  std::vector<std::optional<int32_t>> tokens;
+  for (size_t i = 0; i < events.size(); ++i) {
+    if (events[i].finish == FinishReason::kError) {
+      scheduler_.Cancel(events[i].id);
+      continue;
+    }
+    alive.sequences.push_back(plan.sequences[i]);
+    tokens.push_back(events[i].token);
+    counts_.output_tokens_done += events[i].token.has_value();
+  }
+  std::map<RequestId, FinishReason> reasons;
+  for (const Outcome& outcome : scheduler_.Commit(alive, tokens)) reasons[outcome.id] = outcome.finish;
+  std::erase_if(events, [&](TokenEvent& event) {
+    if (const auto reason = reasons.find(event.id); reason != reasons.end()) event.finish = reason->second;
+    const bool speaks = event.token.has_value() || event.finish != FinishReason::kNone;
+    if (speaks) {
+      if (auto scores = prompt_scores_.extract(event.id)) event.prompt_logprobs = std::move(scores.mapped());
+    }
+    return !speaks && event.logits.empty();
+  });
+  counts_.steps_done += 1;
+}
+
+TokenEvent Engine::Score(const StepSequence& planned, std::span<const float> rows) {
+  const Sequence& sequence = *scheduler_.Find(RequestId{planned.id});
+  TokenEvent event{.id = sequence.request.id, .position = sequence.output_tokens()};
+  const int64_t prompt_left = std::max<int64_t>(0, sequence.prompt_tokens() - planned.position);
+  counts_.prompt_tokens_done += std::min(prompt_left, static_cast<int64_t>(planned.tokens.size()));
+  if (rows.empty()) return event;
+  if (planned.logits == LogitsWanted::kAll && sequence.request.prompt_logprobs) ScorePrompt(sequence, planned, rows);
+  CopyLogits(event, sequence, planned, rows);
+  if (!scheduler_.Samples(planned)) return event;
+  const absl::Status status = SampleInto(event, sequence, rows.last(static_cast<size_t>(settings_.vocab)));
+  if (status.ok()) return event;
+  return {.id = event.id, .position = event.position, .finish = FinishReason::kError, .error = Message(status)};
+}
+
+// kAll: every row as it comes; kLast: only the row that follows all known tokens.
+void Engine::CopyLogits(TokenEvent& event, const Sequence& sequence, const StepSequence& planned,
+                        std::span<const float> rows) const {
+  const int64_t end = planned.position + static_cast<int64_t>(planned.tokens.size());
+  const LogitsWanted wanted = sequence.request.logits;
+  if (wanted == LogitsWanted::kNone || (wanted == LogitsWanted::kLast && end != sequence.length())) return;
+  if (wanted == LogitsWanted::kLast) rows = rows.last(static_cast<size_t>(settings_.vocab));
+  event.logits.assign(rows.begin(), rows.end());
+  event.logits_first_row = end - static_cast<int64_t>(rows.size()) / settings_.vocab;
+}
+
+// Row i scores token i + 1: ln p(token[i + 1] | token[0..i]).
+void Engine::ScorePrompt(const Sequence& sequence, const StepSequence& planned, std::span<const float> rows) {
+  std::vector<float>& scores = prompt_scores_[sequence.request.id];
+  const size_t vocab = static_cast<size_t>(settings_.vocab);
+  for (size_t i = 0; i < planned.tokens.size(); ++i) {
+    const int64_t next = planned.position + static_cast<int64_t>(i) + 1;
+    if (next >= sequence.prompt_tokens()) break;
+    const std::span<const float> row = rows.subspan(i * vocab, vocab);
+    scores.push_back(LogprobOf(row, LogSumExp(row), sequence.tokens[static_cast<size_t>(next)]).logprob);
+  }
+}
+
+absl::Status Engine::SampleInto(TokenEvent& event, const Sequence& sequence, std::span<const float> row) {
+  const Request& request = sequence.request;
+  const bool may_end = sequence.output_tokens() >= request.min_tokens;
+  const SampleContext context{.sampling = request.sampling,
+                              .prompt = request.prompt,
+                              .output = sequence.output(),
+                              .banned = may_end ? std::span<const int32_t>() : request.end_ids};
+  DROVER_ASSIGN_OR_RETURN(const int32_t token, sampler_.Sample(row, context));
+  event.token = token;
+  if (request.logprobs < 0) return absl::OkStatus();
+  const double log_sum_exp = LogSumExp(row);
+  event.logprob = LogprobOf(row, log_sum_exp, token);
+  event.top = TopLogprobs(row, log_sum_exp, request.logprobs);
+  return absl::OkStatus();
+}
+
+void Engine::FailAll(const absl::Status& status) {
+  stopped_ = true;
+  TakeArrivals();
+  std::vector<TokenEvent> events;
+  for (const RequestId id : scheduler_.Requests()) {
+    events.push_back({.id = id, .finish = FinishReason::kError, .error = Message(status)});
+    scheduler_.Cancel(id);
+  }
+  Publish();
+  if (!events.empty()) sink_(std::move(events));
+}
+
+void Engine::Publish() {
+  counts_.running = scheduler_.running();
+  counts_.waiting = scheduler_.waiting();
+  counts_.blocks_used = scheduler_.blocks_used();
+  counts_.preemptions = scheduler_.preemptions();
+  MutexLock lock(stats_mutex_);
+  stats_ = counts_;
+}
+
+}  // namespace drover

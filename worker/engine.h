@@ -1,0 +1,89 @@
+// Engine: the leader's owner thread. Requests in, batches of token events out; one step after the other in between.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <variant>
+#include <vector>
+
+#include "common/queue.h"
+#include "worker/sampler.h"
+#include "worker/scheduler.h"
+#include "worker/step_runner.h"
+
+namespace drover {
+
+struct EngineSettings {
+  SchedulerLimits limits;
+  int64_t vocab = 0;          // ids of the model: prompts are checked against it
+  int64_t inbox = 1024;       // requests that may wait for the next step boundary
+};
+
+struct EngineStats {
+  uint64_t steps_done = 0;
+  int64_t running = 0, waiting = 0, blocks_used = 0;
+  int64_t prompt_tokens_done = 0, output_tokens_done = 0, preemptions = 0;
+  bool operator==(const EngineStats&) const = default;
+};
+
+// Called by the engine's thread with one step's events, in order; never empty. It must not block for long.
+using EventSink = std::function<void(std::vector<TokenEvent>)>;
+
+class Engine {
+ public:
+  Engine(const EngineSettings& settings, StepRunner& runner, EventSink sink);
+
+  // Any thread. kResourceExhausted: the inbox is full; kInvalidArgument: a field is out of range; kUnavailable: draining or
+  // stopped. Later failures arrive as an event with finish kError.
+  absl::Status Submit(Request request);
+  // Any thread. The request ends with finish kCancelled unless it ended before; kResourceExhausted when the inbox is full.
+  absl::Status Cancel(RequestId id);
+  // Any thread. No new requests; RunLoop returns OK when the last one ended.
+  void Drain();
+  // Any thread. RunLoop returns `kAborted` after the step under way; open requests get no further events.
+  void Stop();
+  // Any thread.
+  EngineStats stats();
+
+  // Runs steps on the calling thread until drained, stopped, or a step fails. A failed step ends every request with finish
+  // kError; its error is returned. Idle, it waits on the inbox and uses no CPU.
+  absl::Status RunLoop();
+
+ private:
+  using Letter = std::variant<std::monostate, Request, RequestId>;  // wake up, submit, cancel
+
+  absl::Status Step();
+  void TakeArrivals();
+  void Arrive(Request request);
+  void Leave(RequestId id);
+  // One event per planned sequence, in plan order; some say nothing.
+  std::vector<TokenEvent> ScoreAll(const StepPlan& plan, const StepLogits& logits);
+  // Commits the step and completes the events; drops those that say nothing.
+  void Settle(const StepPlan& plan, std::vector<TokenEvent>& events);
+  // The event of one planned sequence from its rows; the sampled token, if one is due, is in event.token.
+  TokenEvent Score(const StepSequence& planned, std::span<const float> rows);
+  void CopyLogits(TokenEvent& event, const Sequence& sequence, const StepSequence& planned, std::span<const float> rows) const;
+  void ScorePrompt(const Sequence& sequence, const StepSequence& planned, std::span<const float> rows);
+  absl::Status SampleInto(TokenEvent& event, const Sequence& sequence, std::span<const float> row);
+  void FailAll(const absl::Status& status);
+  void Publish();
+
+  const EngineSettings settings_;
+  StepRunner& runner_;
+  const EventSink sink_;
+  BoundedQueue<Letter> inbox_;
+  std::atomic<bool> draining_ = false, stopped_ = false;
+
+  // Owner thread only.
+  Scheduler scheduler_;
+  Sampler sampler_;
+  std::map<RequestId, std::vector<float>> prompt_scores_;  // until the first token
+  std::vector<TokenEvent> notices_;                        // to send with the next batch
+  EngineStats counts_;
+
+  Mutex stats_mutex_;
+  EngineStats stats_ ABSL_GUARDED_BY(stats_mutex_);
+};
+
+}  // namespace drover

@@ -1,0 +1,89 @@
+// Scheduler: who runs in the next step. Values in, values out: it knows no clock, thread, device or network.
+// Continuous batching with chunked prefill; a sequence that finds no block is preempted and recomputed, youngest first.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "worker/kv/block_pool.h"
+#include "worker/sequence.h"
+#include "worker/step_plan.h"
+
+namespace drover {
+
+struct SchedulerLimits {
+  int64_t block_tokens = 16;      // tokens per KV block
+  int64_t kv_blocks = 0;
+  int64_t max_step_tokens = 512;  // of one forward pass
+  int64_t max_sequences = 32;     // running at once
+  int64_t max_model_len = 0;      // tokens of prompt and output together
+  int64_t max_requests = 4096;    // running and waiting
+  int64_t max_score_rows = 64;    // rows of prompts whose logits are wanted, in one step
+};
+
+// Every limit positive; errors name the field.
+absl::Status Validate(const SchedulerLimits& limits);
+
+// What one step did for one sequence.
+struct Outcome {
+  RequestId id{};
+  int64_t position = 0;             // output position of `token`
+  std::optional<int32_t> token;     // absent when a prompt was only scored
+  FinishReason finish = FinishReason::kNone;
+};
+
+class Scheduler {
+ public:
+  explicit Scheduler(const SchedulerLimits& limits);
+
+  // Queues a request. kInvalidArgument: it can never run; kAlreadyExists: the id is in use; kResourceExhausted: full.
+  absl::Status Admit(Request request);
+  // Forgets a request and frees its blocks; false when it is unknown.
+  bool Cancel(RequestId id);
+
+  // The next step: one token for every decoding sequence, then prompt chunks, oldest first, under the token budget.
+  StepPlan Plan();
+  // Ends the step that Plan() returned last. tokens[i] belongs to plan.sequences[i]: absent while its prompt is incomplete or
+  // when it is only scored. Outcomes are in plan order; sequences that changed nothing visible have none.
+  std::vector<Outcome> Commit(const StepPlan& plan, const std::vector<std::optional<int32_t>>& tokens);
+
+  // A queued or running sequence, null when unknown; valid until the next call that is not const.
+  const Sequence* Find(RequestId id) const;
+  // True when running `planned` completes the known tokens of its sequence and a token is to be sampled after it.
+  bool Samples(const StepSequence& planned) const;
+  std::vector<RequestId> Requests() const;
+
+  int64_t running() const { return static_cast<int64_t>(running_.size()); }
+  int64_t waiting() const { return static_cast<int64_t>(waiting_.size()); }
+  int64_t blocks_used() const { return pool_.used(); }
+  int64_t preemptions() const { return preemptions_; }
+
+ private:
+  using Owned = std::unique_ptr<Sequence>;
+  // What is left of a step: tokens to run, and rows of prompts whose logits are wanted.
+  struct Budget {
+    int64_t tokens = 0, score_rows = 0;
+  };
+
+  void PlanDecodes(StepPlan& plan, Budget& budget);
+  void PlanPrefills(StepPlan& plan, Budget& budget);
+  bool StartOldestWaiting();
+  // Makes room for one more token of running_[index], preempting from the youngest; false when it lost its own place.
+  bool MakeRoom(size_t index);
+  void PreemptYoungest();
+  // The next tokens of a sequence within the budget; none when it has to wait for rows.
+  StepSequence Chunk(const Sequence& sequence, const Budget& budget) const;
+  int64_t BlocksFor(int64_t tokens) const { return (tokens + limits_.block_tokens - 1) / limits_.block_tokens; }
+  FinishReason FinishOf(const Sequence& sequence) const;
+
+  SchedulerLimits limits_;
+  BlockPool pool_;
+  std::vector<Owned> running_;  // oldest first
+  std::deque<Owned> waiting_;   // oldest first; all younger than the running ones
+  int64_t preemptions_ = 0;
+  uint64_t next_step_ = 1;
+};
+
+}  // namespace drover

@@ -1,0 +1,30 @@
+// Sequence: one request's progress through the scheduler.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "common/request.h"
+
+namespace drover {
+
+struct Sequence {
+  Request request;
+  std::vector<int32_t> tokens;  // prompt, then output
+  std::vector<int32_t> blocks;  // KV blocks held
+  int64_t cached = 0;           // leading tokens whose keys and values are in the blocks
+  int64_t scored = 0;           // leading rows whose logits were taken; they are not asked for again after a preemption
+  int64_t output_limit = 0;     // tokens that may be sampled: max_tokens, cut by the context
+
+  int64_t prompt_tokens() const { return static_cast<int64_t>(request.prompt.size()); }
+  int64_t output_tokens() const { return length() - prompt_tokens(); }
+  int64_t length() const { return static_cast<int64_t>(tokens.size()); }
+  int64_t left_to_run() const { return length() - cached; }
+  // Decoding: everything but the newest token is cached.
+  bool decoding() const { return output_tokens() > 0 && left_to_run() == 1; }
+  bool wants_prompt_rows() const { return request.prompt_logprobs || request.logits == LogitsWanted::kAll; }
+  std::span<const int32_t> output() const { return std::span(tokens).subspan(request.prompt.size()); }
+};
+
+}  // namespace drover
