@@ -1,0 +1,183 @@
+// See load.h.
+#include "worker/weights/load.h"
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "common/file.h"
+#include "models/weights.h"
+#include "worker/weights/slots.h"
+
+namespace drover {
+namespace {
+
+constexpr int64_t kReadBytes = 4 << 20;
+constexpr int64_t kTransposeCols = 64;  // columns gathered before they are written row by row
+
+// Bytes of a part in the file; vectors may be stored narrower than the f32 they become.
+int64_t BytesInFile(const Weight& weight, const Part& part, DType dtype) {
+  if (part.empty()) return 0;
+  return weight.vector() ? part.rows.size() * Info(dtype).bytes : PartBytes(weight, part, dtype);
+}
+
+// Reads ranges of tensors, counts them, and asks whether to go on.
+class RangeReader {
+ public:
+  RangeReader(const Checkpoint& checkpoint, const LoadOptions& options, int64_t total)
+      : checkpoint_(checkpoint), options_(options), total_(total), files_(checkpoint.files.size()) {}
+
+  int64_t bytes_read() const { return bytes_read_; }
+
+  // `offset` counts from the tensor's first byte.
+  absl::Status Read(const TensorInfo& tensor, int64_t offset, std::span<std::byte> out) {
+    DROVER_ASSIGN_OR_RETURN(const File* file, Open(tensor.file));
+    while (!out.empty()) {
+      if (options_.cancelled && options_.cancelled()) return Cancelled("loading was cancelled at tensor ", tensor.name);
+      const std::span<std::byte> piece = out.first(std::min<size_t>(out.size(), kReadBytes));
+      DROVER_RETURN_IF_ERROR(Annotate(file->ReadAt(tensor.offset + offset, piece), Cat("tensor ", tensor.name)));
+      offset += static_cast<int64_t>(piece.size());
+      bytes_read_ += static_cast<int64_t>(piece.size());
+      out = out.subspan(piece.size());
+    }
+    return absl::OkStatus();
+  }
+
+  void Report() const {
+    if (options_.progress) options_.progress(bytes_read_, total_);
+  }
+
+ private:
+  absl::StatusOr<const File*> Open(int32_t index) {
+    std::optional<File>& file = files_[static_cast<size_t>(index)];
+    if (!file) {
+      DROVER_ASSIGN_OR_RETURN(File opened, File::Open(checkpoint_.files[static_cast<size_t>(index)]));
+      file.emplace(std::move(opened));
+    }
+    return &*file;
+  }
+
+  const Checkpoint& checkpoint_;
+  const LoadOptions& options_;
+  int64_t total_;
+  int64_t bytes_read_ = 0;
+  std::vector<std::optional<File>> files_;
+};
+
+// Byte offset of a row's stored columns from the tensor's first byte; rows of block formats hold whole blocks.
+int64_t RowOffset(const Source& source, int64_t row, int64_t col) {
+  const DTypeInfo& info = Info(source.tensor->dtype);
+  return (source.offset_values + StoredRow(source, row) * source.row_stride + col) / info.values * info.bytes;
+}
+
+absl::Status ReadRows(const Source& source, const Part& part, RangeReader& reader, PackedWeight& out) {
+  const StoredColumns stored = StoredCols(part.cols, out.dtype);
+  const DTypeInfo& info = Info(out.dtype);
+  const bool whole_rows = stored.bytes == source.row_stride / info.values * info.bytes && source.permuted_head_dim == 0;
+  const int64_t rows_at_once = whole_rows ? part.rows.size() : 1;
+  for (int64_t r = 0; r < part.rows.size(); r += rows_at_once) {
+    const int64_t offset = RowOffset(source, part.rows.begin + r, stored.range.begin);
+    DROVER_RETURN_IF_ERROR(
+        reader.Read(*source.tensor, offset, {out.row(r), static_cast<size_t>(rows_at_once * stored.bytes)}));
+  }
+  return absl::OkStatus();
+}
+
+// in[c][r] to out[r][first + c], elements of `size` bytes.
+void Transpose(const std::byte* in, int64_t cols, int64_t first, int64_t size, PackedWeight& out) {
+  for (int64_t r = 0; r < out.rows; ++r)
+    for (int64_t c = 0; c < cols; ++c)
+      std::memcpy(out.row(r) + (first + c) * size, in + (c * out.rows + r) * size, static_cast<size_t>(size));
+}
+
+// A file that stores columns one after another ([in, out]).
+absl::Status ReadTransposed(const Source& source, const Part& part, RangeReader& reader, PackedWeight& out) {
+  const int64_t size = Info(out.dtype).bytes, column_bytes = part.rows.size() * size;
+  std::vector<std::byte> columns(static_cast<size_t>(kTransposeCols * column_bytes));
+  for (int64_t c = 0; c < part.cols.size(); c += kTransposeCols) {
+    const int64_t count = std::min(kTransposeCols, part.cols.size() - c);
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t col = part.cols.begin + c + i;
+      const int64_t offset = (source.offset_values + part.rows.begin + col * source.col_stride) * size;
+      DROVER_RETURN_IF_ERROR(
+          reader.Read(*source.tensor, offset, {columns.data() + i * column_bytes, static_cast<size_t>(column_bytes)}));
+    }
+    Transpose(columns.data(), count, c, size, out);
+  }
+  return absl::OkStatus();
+}
+
+float ToFloat(const std::byte* data, DType dtype) {
+  if (dtype == DType::kF32) {
+    float value;
+    std::memcpy(&value, data, sizeof value);
+    return value;
+  }
+  uint16_t bits;
+  std::memcpy(&bits, data, sizeof bits);
+  return dtype == DType::kF16 ? HalfToFloat(bits) : BFloat16ToFloat(bits);
+}
+
+absl::Status ReadVector(const Source& source, const Part& part, RangeReader& reader, std::vector<float>& out) {
+  const DType dtype = source.tensor->dtype;
+  const int64_t size = Info(dtype).bytes, count = part.rows.size();
+  std::vector<std::byte> stored(static_cast<size_t>(count * size));
+  DROVER_RETURN_IF_ERROR(reader.Read(*source.tensor, part.rows.begin * size, stored));
+  out.resize(static_cast<size_t>(count));
+  for (int64_t r = 0; r < count; ++r)
+    out[static_cast<size_t>(r)] = ToFloat(stored.data() + (StoredRow(source, part.rows.begin + r) - part.rows.begin) * size, dtype);
+  return absl::OkStatus();
+}
+
+// Every weight of which the rank holds a part.
+template <class Visit>
+absl::Status ForEachPart(const Checkpoint& checkpoint, const RankCut& cut, Visit visit) {
+  for (const Weight& weight : WeightTable(checkpoint.spec)) {
+    const Part part = PartOf(weight, checkpoint.spec, cut);
+    if (part.empty()) continue;
+    DROVER_ASSIGN_OR_RETURN(const Source source, Locate(weight, checkpoint));
+    DROVER_RETURN_IF_ERROR(visit(weight, part, source));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<RankWeights> LoadRankWeights(const Checkpoint& checkpoint, const RankCut& cut, const LoadOptions& options) {
+  RankWeights weights = Shape(checkpoint.spec, cut);
+  RangeReader reader(checkpoint, options, BytesToRead(checkpoint, cut));
+  DROVER_RETURN_IF_ERROR(ForEachPart(checkpoint, cut, [&](const Weight& weight, const Part& part, const Source& source) {
+    const Slot slot = SlotOf(weights, weight, checkpoint.spec, cut);
+    weights.bytes += PartBytes(weight, part, source.tensor->dtype);
+    reader.Report();
+    if (slot.vector != nullptr) return ReadVector(source, part, reader, *slot.vector);
+    *slot.matrix = MakePacked(part, source.tensor->dtype);
+    return source.col_stride == 1 ? ReadRows(source, part, reader, *slot.matrix)
+                                  : ReadTransposed(source, part, reader, *slot.matrix);
+  }));
+  reader.Report();
+  if (options.bytes_read != nullptr) *options.bytes_read = reader.bytes_read();
+  return weights;
+}
+
+int64_t BytesToRead(const Checkpoint& checkpoint, const RankCut& cut) {
+  int64_t bytes = 0;
+  const absl::Status status = ForEachPart(checkpoint, cut, [&](const Weight& weight, const Part& part, const Source& source) {
+    bytes += BytesInFile(weight, part, source.tensor->dtype);
+    return absl::OkStatus();
+  });
+  return status.ok() ? bytes : 0;
+}
+
+int64_t SharedBlockBytes(const Checkpoint& checkpoint, const RankCut& cut) {
+  int64_t bytes = 0;
+  const absl::Status status = ForEachPart(checkpoint, cut, [&](const Weight&, const Part& part, const Source& source) {
+    if (StoredCols(part.cols, source.tensor->dtype).lead != 0) bytes += part.rows.size() * Info(source.tensor->dtype).bytes;
+    return absl::OkStatus();
+  });
+  return status.ok() ? bytes : 0;
+}
+
+}  // namespace drover

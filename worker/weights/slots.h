@@ -1,0 +1,27 @@
+// Where each weight of the table lives in RankWeights.
+#pragma once
+
+#include <vector>
+
+#include "models/shard.h"
+#include "models/weights.h"
+#include "worker/model/rank_weights.h"
+
+namespace drover {
+
+// Exactly one of the two is set.
+struct Slot {
+  PackedWeight* matrix = nullptr;
+  std::vector<float>* vector = nullptr;
+};
+
+// `weights` must have been shaped by Shape() for the same spec and cut, and the rank must own the weight's expert, if it has one.
+Slot SlotOf(RankWeights& weights, const Weight& weight, const ModelSpec& spec, const RankCut& cut);
+
+// Layers and experts, all of them empty.
+RankWeights Shape(const ModelSpec& spec, const RankCut& cut);
+
+// A matrix with the fields of `part` set and its memory not yet filled.
+PackedWeight MakePacked(const Part& part, DType dtype);
+
+}  // namespace drover
