@@ -1,0 +1,56 @@
+// See launch_line.h.
+#include "cli/launch_line.h"
+
+#include <signal.h>
+
+namespace drover {
+namespace {
+
+// isolated: no ssh, no resource manager. Yield: ranks share cores politely. Keepalive: a silent daemon is noticed within 10 s.
+constexpr std::pair<const char*, const char*> kMcaSettings[] = {
+    {"mpi_yield_when_idle", "1"},
+    {"plm", "isolated"},
+    {"btl_vader_single_copy_mechanism", "none"},  // containers forbid copies between address spaces
+    {"oob_tcp_keepalive_time", "4"},
+    {"oob_tcp_keepalive_intvl", "1"},
+    {"oob_tcp_keepalive_probes", "3"},
+};
+
+std::vector<std::string> Mpirun(const GroupLaunch& launch) {
+  std::vector<std::string> line = {"mpirun", "-np", Cat(launch.ranks), "--oversubscribe", "--bind-to", "none", "--quiet"};
+  if (launch.as_root) line.push_back("--allow-run-as-root");
+  for (const auto& [key, value] : kMcaSettings) line.insert(line.end(), {"--mca", key, value});
+  if (!launch.session_dir.empty()) line.insert(line.end(), {"--mca", "orte_tmpdir_base", launch.session_dir});
+  return line;
+}
+
+Command RunWorker(const GroupLaunch& launch, const std::vector<std::string>& arguments) {
+  Command command;
+  // The same for one rank, so that one rank computes as each of several does.
+  command.environment = {{"OMP_WAIT_POLICY", "passive"}, {"OMP_NUM_THREADS", "1"}};
+  if (launch.ranks > 1) {
+    command.argv = Mpirun(launch);
+    command.death_signal = SIGTERM;  // mpirun then ends its ranks; a killed one would leave that to them
+  }
+  command.argv.push_back(launch.worker);
+  command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
+  return command;
+}
+
+}  // namespace
+
+Command LaunchLine(const GroupLaunch& launch) {
+  std::vector<std::string> arguments = {"--coordinator", launch.coordinator, "--group",     launch.group,
+                                        "--launch",      launch.launch,      "--log-level", launch.log_level};
+  if (launch.threads > 0) arguments.insert(arguments.end(), {"--threads", Cat(launch.threads)});
+  if (launch.memory_bytes > 0) arguments.insert(arguments.end(), {"--memory", Cat(launch.memory_bytes)});
+  return RunWorker(launch, arguments);
+}
+
+Command BenchLine(const GroupLaunch& launch, const std::vector<std::string>& bench_arguments) {
+  std::vector<std::string> arguments = {"bench"};
+  arguments.insert(arguments.end(), bench_arguments.begin(), bench_arguments.end());
+  return RunWorker(launch, arguments);
+}
+
+}  // namespace drover

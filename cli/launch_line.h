@@ -1,0 +1,29 @@
+// The command line that starts the ranks of one group on this host: mpirun for several, the worker itself for one. Pure.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "cli/process.h"
+
+namespace drover {
+
+struct GroupLaunch {
+  std::string worker;       // path of drover-worker
+  std::string coordinator;  // where ranks dial it, HOST:PORT
+  std::string group;        // its name
+  std::string launch;       // nonce: ranks of one start share it, no two starts have the same
+  int64_t ranks = 1;
+  int64_t threads = 0;      // of each rank; 0: the planner chooses
+  int64_t memory_bytes = 0; // of the host, for the planner; 0: as measured
+  std::string log_level = "warning";
+  std::string session_dir;  // for mpirun's own files
+  bool as_root = false;
+};
+
+Command LaunchLine(const GroupLaunch& launch);
+
+// `drover-worker bench ...` under the same mpirun line.
+Command BenchLine(const GroupLaunch& launch, const std::vector<std::string>& bench_arguments);
+
+}  // namespace drover
