@@ -1,0 +1,28 @@
+// Reading one JSON object field by field: absent and null leave the value alone, a wrong type is an error that names the field.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/json.h"
+
+namespace drover {
+
+// The member, or null when it is absent or JSON null.
+const Json* Field(const Json& object, const std::string& name);
+
+absl::Status Read(const Json& object, const std::string& name, bool& out);
+absl::Status Read(const Json& object, const std::string& name, std::string& out);
+absl::Status Read(const Json& object, const std::string& name, std::optional<double>& out);
+absl::Status Read(const Json& object, const std::string& name, std::optional<int64_t>& out);
+absl::Status Read(const Json& object, const std::string& name, std::optional<uint64_t>& out);
+
+// An array of token ids; every one a 32-bit integer.
+absl::StatusOr<std::vector<int32_t>> ReadIds(const Json& array, const std::string& name);
+
+// "field: found TYPE, expected WHAT".
+absl::Status WrongType(const std::string& name, const Json& found, std::string_view expected);
+
+}  // namespace drover
