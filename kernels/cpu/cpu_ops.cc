@@ -1,0 +1,174 @@
+// See cpu_ops.h: work is cut into chunks here, loops are in the kernel tables.
+#include "kernels/cpu/cpu_ops.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "common/check.h"
+#include "kernels/unpack.h"
+
+namespace drover {
+namespace {
+
+constexpr int64_t kFloat = sizeof(float);
+constexpr int64_t kTokenBlockBytes = 512 << 10;   // activations that stay in a core's cache while all rows pass
+constexpr int64_t kChunkBytes = 64 << 10;         // least weight bytes worth a hand-over to another thread
+constexpr int64_t kChunksPerThread = 6;           // more than one evens out threads of unequal speed
+constexpr int64_t kSerialFloats = 8192;           // smaller element-wise work stays on the calling thread
+
+using LinearKernel = void (*)(const LinearSlice&);
+LinearKernel KernelFor(const KernelTable& kernels, DType dtype) {
+  switch (dtype) {
+    case DType::kF32: return kernels.linear_f32;
+    case DType::kF16: return kernels.linear_f16;
+    case DType::kBF16: return kernels.linear_bf16;
+    case DType::kQ8_0: return kernels.linear_q8_0;
+    case DType::kQ4_0: return kernels.linear_q4_0;
+    case DType::kQ4_1: return kernels.linear_q4_1;
+    default: return nullptr;
+  }
+}
+
+struct HeadRange {
+  int64_t begin, end;
+  int64_t size() const { return end - begin; }
+};
+
+// Own query heads of own KV head `kv_head`.
+HeadRange HeadsOf(const AttentionShape& shape, int64_t kv_head) {
+  const int64_t first = (shape.first_kv_head + kv_head) * shape.group - shape.first_head;
+  return {std::max<int64_t>(first, 0), std::min(first + shape.group, shape.heads)};
+}
+
+float* Floats(AlignedBytes& bytes) { return reinterpret_cast<float*>(bytes.data()); }
+
+// A block of another rank's columns can stand before and after the own ones.
+int64_t PaddedCols(int64_t cols) { return RoundUp(cols, kStride) + 2 * kStride; }
+
+}  // namespace
+
+CpuOps::CpuOps(Isa isa, const OpsOptions& options)
+    : kernels_(KernelsOf(isa)),
+      pool_(options.threads),
+      tile_floats_(kRowsAtOnce * PaddedCols(options.cols)),
+      score_stride_(RoundUp(options.keys, kStride) + kStride),
+      padded_floats_(options.tokens * PaddedCols(options.cols)),
+      tiles_(options.threads * tile_floats_ * kFloat),
+      scores_(options.threads * kQueriesMax * score_stride_ * kFloat),
+      padded_(padded_floats_ * kFloat) {}
+
+const float* CpuOps::Padded(const PackedWeight& weight, Tensor x, int64_t* stride) {
+  const int64_t width = RoundUp(weight.lead + weight.cols, kStride);
+  *stride = width;
+  if (width == x.cols) return x.data;
+  DROVER_CHECK_LE(x.rows * width, padded_floats_);
+  for (int64_t t = 0; t < x.rows; ++t) {
+    float* row = Floats(padded_) + t * width;
+    std::fill(row, row + weight.lead, 0.0f);
+    std::ranges::copy(x.row(t), row + weight.lead);
+    std::fill(row + weight.lead + weight.cols, row + width, 0.0f);
+  }
+  return Floats(padded_);
+}
+
+void CpuOps::Linear(const PackedWeight& weight, std::span<const float> bias, Tensor x, Tensor y) {
+  if (weight.empty() || x.rows == 0) return Ops::Linear(weight, bias, x, y);
+  DROVER_CHECK(x.rows == y.rows && weight.rows == y.cols && weight.cols == x.cols);
+  DROVER_CHECK(bias.empty() || static_cast<int64_t>(bias.size()) == y.cols);
+  LinearSlice slice;
+  slice.x = Padded(weight, x, &slice.x_stride);
+  slice.weights = weight.bytes.data();
+  slice.row_bytes = weight.row_bytes;
+  slice.stored = weight.stored_cols();
+  slice.bias = bias.empty() ? nullptr : bias.data();
+  slice.y = y.data;
+  slice.y_stride = y.cols;
+  DROVER_CHECK_LE(kRowsAtOnce * slice.x_stride, tile_floats_);
+  const int64_t block = std::max<int64_t>(kTokenBlockBytes / (slice.x_stride * kFloat), 24);
+  for (int64_t t = 0; t < x.rows; t += block) {
+    LinearSlice part = slice;
+    part.x += t * slice.x_stride;
+    part.y += t * slice.y_stride;
+    part.tokens = std::min(block, x.rows - t);
+    LinearRows(weight, part);
+  }
+}
+
+void CpuOps::LinearRows(const PackedWeight& weight, LinearSlice slice) {
+  const LinearKernel kernel = KernelFor(kernels_, weight.dtype);
+  DROVER_CHECK(kernel != nullptr);
+  const int64_t work = weight.rows * weight.row_bytes * std::max<int64_t>(slice.tokens / 4, 1);
+  const int64_t chunks = pool_.threads() == 1 ? 1 : std::clamp<int64_t>(work / kChunkBytes, 1, kChunksPerThread * pool_.threads());
+  const int64_t rows = RoundUp((weight.rows + chunks - 1) / chunks, kRowsAtOnce);
+  pool_.Run((weight.rows + rows - 1) / rows, [&](int64_t chunk, int64_t thread) {
+    LinearSlice part = slice;
+    part.begin = chunk * rows;
+    part.end = std::min(part.begin + rows, weight.rows);
+    part.tile = Floats(tiles_) + thread * tile_floats_;
+    kernel(part);
+  });
+}
+
+void CpuOps::RmsNorm(Tensor x, std::span<const float> gain, float eps, Tensor y) {
+  const auto width = static_cast<int64_t>(gain.size());
+  DROVER_CHECK(width > 0 && x.rows == y.rows && x.cols == y.cols && x.cols % width == 0);
+  for (int64_t i = 0; i < x.size(); i += width) kernels_.rms_norm(x.data + i, gain.data(), width, eps, y.data + i);
+}
+
+void CpuOps::L2Norm(int64_t width, float eps, Tensor x) {
+  DROVER_CHECK(width > 0 && x.cols % width == 0);
+  for (int64_t i = 0; i < x.size(); i += width) kernels_.rms_norm(x.data + i, nullptr, width, eps, x.data + i);
+}
+
+void CpuOps::GatedProduct(GateKind kind, Tensor gate, Tensor up, Tensor y) {
+  DROVER_CHECK(gate.size() == up.size() && gate.size() == y.size());
+  const int64_t chunks = (y.size() + kSerialFloats - 1) / kSerialFloats;
+  pool_.Run(chunks, [&](int64_t chunk, int64_t) {
+    const int64_t begin = chunk * kSerialFloats, n = std::min(kSerialFloats, y.size() - begin);
+    kernels_.gated_product(kind, gate.data + begin, up.data + begin, n, y.data + begin);
+  });
+}
+
+void CpuOps::Attend(Tensor q, std::span<const SequenceRows> sequences, const KvLayer& kv, const AttentionShape& shape, Tensor y) {
+  DROVER_CHECK(q.cols == shape.heads * shape.head_dim && y.cols == q.cols && y.rows == q.rows);
+  tasks_.clear();
+  for (size_t s = 0; s < sequences.size(); ++s) {
+    for (int64_t kv_head = 0; kv_head < shape.kv_heads && shape.heads > 0; ++kv_head) {
+      const int64_t queries = sequences[s].rows * HeadsOf(shape, kv_head).size();
+      for (int64_t begin = 0; begin < queries; begin += kQueriesMax)
+        tasks_.push_back({static_cast<int32_t>(s), static_cast<int32_t>(kv_head), begin});
+    }
+  }
+  pool_.Run(static_cast<int64_t>(tasks_.size()), [&](int64_t task, int64_t thread) {
+    RunAttendTask(tasks_[static_cast<size_t>(task)], thread, q, sequences, kv, shape, y);
+  });
+}
+
+void CpuOps::RunAttendTask(const AttendTask& task, int64_t thread, Tensor q, std::span<const SequenceRows> sequences,
+                           const KvLayer& kv, const AttentionShape& shape, Tensor y) {
+  const SequenceRows& sequence = sequences[static_cast<size_t>(task.sequence)];
+  const HeadRange heads = HeadsOf(shape, task.kv_head);
+  AttendTile tile;
+  tile.queries = std::min(kQueriesMax, sequence.rows * heads.size() - task.begin);
+  for (int64_t i = 0; i < tile.queries; ++i) {
+    const int64_t row = (task.begin + i) / heads.size(), head = heads.begin + (task.begin + i) % heads.size();
+    const int64_t offset = (sequence.first_row + row) * q.cols + head * shape.head_dim;
+    tile.q[i] = q.data + offset;
+    tile.y[i] = y.data + offset;
+    tile.last[i] = sequence.position + row;
+    tile.first[i] = shape.FirstKey(tile.last[i]);
+    DROVER_CHECK_LE(RoundUp(tile.last[i] + 1, kStride), score_stride_);
+  }
+  tile.keys = kv.keys + task.kv_head * shape.head_dim;
+  tile.values = kv.values + task.kv_head * shape.head_dim;
+  tile.token_stride = kv.token_stride();
+  tile.block_tokens = kv.block_tokens;
+  tile.blocks = sequence.blocks.data();
+  tile.head_dim = shape.head_dim;
+  tile.scale = shape.scale;
+  tile.scores = Floats(scores_) + thread * kQueriesMax * score_stride_;
+  tile.score_stride = score_stride_;
+  kernels_.attend(tile);
+}
+
+}  // namespace drover

@@ -1,0 +1,81 @@
+// KernelTable: the inner loops of one instruction set, as function pointers chosen once at start-up.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "common/status.h"
+#include "kernels/ops.h"
+
+namespace drover {
+
+enum class Isa { kBaseline, kAvx2, kAvx512 };
+
+// Columns are processed in strides of one quantisation block.
+inline constexpr int64_t kStride = 32;
+inline constexpr int64_t kRowsAtOnce = 4;
+inline constexpr int64_t kQueriesMax = 4;
+inline constexpr int64_t RoundUp(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+
+// Rows [begin, end) of y = Wx + b for all tokens.
+struct LinearSlice {
+  const std::byte* weights = nullptr;  // row 0
+  int64_t row_bytes = 0;
+  int64_t stored = 0;           // values of a row, the lead included
+  const float* x = nullptr;     // readable and zero up to RoundUp(stored, kStride)
+  int64_t x_stride = 0;
+  int64_t tokens = 0;
+  const float* bias = nullptr;  // may be null
+  float* y = nullptr;
+  int64_t y_stride = 0;
+  int64_t begin = 0, end = 0;
+  float* tile = nullptr;        // kRowsAtOnce · RoundUp(stored, kStride) floats, 64-byte aligned
+};
+
+// Up to kQueriesMax query heads of one sequence that share a KV head. Keys of all ranges lie in [first, last] of the tile.
+struct AttendTile {
+  int64_t queries = 0;
+  const float* q[kQueriesMax] = {};
+  float* y[kQueriesMax] = {};
+  int64_t first[kQueriesMax] = {}, last[kQueriesMax] = {};  // keys, both ends included
+  const float* keys = nullptr;    // of the KV head in block 0
+  const float* values = nullptr;
+  int64_t token_stride = 0, block_tokens = 0;
+  const int32_t* blocks = nullptr;
+  int64_t head_dim = 0;
+  float scale = 1;
+  float* scores = nullptr;        // [kQueriesMax, score_stride]
+  int64_t score_stride = 0;
+};
+
+struct KernelTable {
+  std::string_view name;
+  void (*linear_f32)(const LinearSlice&);
+  void (*linear_f16)(const LinearSlice&);
+  void (*linear_bf16)(const LinearSlice&);
+  void (*linear_q8_0)(const LinearSlice&);
+  void (*linear_q4_0)(const LinearSlice&);
+  void (*linear_q4_1)(const LinearSlice&);
+  void (*attend)(const AttendTile&);
+  // y = gain ⊙ x / sqrt(mean x² + eps); gain may be null.
+  void (*rms_norm)(const float* x, const float* gain, int64_t n, float eps, float* y);
+  void (*gated_product)(GateKind kind, const float* gate, const float* up, int64_t n, float* y);
+  double (*read_sum)(const float* x, int64_t n);  // reads n floats once: the measure of read bandwidth
+};
+
+const KernelTable& BaselineKernels();
+const KernelTable& Avx2Kernels();
+const KernelTable& Avx512Kernels();
+
+// What this machine can run, best last.
+bool Supports(Isa isa);
+Isa BestIsa();
+absl::StatusOr<Isa> IsaFromName(std::string_view name);
+std::string_view Name(Isa isa);
+
+// The table of `isa`, which the machine must support.
+const KernelTable& KernelsOf(Isa isa);
+
+}  // namespace drover

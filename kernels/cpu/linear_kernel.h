@@ -1,0 +1,197 @@
+// The loops of y = Wx + b over the lanes L of one instruction set. For every (row, token) one vector accumulator takes the columns in
+// order, whatever the number of tokens, so a token's result does not depend on its batch.
+#pragma once
+
+#include <cstring>
+
+#include "kernels/cpu/kernel_table.h"
+
+namespace drover::cpu {
+
+// Readers open kStride stored values at column c (a multiple of kStride) of a row.
+template <class L>
+struct ReadF32 {
+  static constexpr int64_t kValueBytes = 4;
+  static void Open(const std::byte* row, int64_t c, typename L::V* w) {
+    for (int p = 0; p < L::kParts; ++p) w[p] = L::Load(reinterpret_cast<const float*>(row) + c + p * L::kWidth);
+  }
+};
+template <class L>
+struct ReadF16 {
+  static constexpr int64_t kValueBytes = 2;
+  static void Open(const std::byte* row, int64_t c, typename L::V* w) {
+    for (int p = 0; p < L::kParts; ++p) w[p] = L::LoadF16(reinterpret_cast<const uint16_t*>(row) + c + p * L::kWidth);
+  }
+};
+template <class L>
+struct ReadBF16 {
+  static constexpr int64_t kValueBytes = 2;
+  static void Open(const std::byte* row, int64_t c, typename L::V* w) {
+    for (int p = 0; p < L::kParts; ++p) w[p] = L::LoadBF16(reinterpret_cast<const uint16_t*>(row) + c + p * L::kWidth);
+  }
+};
+template <class L>
+struct ReadQ8_0 {
+  static constexpr int64_t kValueBytes = 0;  // blocks: rows are whole strides
+  static void Open(const std::byte* row, int64_t c, typename L::V* w) {
+    const std::byte* block = row + c / kStride * 34;
+    const typename L::V d = L::SetF16(block);
+    for (int p = 0; p < L::kParts; ++p)
+      w[p] = L::Mul(d, L::LoadI8(reinterpret_cast<const int8_t*>(block + 2) + p * L::kWidth));
+  }
+};
+template <class L>
+struct ReadQ4_0 {
+  static constexpr int64_t kValueBytes = 0;
+  static void Open(const std::byte* row, int64_t c, typename L::V* w) {
+    const std::byte* block = row + c / kStride * 18;
+    const typename L::V d = L::SetF16(block);
+    L::OpenNibbles(block + 2, d, L::Mul(d, L::Set(-8.0f)), w);
+  }
+};
+template <class L>
+struct ReadQ4_1 {
+  static constexpr int64_t kValueBytes = 0;
+  static void Open(const std::byte* row, int64_t c, typename L::V* w) {
+    const std::byte* block = row + c / kStride * 20;
+    L::OpenNibbles(block + 4, L::SetF16(block), L::SetF16(block + 2), w);
+  }
+};
+
+// The last, partial stride of a plain row: missing values are zero.
+template <class L, class Read>
+inline void OpenTail(const std::byte* row, int64_t c, int64_t stored, typename L::V* w) {
+  alignas(64) std::byte values[kStride * 4] = {};
+  std::memcpy(values, row + c * Read::kValueBytes, static_cast<size_t>((stored - c) * Read::kValueBytes));
+  Read::Open(values, 0, w);
+}
+
+struct RowPointers {
+  const std::byte* row[kRowsAtOnce];
+  int64_t count;  // rows that exist; the others repeat the last
+};
+
+inline RowPointers RowsFrom(const LinearSlice& slice, int64_t r) {
+  RowPointers rows{{}, slice.end - r < kRowsAtOnce ? slice.end - r : kRowsAtOnce};
+  for (int64_t i = 0; i < kRowsAtOnce; ++i)
+    rows.row[i] = slice.weights + (r + (i < rows.count ? i : rows.count - 1)) * slice.row_bytes;
+  return rows;
+}
+
+// y[t, r…r+count) = sums + bias.
+inline void StoreSums(const LinearSlice& slice, int64_t r, int64_t count, int64_t t, const float* sums) {
+  float* y = slice.y + t * slice.y_stride + r;
+  for (int64_t i = 0; i < count; ++i) y[i] = slice.bias == nullptr ? sums[i] : sums[i] + slice.bias[r + i];
+}
+
+// Few tokens: weights go from their storage form straight into the sums.
+template <class L, class Read, int T>
+void DirectRows(const LinearSlice& slice, int64_t r) {
+  using V = typename L::V;
+  const RowPointers rows = RowsFrom(slice, r);
+  V sum[T][kRowsAtOnce];
+  for (int t = 0; t < T; ++t)
+    for (int i = 0; i < kRowsAtOnce; ++i) sum[t][i] = L::Zero();
+  const auto accumulate = [&](int64_t c, int i, const V* w) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+    for (int t = 0; t < T; ++t) {
+#pragma GCC unroll 8
+      for (int p = 0; p < L::kParts; ++p)
+        sum[t][i] = L::Fma(w[p], L::Load(slice.x + t * slice.x_stride + c + p * L::kWidth), sum[t][i]);
+    }
+  };
+  V w[L::kParts];
+  const int64_t whole = slice.stored / kStride * kStride;
+  for (int64_t c = 0; c < whole; c += kStride) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kRowsAtOnce; ++i) {
+      Read::Open(rows.row[i], c, w);
+      accumulate(c, i, w);
+    }
+  }
+  for (int i = 0; whole < slice.stored && i < kRowsAtOnce; ++i) {
+    OpenTail<L, Read>(rows.row[i], whole, slice.stored, w);
+    accumulate(whole, i, w);
+  }
+  float sums[kRowsAtOnce];
+  for (int t = 0; t < T; ++t) {
+    L::Sum4(sum[t][0], sum[t][1], sum[t][2], sum[t][3], sums);
+    StoreSums(slice, r, rows.count, t, sums);
+  }
+}
+
+// Four rows, opened to f32 in slice.tile; missing columns are zero.
+template <class L, class Read>
+void OpenTile(const LinearSlice& slice, const RowPointers& rows) {
+  const int64_t whole = slice.stored / kStride * kStride, padded = RoundUp(slice.stored, kStride);
+  for (int64_t i = 0; i < kRowsAtOnce; ++i) {
+    float* to = slice.tile + i * padded;
+    typename L::V w[L::kParts];
+    for (int64_t c = 0; c < whole; c += kStride) {
+      Read::Open(rows.row[i], c, w);
+      for (int p = 0; p < L::kParts; ++p) L::Store(to + c + p * L::kWidth, w[p]);
+    }
+    if (whole == slice.stored) continue;
+    OpenTail<L, Read>(rows.row[i], whole, slice.stored, w);
+    for (int p = 0; p < L::kParts; ++p) L::Store(to + whole + p * L::kWidth, w[p]);
+  }
+}
+
+// T tokens against the opened tile: 4·T sums stay in registers.
+template <class L, int T>
+void TileRows(const LinearSlice& slice, int64_t r, int64_t count, int64_t t0) {
+  using V = typename L::V;
+  const int64_t padded = RoundUp(slice.stored, kStride);
+  const float* x = slice.x + t0 * slice.x_stride;
+  V sum[T][kRowsAtOnce];
+#pragma GCC unroll 8
+  for (int t = 0; t < T; ++t)
+#pragma GCC unroll 4
+    for (int i = 0; i < kRowsAtOnce; ++i) sum[t][i] = L::Zero();
+  for (int64_t c = 0; c < padded; c += L::kWidth) {
+    V w[kRowsAtOnce];
+#pragma GCC unroll 4
+    for (int i = 0; i < kRowsAtOnce; ++i) w[i] = L::Load(slice.tile + i * padded + c);
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t) {
+      const V v = L::Load(x + t * slice.x_stride + c);
+#pragma GCC unroll 4
+      for (int i = 0; i < kRowsAtOnce; ++i) sum[t][i] = L::Fma(w[i], v, sum[t][i]);
+    }
+  }
+  float sums[kRowsAtOnce];
+#pragma GCC unroll 8
+  for (int t = 0; t < T; ++t) {
+    L::Sum4(sum[t][0], sum[t][1], sum[t][2], sum[t][3], sums);
+    StoreSums(slice, r, count, t0 + t, sums);
+  }
+}
+
+template <class L, int T>
+int64_t TileTail(const LinearSlice& slice, int64_t r, int64_t count, int64_t t0) {
+  if constexpr (T > 0) {
+    if (slice.tokens - t0 >= T) {
+      TileRows<L, T>(slice, r, count, t0);
+      return t0 + T;
+    }
+    return TileTail<L, T - 1>(slice, r, count, t0);
+  }
+  return t0;
+}
+
+template <class L, class Read>
+void Linear(const LinearSlice& slice) {
+  constexpr void (*kDirect[])(const LinearSlice&, int64_t) = {DirectRows<L, Read, 1>, DirectRows<L, Read, 2>, DirectRows<L, Read, 3>};
+  if (slice.tokens <= 3) {
+    if (slice.tokens == 0) return;
+    for (int64_t r = slice.begin; r < slice.end; r += kRowsAtOnce) kDirect[slice.tokens - 1](slice, r);
+    return;
+  }
+  for (int64_t r = slice.begin; r < slice.end; r += kRowsAtOnce) {
+    const RowPointers rows = RowsFrom(slice, r);
+    OpenTile<L, Read>(slice, rows);
+    for (int64_t t = 0; t < slice.tokens;) t = TileTail<L, L::kTileTokens>(slice, r, rows.count, t);
+  }
+}
+
+}  // namespace drover::cpu

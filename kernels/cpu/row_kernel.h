@@ -1,0 +1,73 @@
+// Element-wise loops over the lanes L of one instruction set, and the table that gathers all loops of it.
+#pragma once
+
+#include <cmath>
+
+#include "kernels/cpu/attend_kernel.h"
+#include "kernels/cpu/linear_kernel.h"
+
+namespace drover::cpu {
+
+template <class L>
+void RmsNorm(const float* x, const float* gain, int64_t n, float eps, float* y) {
+  using V = typename L::V;
+  const int64_t whole = n / L::kWidth * L::kWidth;
+  V squares = L::Zero();
+  for (int64_t i = 0; i < whole; i += L::kWidth) squares = L::Fma(L::Load(x + i), L::Load(x + i), squares);
+  if (whole < n) {
+    const V v = L::LoadPart(x + whole, n - whole);
+    squares = L::Fma(v, v, squares);
+  }
+  float sums[4];
+  L::Sum4(squares, squares, squares, squares, sums);
+  const float scale = 1 / __builtin_sqrtf(sums[0] / static_cast<float>(n) + eps);
+  for (int64_t i = 0; i < n; ++i) y[i] = gain == nullptr ? x[i] * scale : gain[i] * (x[i] * scale);
+}
+
+template <class L>
+inline typename L::V Activate(GateKind kind, typename L::V g) {
+  const typename L::V one = L::Set(1.0f);
+  if (kind == GateKind::kSilu) return L::Div(g, L::Add(one, Exp<L>(L::Sub(L::Zero(), g))));
+  // tanh(z) = 1 - 2 / (exp(2z) + 1), with 2z = 2·√(2/π)·(g + 0.044715·g³)
+  const typename L::V cube = L::Mul(L::Mul(g, g), g);
+  const typename L::V z2 = L::Mul(L::Set(1.5957691216057308f), L::Fma(L::Set(0.044715f), cube, g));
+  const typename L::V tanh = L::Sub(one, L::Div(L::Set(2.0f), L::Add(Exp<L>(z2), one)));
+  return L::Mul(L::Mul(L::Set(0.5f), g), L::Add(one, tanh));
+}
+
+template <class L>
+void GatedProduct(GateKind kind, const float* gate, const float* up, int64_t n, float* y) {
+  const int64_t whole = n / L::kWidth * L::kWidth;
+  for (int64_t i = 0; i < whole; i += L::kWidth)
+    L::Store(y + i, L::Mul(Activate<L>(kind, L::Load(gate + i)), L::Load(up + i)));
+  if (whole < n) {
+    const int64_t rest = n - whole;
+    L::StorePart(y + whole, L::Mul(Activate<L>(kind, L::LoadPart(gate + whole, rest)), L::LoadPart(up + whole, rest)), rest);
+  }
+}
+
+template <class L>
+double ReadSum(const float* x, int64_t n) {
+  typename L::V sum[8];
+  for (auto& s : sum) s = L::Zero();
+  for (int64_t i = 0; i + 8 * L::kWidth <= n; i += 8 * L::kWidth)
+#pragma GCC unroll 8
+    for (int p = 0; p < 8; ++p) sum[p] = L::Add(sum[p], L::Load(x + i + p * L::kWidth));
+  double total = 0;
+  for (auto& s : sum) {
+    float sums[4];
+    L::Sum4(s, s, s, s, sums);
+    total += static_cast<double>(sums[0]);
+  }
+  return total;
+}
+
+template <class L>
+constexpr KernelTable TableOf(std::string_view name) {
+  return {name,
+          Linear<L, ReadF32<L>>, Linear<L, ReadF16<L>>, Linear<L, ReadBF16<L>>,
+          Linear<L, ReadQ8_0<L>>, Linear<L, ReadQ4_0<L>>, Linear<L, ReadQ4_1<L>>,
+          Attend<L>, RmsNorm<L>, GatedProduct<L>, ReadSum<L>};
+}
+
+}  // namespace drover::cpu

@@ -1,0 +1,16 @@
+// Exact dequantisation of a row of a PackedWeight; the one plain place that knows the storage forms.
+#pragma once
+
+#include <span>
+
+#include "kernels/weight.h"
+
+namespace drover {
+
+// Whether Linear and Embed open this form: f32, f16, bf16, q8_0, q4_0, q4_1.
+bool IsServed(DType dtype);
+
+// values[c] = W[row, c] for c < weight.cols (the lead is skipped).
+void UnpackRow(const PackedWeight& weight, int64_t row, std::span<float> values);
+
+}  // namespace drover

@@ -1,0 +1,27 @@
+// See weight.h.
+#include "kernels/weight.h"
+
+#include <cstdlib>
+
+#include "common/check.h"
+
+namespace drover {
+namespace {
+constexpr int64_t kAlignment = 64, kReadableAfterEnd = 64;
+}  // namespace
+
+AlignedBytes::AlignedBytes(int64_t size) : size_(size) {
+  DROVER_CHECK_LE(0, size);
+  const int64_t rounded = (size + kReadableAfterEnd + kAlignment - 1) / kAlignment * kAlignment;
+  bytes_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, static_cast<size_t>(rounded))));
+  DROVER_CHECK(bytes_ != nullptr);
+}
+
+void AlignedBytes::Free::operator()(std::byte* p) const { std::free(p); }
+
+int64_t PackedWeight::stored_cols() const {
+  const int64_t block = Info(dtype).values;
+  return (lead + cols + block - 1) / block * block;
+}
+
+}  // namespace drover
