@@ -52,6 +52,12 @@ bool ConfigReader::Has(std::string_view key) const {
   return it != object_.end() && !it->is_null();
 }
 
+bool ConfigReader::IsNull(std::string_view key) const {
+  if (!object_.is_object()) return false;
+  const auto it = object_.find(std::string(key));
+  return it != object_.end() && it->is_null();
+}
+
 const Json* ConfigReader::Find(std::string_view key) {
   read_.emplace(key);
   if (!Has(key)) return nullptr;

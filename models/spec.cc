@@ -124,6 +124,7 @@ absl::Status Validate(const ModelSpec& spec) {
   DROVER_RETURN_IF_ERROR(CheckCount("vocabulary", spec.vocab));
   DROVER_RETURN_IF_ERROR(CheckCount("context length", spec.max_positions, int64_t{1} << 28));
   DROVER_RETURN_IF_ERROR(CheckPositive("norm epsilon", spec.norm_eps));
+  if (spec.norm_eps > 1) return InvalidArgument("norm epsilon: found ", spec.norm_eps, ", expected at most 1");
   DROVER_RETURN_IF_ERROR(CheckCount("layers", spec.layers(), 4096));
   for (const int32_t index : spec.layer_kind)
     if (index < 0 || static_cast<size_t>(index) >= spec.kinds.size())

@@ -9,7 +9,8 @@ namespace {
 
 void ReadLayerAttention(ConfigReader& config, ModelSpec& spec) {
   const bool l2_norm = config.BoolOr("use_qk_norm", true);
-  const std::optional<int64_t> chunk = config.MaybeInt("attention_chunk_size", kPositions);
+  std::optional<int64_t> chunk = config.IntOr("attention_chunk_size", 8192, kPositions);
+  if (config.IsNull("attention_chunk_size")) chunk.reset();
   std::optional<QueryTemperature> temperature;
   const QueryTemperature written{config.NumberOr("attn_scale", 0.1), config.NumberOr("floor_scale", 8192)};
   if (config.BoolOr("attn_temperature_tuning", true)) temperature = written;
@@ -72,6 +73,7 @@ absl::StatusOr<ModelSpec> Llama4WithVision(ConfigReader& config) {
     config.Fail("text_config", "nothing", "an object");
     return config.Finish();
   }
+  text->Ignore("architectures");
   DROVER_ASSIGN_OR_RETURN(ModelSpec spec, Llama4(*text));
   spec.not_served = {"vision tower", "multi-modal projector"};
   return spec;

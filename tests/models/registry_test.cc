@@ -1,0 +1,183 @@
+// Configs to specs: a row a family with the printed spec, and bad configs, each refused by key and value.
+#include "models/registry.h"
+
+#include <gtest/gtest.h>
+
+namespace drover {
+namespace {
+
+// A small Llama config with `extra` members in front; later members of a JSON object may not repeat earlier ones.
+std::string Config(const std::string& architecture, const std::string& extra) {
+  return R"({"architectures":[")" + architecture + R"("],)" + extra +
+         R"("hidden_size":48,"intermediate_size":104,"max_position_embeddings":256,"num_attention_heads":4,
+            "num_hidden_layers":4,"num_key_value_heads":2,"vocab_size":132,"eos_token_id":2,"bos_token_id":1,
+            "torch_dtype":"bfloat16","use_cache":true,"rms_norm_eps":1e-05})";
+}
+
+struct Case {
+  const char* name;
+  std::string config;
+  const char* printed;
+};
+
+class Printed : public testing::TestWithParam<Case> {};
+
+TEST_P(Printed, IsTheSpec) {
+  const auto spec = SpecFromConfigText(GetParam().config);
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(ToString(*spec), GetParam().printed);
+}
+
+constexpr const char* kScout =
+    R"("head_dim":16,"attention_chunk_size":16,"floor_scale":8,"attn_scale":0.1,"num_local_experts":6,"num_experts_per_tok":1,
+       "interleave_moe_layer_step":2,"intermediate_size_mlp":72,"no_rope_layers":[],"use_qk_norm":true,"rope_theta":500000.0,
+       "attention_dropout":0.0,"for_llm_compressor":false,)";
+
+INSTANTIATE_TEST_SUITE_P(All, Printed, testing::Values(
+    Case{"Llama", Config("LlamaForCausalLM", R"("rope_scaling":null,"pretraining_tp":1,"hidden_act":"silu",)"),
+         "llama: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
+         "  layers 0-3: heads 4/2 of 12, rope half 12 theta 10000; dense 104 silu\n  bos 1, end 2\n"},
+    Case{"LlamaBiases", Config("LlamaForCausalLM", R"("attention_bias":true,"mlp_bias":true,"tie_word_embeddings":true,"head_dim":20,)"),
+         "llama: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05, tied\n"
+         "  layers 0-3: heads 4/2 of 20, qkv bias, out bias, rope half 20 theta 10000; dense 104 silu, bias\n  bos 1, end 2\n"},
+    Case{"LlamaOldLinear", Config("LlamaForCausalLM", R"("rope_scaling":{"type":"linear","factor":4.0},"rope_theta":5e6,)"),
+         "llama: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
+         "  layers 0-3: heads 4/2 of 12, rope half 12 theta 5e+06 linear/4; dense 104 silu\n  bos 1, end 2\n"},
+    Case{"LlamaNewParameters",
+         Config("LlamaForCausalLM",
+                R"("dtype":"bfloat16","rope_parameters":{"rope_type":"llama3","rope_theta":500000.0,"factor":8.0,"low_freq_factor":1.0,
+                   "high_freq_factor":4.0,"original_max_position_embeddings":32},)"),
+         "llama: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n  layers 0-3: heads 4/2 of 12, rope half 12 theta 5e+05 "
+         "llama3(factor 8, low 1, high 4, original 32); dense 104 silu\n  bos 1, end 2\n"},
+    Case{"LlamaYarn", Config("LlamaForCausalLM", R"("rope_scaling":{"rope_type":"yarn","type":"yarn","factor":4.0,"truncate":false},)"),
+         "llama: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n  layers 0-3: heads 4/2 of 12, rope half 12 theta 10000 "
+         "yarn(factor 4, fast 32, slow 1, original 256, not truncated); dense 104 silu\n  bos 1, end 2\n"},
+    Case{"MistralWindow", Config("MistralForCausalLM", R"("sliding_window":16,)"),
+         "mistral: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
+         "  layers 0-3: heads 4/2 of 12, rope half 12 theta 10000, window 16; dense 104 silu\n  bos 1, end 2\n"},
+    Case{"MistralWindowByDefault", Config("MistralForCausalLM", ""),
+         "mistral: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
+         "  layers 0-3: heads 4/2 of 12, rope half 12 theta 10000, window 4096; dense 104 silu\n  bos 1, end 2\n"},
+    Case{"MistralWithoutWindow", Config("MistralForCausalLM", R"("sliding_window":null,)"),
+         "mistral: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
+         "  layers 0-3: heads 4/2 of 12, rope half 12 theta 10000; dense 104 silu\n  bos 1, end 2\n"},
+    Case{"Mixtral", Config("MixtralForCausalLM", R"("sliding_window":null,"num_local_experts":6,"num_experts_per_tok":2,)"),
+         "mixtral: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n  layers 0-3: heads 4/2 of 12, rope half 12 theta 1e+06; "
+         "6 experts of 104 silu, top 2, softmax renormalised\n  bos 1, end 2\n"},
+    Case{"Qwen2WindowOff", Config("Qwen2ForCausalLM", R"("sliding_window":14,"use_sliding_window":false,"max_window_layers":1,)"),
+         "qwen2: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
+         "  layers 0-3: heads 4/2 of 12, qkv bias, rope half 12 theta 10000; dense 104 silu\n  bos 1, end 2\n"},
+    Case{"Qwen2WindowOn", Config("Qwen2ForCausalLM", R"("sliding_window":14,"use_sliding_window":true,"max_window_layers":1,)"),
+         "qwen2: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
+         "  layers 0: heads 4/2 of 12, qkv bias, rope half 12 theta 10000; dense 104 silu\n"
+         "  layers 1-3: heads 4/2 of 12, qkv bias, rope half 12 theta 10000, window 14; dense 104 silu\n  bos 1, end 2\n"},
+    Case{"Qwen3HeadSizeByDefault", Config("Qwen3ForCausalLM", R"("rope_theta":1000000,)"),
+         "qwen3: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
+         "  layers 0-3: heads 4/2 of 128, q/k RMS norm, rope half 128 theta 1e+06; dense 104 silu\n  bos 1, end 2\n"},
+    Case{"Qwen3MoeMixed",
+         Config("Qwen3MoeForCausalLM", R"("head_dim":16,"decoder_sparse_step":2,"mlp_only_layers":[3],"num_experts":6,
+                                          "num_experts_per_tok":2,"moe_intermediate_size":32,"norm_topk_prob":false,)"),
+         "qwen3_moe: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
+         "  layers 0,2-3: heads 4/2 of 16, q/k RMS norm, rope half 16 theta 10000; dense 104 silu\n"
+         "  layers 1: heads 4/2 of 16, q/k RMS norm, rope half 16 theta 10000; 6 experts of 32 silu, top 2, softmax\n  bos 1, end 2\n"},
+    Case{"Llama4", Config("Llama4ForCausalLM", kScout),
+         "llama4: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
+         "  layers 0,2: heads 4/2 of 16, q/k L2 norm, rope interleaved 16 theta 5e+05, chunk 16; dense 72 silu\n"
+         "  layers 1: heads 4/2 of 16, q/k L2 norm, rope interleaved 16 theta 5e+05, chunk 16; "
+         "6 experts of 104 silu, top 1, sigmoid on input, shared 104\n"
+         "  layers 3: heads 4/2 of 16, no rope, temperature 0.1 per 8; "
+         "6 experts of 104 silu, top 1, sigmoid on input, shared 104\n  bos 1, end 2\n"},
+    Case{"Llama4WithVision",
+         R"({"architectures":["Llama4ForConditionalGeneration"],"model_type":"llama4","boi_token_index":1,"eoi_token_index":2,
+             "image_token_index":3,"vision_config":{"anything":1},"text_config":)" +
+             Config("Llama4ForCausalLM", R"("num_local_experts":2,"moe_layers":[],"attn_temperature_tuning":false,"use_qk_norm":false,)") + "}",
+         "llama4: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
+         "  layers 0-2: heads 4/2 of 128, rope interleaved 128 theta 5e+05, chunk 8192; dense 16384 silu\n"
+         "  layers 3: heads 4/2 of 128, no rope; dense 16384 silu\n  bos 1, end 2\n"
+         "  not served: vision tower\n  not served: multi-modal projector\n"}),
+    [](const auto& row) { return std::string(row.param.name); });
+
+struct Bad {
+  const char* name;
+  std::string config;
+  const char* message;  // part of the error
+};
+
+class BadConfig : public testing::TestWithParam<Bad> {};
+
+TEST_P(BadConfig, IsRefusedByKeyAndValue) {
+  const auto spec = SpecFromConfigText(GetParam().config);
+  ASSERT_FALSE(spec.ok());
+  EXPECT_NE(Message(spec.status()).find(GetParam().message), std::string::npos) << spec.status();
+}
+
+// A llama config with one member replaced.
+std::string With(const std::string& key, const std::string& value) {
+  Json config = *ParseJson(Config("LlamaForCausalLM", ""));
+  config[key] = *ParseJson(value);
+  return config.dump();
+}
+std::string Without(const std::string& key) {
+  Json config = *ParseJson(Config("LlamaForCausalLM", ""));
+  config.erase(key);
+  return config.dump();
+}
+
+INSTANTIATE_TEST_SUITE_P(All, BadConfig, testing::Values(
+    Bad{"NotJson", "{", "not valid JSON"},
+    Bad{"NotAnObject", "[]", "expected an object"},
+    Bad{"NoArchitecture", "{}", "architectures: found 0 names"},
+    Bad{"TwoArchitectures", With("architectures", R"(["A","B"])"), "architectures: found 2 names"},
+    Bad{"UnknownArchitecture", With("architectures", R"(["DeepseekV3ForCausalLM"])"), "found \"DeepseekV3ForCausalLM\", which is not served; served are LlamaForCausalLM"},
+    Bad{"UnknownKey", With("residual_multiplier", "0.2"), "config key with an unknown meaning: residual_multiplier = 0.2"},
+    Bad{"UnknownKeyInside", With("rope_scaling", R"({"type":"linear","factor":2,"bend":1})"), "unknown meaning: rope_scaling.bend = 1"},
+    Bad{"MissingWidth", Without("hidden_size"), "hidden_size: found nothing, expected an integer"},
+    Bad{"MissingLayers", Without("num_hidden_layers"), "num_hidden_layers: found nothing"},
+    Bad{"WidthZero", With("hidden_size", "0"), "hidden_size: found 0, expected an integer from 1"},
+    Bad{"WidthNegative", With("hidden_size", "-4"), "hidden_size: found -4"},
+    Bad{"WidthHuge", With("hidden_size", "18446744073709551615"), "hidden_size: found 18446744073709551615"},
+    Bad{"WidthFraction", With("hidden_size", "48.5"), "hidden_size: found 48.5"},
+    Bad{"WidthText", With("hidden_size", "\"48\""), "hidden_size: found \"48\""},
+    Bad{"LayersTooMany", With("num_hidden_layers", "100000"), "num_hidden_layers: found 100000"},
+    Bad{"VocabularyHuge", With("vocab_size", "99999999999"), "vocab_size: found 99999999999"},
+    Bad{"ContextHuge", With("max_position_embeddings", "1e99"), "max_position_embeddings: found"},
+    Bad{"HeadsDoNotFit", With("num_attention_heads", "7"), "num_key_value_heads: found 2, expected a divisor of num_attention_heads 7"},
+    Bad{"HeadsAgainstWidth", With("hidden_size", "50"), "num_attention_heads: found 4, expected a divisor of hidden_size 50"},
+    Bad{"OddHeadSize", With("head_dim", "13"), "rotated dimensions: found 13"},
+    Bad{"EpsilonZero", With("rms_norm_eps", "0"), "rms_norm_eps: found 0"},
+    Bad{"EpsilonNegative", With("rms_norm_eps", "-1e-5"), "rms_norm_eps: found -1e-05"},
+    Bad{"EpsilonHuge", With("rms_norm_eps", "1e308"), "norm epsilon: found 1e+308, expected at most 1"},
+    Bad{"StopIdOutside", With("eos_token_id", "132"), "eos_token_id: found 132"},
+    Bad{"StopIdsOutside", With("eos_token_id", "[2,132]"), "eos_token_id: found [2,132]"},
+    Bad{"BosOutside", With("bos_token_id", "-1"), "bos_token_id: found -1"},
+    Bad{"Activation", With("hidden_act", "\"relu\""), "hidden_act: found \"relu\", expected silu"},
+    Bad{"ActivationExactGelu", With("hidden_act", "\"gelu\""), "hidden_act: found \"gelu\""},
+    Bad{"TiedIsText", With("tie_word_embeddings", "\"yes\""), "tie_word_embeddings: found \"yes\", expected true or false"},
+    Bad{"RopeDynamic", With("rope_scaling", R"({"type":"dynamic","factor":2})"), "rope_type: found \"dynamic\""},
+    Bad{"RopeLong", With("rope_scaling", R"({"rope_type":"longrope","short_factor":[1],"long_factor":[1]})"), "rope_type: found \"longrope\""},
+    Bad{"RopeFactorMissing", With("rope_scaling", R"({"type":"linear"})"), "rope_scaling.factor: found nothing"},
+    Bad{"RopeFactorZero", With("rope_scaling", R"({"type":"linear","factor":0})"), "rope_scaling.factor: found 0"},
+    Bad{"RopeIsAList", With("rope_scaling", "[1]"), "rope_scaling: found [1], expected an object"},
+    Bad{"RopePartial", With("rope_parameters", R"({"rope_type":"default","partial_rotary_factor":0.5})"), "partial_rotary_factor: found 0.5"},
+    Bad{"RopeTwice", With("rope_parameters", R"({"rope_type":"default"})").insert(1, R"("rope_scaling":{"type":"linear","factor":2},)"), "rope_scaling: found an object beside rope_parameters"},
+    Bad{"ThetaZero", With("rope_theta", "0"), "rope_theta: found 0"},
+    Bad{"ThetaOne", With("rope_theta", "1"), "rope theta: found 1"},
+    Bad{"Quantised", With("quantization_config", R"({"quant_method":"gptq","bits":4})"), "found quant_method \"gptq\""},
+    Bad{"DuplicateKey", Config("LlamaForCausalLM", R"("hidden_size":48,)"), "duplicate key \"hidden_size\""}),
+    [](const auto& row) { return std::string(row.param.name); });
+
+TEST(Config, PrivateAndTrainingKeysAreIgnored) {
+  EXPECT_TRUE(SpecFromConfigText(Config("LlamaForCausalLM", R"("_name_or_path":"x","auto_map":{"a":"b"},"initializer_range":0.02,)")).ok());
+}
+
+TEST(Config, OtherFamiliesNumbersAreChecked) {
+  const auto bad = SpecFromConfigText(Config("MixtralForCausalLM", R"("num_local_experts":2,"num_experts_per_tok":3,)"));
+  EXPECT_NE(Message(bad.status()).find("num_experts_per_tok: found 3"), std::string::npos) << bad.status();
+  const auto layers = SpecFromConfigText(Config("Llama4ForCausalLM", R"("no_rope_layers":[1,0],)"));
+  EXPECT_NE(Message(layers.status()).find("no_rope_layers: found a list of 2"), std::string::npos) << layers.status();
+  const auto window = SpecFromConfigText(Config("Qwen2ForCausalLM", R"("use_sliding_window":true,)"));
+  EXPECT_NE(Message(window.status()).find("sliding_window: found nothing"), std::string::npos) << window.status();
+}
+
+}  // namespace
+}  // namespace drover

@@ -1,0 +1,139 @@
+// The weight table: counts of published models, names of each family, and the check of a checkpoint's tensors against it.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <map>
+
+#include "models/registry.h"
+#include "models/weights.h"
+#include "tests/models/model_files.h"
+
+namespace drover {
+namespace {
+
+struct Count {
+  const char* directory;
+  double total, active;  // billions
+};
+
+// Published parameter counts, from sums over the tensors of each model.
+constexpr Count kCounts[] = {
+    {"01-ai--Yi-1.5-34B", 34.389, 34.389},
+    {"01-ai--Yi-34B", 34.389, 34.389},
+    {"llama-4-behemoth-assumed", 1990.588, 287.365},
+    {"meta-llama--Llama-2-70b-hf", 68.977, 68.977},
+    {"meta-llama--Llama-2-7b-hf", 6.738, 6.738},
+    {"meta-llama--Llama-3.1-405B", 405.853, 405.853},
+    {"meta-llama--Llama-3.1-70B", 70.554, 70.554},
+    {"meta-llama--Llama-3.1-8B", 8.030, 8.030},
+    {"meta-llama--Llama-4-Maverick-17B-128E-Instruct", 400.712, 17.185},
+    {"meta-llama--Llama-4-Scout-17B-16E-Instruct", 107.770, 17.173},
+    {"meta-llama--Meta-Llama-3-8B", 8.030, 8.030},
+    {"mistralai--Mistral-7B-v0.3", 7.248, 7.248},
+    {"mistralai--Mistral-Large-Instruct-2407", 122.610, 122.610},
+    {"mistralai--Mixtral-8x22B-v0.1", 140.621, 39.152},
+    {"mistralai--Mixtral-8x7B-v0.1", 46.703, 12.880},
+    {"Qwen--Qwen1.5-7B", 7.721, 7.721},
+    {"Qwen--Qwen2-7B", 7.616, 7.616},
+    {"Qwen--Qwen3-0.6B", 0.596, 0.596},
+    {"Qwen--Qwen3-235B-A22B", 235.094, 22.191},
+    {"Qwen--Qwen3-30B-A3B", 30.532, 3.353},
+    {"Qwen--Qwen3-8B", 8.191, 8.191},
+};
+
+TEST(Parameters, OfPublishedModels) {
+  const std::string root = DROVER_SHARED_DIR "/models/";
+  if (!std::filesystem::exists(root)) GTEST_SKIP() << "no configs of published models at " << root;
+  for (const Count& row : kCounts) {
+    const auto checkpoint = OpenCheckpoint(root + row.directory);
+    ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+    const ParameterCount count = CountParameters(checkpoint->spec);
+    EXPECT_NEAR(static_cast<double>(count.total) / 1e9, row.total, 5.1e-4) << row.directory;
+    EXPECT_NEAR(static_cast<double>(count.active) / 1e9, row.active, 5.1e-4) << row.directory;
+  }
+}
+
+TEST(Parameters, OtherPublishedArchitecturesAreRefusedByName) {
+  const std::string root = DROVER_SHARED_DIR "/models/";
+  if (!std::filesystem::exists(root)) GTEST_SKIP() << "no configs of published models at " << root;
+  int served = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(root)) {
+    if (!entry.is_directory()) continue;
+    const auto checkpoint = OpenCheckpoint(entry.path().string());
+    served += checkpoint.ok() ? 1 : 0;
+    if (checkpoint.ok()) continue;
+    EXPECT_NE(Message(checkpoint.status()).find("which is not served"), std::string::npos) << checkpoint.status();
+  }
+  EXPECT_EQ(served, static_cast<int>(std::size(kCounts)));
+}
+
+ModelSpec SpecOf(const std::string& architecture, const std::string& extra) {
+  const auto spec = SpecFromConfigText(
+      R"({"architectures":[")" + architecture + R"("],)" + extra +
+      R"("hidden_size":8,"intermediate_size":12,"max_position_embeddings":16,"num_attention_heads":2,"num_hidden_layers":1,"vocab_size":10})");
+  EXPECT_TRUE(spec.ok()) << spec.status();
+  return *spec;
+}
+
+std::string Names(const ModelSpec& spec) {
+  std::string out;
+  for (const Weight& weight : WeightTable(spec))
+    out += Cat(weight.name, weight.vector() ? Cat(" ", weight.rows) : Cat(" ", weight.rows, "x", weight.cols), "\n");
+  return out;
+}
+
+TEST(WeightTable, OfALlamaLayer) {
+  EXPECT_EQ(Names(SpecOf("LlamaForCausalLM", "")),
+            "model.embed_tokens.weight 10x8\nmodel.layers.0.input_layernorm.weight 8\nmodel.layers.0.self_attn.q_proj.weight 8x8\n"
+            "model.layers.0.self_attn.k_proj.weight 8x8\nmodel.layers.0.self_attn.v_proj.weight 8x8\n"
+            "model.layers.0.self_attn.o_proj.weight 8x8\nmodel.layers.0.post_attention_layernorm.weight 8\n"
+            "model.layers.0.mlp.gate_proj.weight 12x8\nmodel.layers.0.mlp.up_proj.weight 12x8\n"
+            "model.layers.0.mlp.down_proj.weight 8x12\nmodel.norm.weight 8\nlm_head.weight 10x8\n");
+}
+
+TEST(WeightTable, NamesOfRoutedFamilies) {
+  const std::string mixtral = Names(SpecOf("MixtralForCausalLM", R"("num_local_experts":1,"num_experts_per_tok":1,)"));
+  for (const char* name : {"block_sparse_moe.gate.weight 1x8", "experts.0.w1.weight 12x8", "experts.0.w3.weight 12x8", "experts.0.w2.weight 8x12"})
+    EXPECT_NE(mixtral.find(name), std::string::npos) << mixtral;
+  const std::string llama4 = Names(SpecOf("Llama4ForCausalLM", R"("num_local_experts":1,"head_dim":4,)"));
+  for (const char* name : {"feed_forward.router.weight 1x8", "feed_forward.experts.0.gate_proj.weight 12x8",
+                           "feed_forward.shared_expert.down_proj.weight 8x12"})
+    EXPECT_NE(llama4.find(name), std::string::npos) << llama4;
+}
+
+// Every served golden case opens, which includes the check of its tensors against the table; the others are refused by name.
+TEST(Golden, ServedCasesOpenAndFitTheTable) {
+  const char* names[] = {"amber", "llama-biases", "llama-head-dim", "llama-rope-linear", "llama-rope-yarn", "llama2-mha", "llama31-gqa",
+                         "smollm2-tied", "yi", "mistral-nemo", "mistral-window", "mixtral", "mixtral-6", "qwen1.5", "qwen2-tied",
+                         "qwen2-window", "qwen3", "qwen3-untied", "qwen3-moe", "qwen3-moe-mixed", "llama4-scout", "llama4-maverick",
+                         "gguf-llama-f32", "gguf-llama-bf16", "gguf-llama-q8_0", "gguf-llama-q4_0", "gguf-llama-q4_1",
+                         "gguf-llama31-f16", "gguf-mixtral-q4_0", "gguf-qwen3moe-q8_0"};
+  std::string skipped;
+  for (const char* name : names) {
+    const std::optional<std::string> path = test::GoldenCase(name);
+    if (!path) {
+      skipped += Cat(" ", name);
+      continue;
+    }
+    const auto checkpoint = OpenCheckpoint(*path);
+    EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
+  }
+  if (!skipped.empty()) GTEST_SKIP() << "not here:" << skipped;
+}
+
+TEST(Golden, LaterFormsAreRefusedByName) {
+  const std::pair<const char*, const char*> rows[] = {
+      {"llama-rope-dynamic", "found \"dynamic\""}, {"gptq-llama-g32", "\"gptq\""}, {"awq-llama", "\"awq\""},
+      {"fp8-tensor-mistral", "\"fp8\""}, {"ct-int4-llama", "\"compressed-tensors\""}, {"gguf-llama-q5_0", "found Q5_0"},
+      {"gguf-llama-q4_k", "found Q6_K"}, {"deepseek-v3", "\"DeepseekV3ForCausalLM\""}};
+  for (const auto& [name, message] : rows) {
+    const std::optional<std::string> path = test::GoldenCase(name);
+    if (!path) GTEST_SKIP() << "not here: " << name;
+    const auto checkpoint = OpenCheckpoint(*path);
+    ASSERT_FALSE(checkpoint.ok()) << name;
+    EXPECT_NE(Message(checkpoint.status()).find(message), std::string::npos) << checkpoint.status();
+  }
+}
+
+}  // namespace
+}  // namespace drover
