@@ -25,6 +25,19 @@ class BoundedQueue {
     return true;
   }
 
+  // Waits for a free place until `timeout`; false on timeout or when closed.
+  bool Push(T item, std::chrono::steady_clock::duration timeout) {
+    const auto deadline = std::chrono::steady_clock::now() + timeout;
+    MutexLock lock(mutex_);
+    while (items_.size() >= capacity_ && !closed_) {
+      if (!space_.WaitUntil(mutex_, deadline)) break;
+    }
+    if (closed_ || items_.size() >= capacity_) return false;
+    items_.push_back(std::move(item));
+    ready_.NotifyOne();
+    return true;
+  }
+
   // Waits for an item until `timeout`; nullopt on timeout, or when closed and empty.
   std::optional<T> Pop(std::chrono::steady_clock::duration timeout) {
     const auto deadline = std::chrono::steady_clock::now() + timeout;
@@ -35,6 +48,7 @@ class BoundedQueue {
     if (items_.empty()) return std::nullopt;
     T item = std::move(items_.front());
     items_.pop_front();
+    space_.NotifyOne();
     return item;
   }
 
@@ -43,6 +57,7 @@ class BoundedQueue {
     MutexLock lock(mutex_);
     std::vector<T> all(std::make_move_iterator(items_.begin()), std::make_move_iterator(items_.end()));
     items_.clear();
+    space_.NotifyAll();
     return all;
   }
 
@@ -60,6 +75,7 @@ class BoundedQueue {
     MutexLock lock(mutex_);
     closed_ = true;
     ready_.NotifyAll();
+    space_.NotifyAll();
   }
   bool closed() {
     MutexLock lock(mutex_);
@@ -72,7 +88,7 @@ class BoundedQueue {
 
  private:
   Mutex mutex_;
-  CondVar ready_;
+  CondVar ready_, space_;
   const size_t capacity_;
   std::deque<T> items_ ABSL_GUARDED_BY(mutex_);
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;

@@ -1,0 +1,27 @@
+// RankModel: this rank's share of a model, with what computes it. The edge between the step path and the forward pass.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+
+#include "common/plan.h"
+#include "worker/step_plan.h"
+
+namespace drover {
+
+class RankModel {
+ public:
+  virtual ~RankModel() = default;
+  virtual int64_t vocab() const = 0;
+  virtual int64_t weight_bytes() const = 0;
+  // One step; every rank runs the same plan. Logits are complete on rank 0, empty elsewhere. Fails by the deadline.
+  virtual absl::StatusOr<StepLogits> Run(const StepPlan& plan, std::chrono::steady_clock::time_point deadline) = 0;
+};
+
+using LoadProgressSink = std::function<void(int64_t bytes_done, int64_t bytes_total)>;
+
+// Loads what the plan gives this rank. Like Run, called on the thread that owns the communicator.
+using ModelLoader = std::function<absl::StatusOr<std::unique_ptr<RankModel>>(const GroupPlan&, const LoadProgressSink&)>;
+
+}  // namespace drover
