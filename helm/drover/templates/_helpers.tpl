@@ -89,7 +89,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- define "drover.coordinatorSettings" -}}
 DROVER_MODEL: {{ include "drover.modelPath" . | quote }}
 DROVER_DRAIN_LIMIT: {{ .Values.coordinator.drainSeconds | toString | quote }}
-DROVER_LOG_LEVEL: {{ .Values.coordinator.logLevel | quote }}
+DROVER_COORDINATOR_LOG_LEVEL: {{ .Values.coordinator.logLevel | quote }}
 {{- with .Values.model.name }}
 DROVER_MODEL_NAME: {{ . | quote }}
 {{- end }}
@@ -103,6 +103,7 @@ DROVER_MODEL_NAME: {{ . | quote }}
 {{- define "drover.workerSettings" -}}
 DROVER_COORDINATOR: {{ printf "%s-coordinator-cluster:8002" (include "drover.fullname" .) | quote }}
 DROVER_COORDINATOR_GRPC: {{ printf "%s-coordinator-cluster:8001" (include "drover.fullname" .) | quote }}
+DROVER_LOG_LEVEL: {{ .Values.workers.logLevel | quote }}
 DROVER_RANKS: {{ .Values.workers.ranks | int64 | toString | quote }}
 DROVER_THREADS: {{ .Values.workers.threads | int64 | toString | quote }}
 {{- end -}}
