@@ -37,7 +37,10 @@ Rank::Rank(RankSettings settings, ModelLoader load, std::function<void(int)> lea
                                        .on_lost = [this](const absl::Status& status) { OnLost(status); },
                                        .heartbeat = [this] { return Beat(); }}) {}
 
-Rank::~Rank() { control_.Close(); }
+Rank::~Rank() {
+  steps_.reset();  // its callbacks use the rest
+  control_.Close();
+}
 
 int Rank::Run() {
   if (const absl::Status status = Start(); !status.ok()) {
@@ -51,7 +54,7 @@ int Rank::Run() {
     epoch_ = 0;
     lost_ = false;
     assignments_.TakeAll();
-    const absl::Status joined = control_.Join(settings_.hello, SteadyClock::now() + kRetryMost);
+    const absl::Status joined = control_.Join(settings_.hello, SteadyClock::now() + kLook);
     const std::optional<Assigned> assigned = joined.ok() ? WaitForAssignment() : std::nullopt;
     if (refused_) LeaveNow("the coordinator refused this rank");
     if (!assigned.has_value()) {
