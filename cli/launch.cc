@@ -1,0 +1,56 @@
+// See launch.h.
+#include "cli/launch.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <iostream>
+
+#include "cli/group_child.h"
+#include "cli/supervisor.h"
+#include "cli/temp_dir.h"
+
+namespace drover {
+namespace {
+
+constexpr Duration kLookEvery = std::chrono::seconds(1);
+constexpr Duration kLeaveWithin = std::chrono::seconds(7);  // for the ranks after a stop signal
+
+absl::Status Launch(GroupLaunch launch) {
+  DROVER_ASSIGN_OR_RETURN(launch.worker, SiblingProgram("drover-worker"));
+  DROVER_ASSIGN_OR_RETURN(const TempDir folder, TempDir::Create());
+  launch.session_dir = folder.path();
+  launch.as_root = geteuid() == 0;
+  DROVER_ASSIGN_OR_RETURN(Supervisor supervisor, Supervisor::Create());
+  supervisor.RestartsFromNow();
+  DROVER_ASSIGN_OR_RETURN(const size_t group, supervisor.Add(GroupChild(launch, {})));
+  std::cerr << "drover: group " << launch.group << " of " << launch.ranks << " joins " << launch.coordinator << std::endl;
+  while (supervisor.stop_requests() == 0) DROVER_RETURN_IF_ERROR(supervisor.Turn(kLookEvery));
+  std::cerr << "drover: stopping" << std::endl;
+  supervisor.Signal(group, SIGTERM);
+  supervisor.Stop(kLeaveWithin);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddLaunchCommand(CLI::App& app, const Finish& finish) {
+  CLI::App* command = app.add_subcommand("launch", "Start one group of ranks that joins a running coordinator");
+  const auto launch = std::make_shared<GroupLaunch>();
+  launch->group = "g0";
+  launch->ranks = 2;
+  command->add_option("--coordinator", launch->coordinator, "Where ranks dial it, HOST:PORT")->envname("DROVER_COORDINATOR")->required();
+  command->add_option("--group", launch->group, "Name of the group")->envname("DROVER_GROUP")->capture_default_str();
+  command->add_option("--ranks", launch->ranks, "Worker ranks to cut the model over")
+      ->check(CLI::Range(int64_t{1}, kRanksMax))->envname("DROVER_RANKS")->capture_default_str();
+  command->add_option("--threads", launch->threads, "Threads of each rank (the planner chooses)")
+      ->check(CLI::Range(0, 1024))->envname("DROVER_THREADS");
+  command->add_option("--memory", launch->memory_bytes, "Bytes the plan may use, e.g. 8GiB (measured)")
+      ->transform(CLI::AsSizeValue(false))->check(CLI::PositiveNumber);
+  command->add_option("--log-level", launch->log_level, "What ranks log: debug to error")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}))->envname("DROVER_LOG_LEVEL")->capture_default_str();
+  command->footer("Example:\n  drover launch --coordinator 10.0.0.7:8002 --ranks 4 --group blue\n");
+  command->callback([launch, finish] { finish(Report(Launch(*launch))); });
+}
+
+}  // namespace drover

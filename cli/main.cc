@@ -1,0 +1,32 @@
+// drover: one binary for people. Each subcommand lives in a file of its name.
+#include <CLI/CLI.hpp>
+
+#include <iostream>
+
+#include "cli/command.h"
+#include "cli/health.h"
+#include "cli/launch.h"
+#include "cli/serve.h"
+#include "common/log.h"
+
+int main(int argc, char** argv) {
+  CLI::App app("Serve open-weight language models over several processes that you own");
+  app.name("drover");
+  app.set_version_flag("--version", "drover " DROVER_VERSION);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(30);
+  drover::StartLog("drover", "warning");
+  int code = 0;
+  const drover::Finish finish = [&code](int result) { code = result; };
+  drover::AddServeCommand(app, finish);
+  drover::AddLaunchCommand(app, finish);
+  drover::AddHealthCommand(app, finish);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {  // CLI11's way to end parsing; nothing of ours throws
+    if (error.get_exit_code() == 0) return app.exit(error);
+    std::cerr << "drover: error: " << drover::OneLine(error.what()) << "; see --help" << std::endl;
+    return 2;
+  }
+  return code;
+}
