@@ -2,6 +2,8 @@
 #include "models/weights.h"
 
 #include <array>
+#include <map>
+#include <tuple>
 
 #include "common/check.h"
 #include "models/checkpoint/names.h"
@@ -141,16 +143,25 @@ int64_t PartBytes(const Weight& weight, const Part& part, DType dtype) {
   return part.rows.size() * StoredCols(part.cols, dtype).bytes;
 }
 
-int64_t WeightBytes(const Checkpoint& checkpoint, const RankCut& cut) {
-  int64_t bytes = 0;
-  for (const Weight& weight : WeightTable(checkpoint.spec)) {
-    const Part part = PartOf(weight, checkpoint.spec, cut);
-    if (part.empty()) continue;
+WeightSizes::WeightSizes(const Checkpoint& checkpoint) : spec_(checkpoint.spec) {
+  std::map<std::tuple<Role, int32_t, int32_t, DType>, size_t> known;  // role, kind of layer, expert, dtype
+  for (const Weight& weight : WeightTable(spec_)) {
     const absl::StatusOr<Source> source = Locate(weight, checkpoint);
-    bytes += PartBytes(weight, part, source.ok() ? source->tensor->dtype : DType::kBF16);
+    const DType dtype = source.ok() ? source->tensor->dtype : DType::kBF16;
+    const int32_t kind = weight.layer < 0 ? -1 : spec_.layer_kind[static_cast<size_t>(weight.layer)];
+    const auto [it, fresh] = known.try_emplace({weight.role, kind, weight.expert, dtype}, groups_.size());
+    if (fresh) groups_.push_back({weight, dtype});
+    ++groups_[it->second].count;
   }
+}
+
+int64_t WeightSizes::RankBytes(const RankCut& cut) const {
+  int64_t bytes = 0;
+  for (const Group& group : groups_) bytes += group.count * PartBytes(group.weight, PartOf(group.weight, spec_, cut), group.dtype);
   return bytes;
 }
+
+int64_t WeightBytes(const Checkpoint& checkpoint, const RankCut& cut) { return WeightSizes(checkpoint).RankBytes(cut); }
 
 ParameterCount CountParameters(const ModelSpec& spec) {
   ParameterCount count;

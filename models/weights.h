@@ -77,7 +77,24 @@ int64_t StoredRow(const Source& source, int64_t row);
 // Lists the first five differences.
 absl::Status CheckTensors(const Checkpoint& checkpoint);
 
-// Bytes that a rank's RankWeights take: the checkpoint's own storage form (bf16 where only a config is known), vectors in f32.
+// Sizes of every cut of one checkpoint. Weights that differ only in their layer are counted together, so that a cut over a
+// thousand ranks is summed quickly.
+class WeightSizes {
+ public:
+  explicit WeightSizes(const Checkpoint& checkpoint);
+  // Bytes that a rank's RankWeights take: the checkpoint's own storage form (bf16 where only a config is known), vectors in f32.
+  int64_t RankBytes(const RankCut& cut) const;
+
+ private:
+  struct Group {
+    Weight weight;  // one of them
+    DType dtype;
+    int64_t count = 0;
+  };
+  const ModelSpec spec_;
+  std::vector<Group> groups_;
+};
+
 int64_t WeightBytes(const Checkpoint& checkpoint, const RankCut& cut);
 
 struct ParameterCount {
