@@ -74,19 +74,19 @@ std::string Head(const Checkpoint& checkpoint, const GroupPlan& plan) {
   const ParameterCount count = CountParameters(spec);
   std::string out = Cat(plan.model, " (", spec.family, "): ", FormatCount(count.total), " parameters");
   if (count.active != count.total) out += Cat(", ", FormatCount(count.active), " active");
-  out += Cat(", ", spec.layers(), " layers\n");
-  out += Cat(plan.ranks, plan.ranks == 1 ? " rank: " : " ranks: ", Axes(spec, plan), "; ", plan.threads,
-             plan.threads == 1 ? " thread a rank\n\n" : " threads a rank\n\n");
-  return out;
+  out += Cat("\n", spec.layers(), " layers on ");
+  return out + Cat(plan.ranks, plan.ranks == 1 ? " rank: " : " ranks: ", Axes(spec, plan), "\n\n");
 }
 
 std::string Foot(const Checkpoint& checkpoint, const GroupPlan& plan) {
   const ModelSpec& spec = checkpoint.spec;
   std::string out = Cat("\nKV cache: ", plan.kv_blocks, " blocks of ", plan.block_tokens, " tokens (",
-                        plan.kv_blocks * plan.block_tokens, "), ", plan.kv, "; runtime ", FormatBytes(plan.rank_bytes[0].runtime), " a rank\n");
-  out += Cat("context: ", plan.max_model_len, " of the model's ", spec.max_positions, " tokens; ", plan.max_sequences,
-             " sequences at once, ", plan.max_step_tokens, " tokens a step\n");
-  if (checkpoint.form == CheckpointForm::kConfigOnly) out += "weights: no files here, counted as bf16\n";
+                        plan.kv_blocks * plan.block_tokens, "), ", plan.kv, "\n");
+  out += Cat("context:  ", plan.max_model_len, " of the model's ", spec.max_positions, " tokens; ", plan.threads,
+             plan.threads == 1 ? " thread a rank\n" : " threads a rank\n");
+  out += Cat("engine:   ", plan.max_sequences, " sequences at once, ", plan.max_step_tokens, " tokens a step, runtime ",
+             FormatBytes(plan.rank_bytes[0].runtime), " a rank\n");
+  if (checkpoint.form == CheckpointForm::kConfigOnly) out += "weights:  no files here, counted as bf16\n";
   for (const std::string& part : spec.not_served) out += Cat("not served: ", part, "\n");
   return out;
 }
