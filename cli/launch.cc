@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include "cli/group_child.h"
+#include "cli/serve.h"
 #include "cli/supervisor.h"
 #include "cli/temp_dir.h"
 
@@ -45,8 +46,7 @@ void AddLaunchCommand(CLI::App& app, const Finish& finish) {
       ->check(CLI::Range(int64_t{1}, kRanksMax))->envname("DROVER_RANKS")->capture_default_str();
   command->add_option("--threads", launch->threads, "Threads of each rank (the planner chooses)")
       ->check(CLI::Range(0, 1024))->envname("DROVER_THREADS");
-  command->add_option("--memory", launch->memory_bytes, "Bytes the plan may use, e.g. 8GiB (measured)")
-      ->transform(CLI::AsSizeValue(false))->check(CLI::PositiveNumber);
+  AddMemoryOption(*command, launch->memory_bytes, "Memory of this host for the plan, e.g. 64GiB (what there is)");
   command->add_option("--log-level", launch->log_level, "What ranks log: debug to error")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}))->envname("DROVER_LOG_LEVEL")->capture_default_str();
   command->footer("Example:\n  drover launch --coordinator 10.0.0.7:8002 --ranks 4 --group blue\n");

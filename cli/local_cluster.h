@@ -20,7 +20,7 @@ struct ServeOptions {
   int64_t threads = 0;                     // of each rank; 0: cores / ranks
   int64_t max_model_len = 0;               // tokens; 0: the model's
   int64_t kv_tokens = 0;                   // 0: the planner chooses
-  int64_t memory_bytes = 0;                // of this machine, for the planner; 0: as measured
+  int64_t memory_bytes = 0;                // that a rank may use; 0: what the machine has
   bool allow_logits = false;
   std::string log_level = "warning";
 };

@@ -3,9 +3,11 @@
 
 #include <iostream>
 
+#include "cli/chat.h"
 #include "cli/command.h"
 #include "cli/health.h"
 #include "cli/launch.h"
+#include "cli/model_commands.h"
 #include "cli/serve.h"
 #include "common/log.h"
 
@@ -20,6 +22,9 @@ int main(int argc, char** argv) {
   const drover::Finish finish = [&code](int result) { code = result; };
   drover::AddServeCommand(app, finish);
   drover::AddLaunchCommand(app, finish);
+  drover::AddChatCommand(app, finish);
+  drover::AddPlanCommand(app, finish);
+  drover::AddInspectCommand(app, finish);
   drover::AddHealthCommand(app, finish);
   try {
     app.parse(argc, argv);

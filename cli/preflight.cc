@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "cli/local_cluster.h"
+#include "coordinator/planner.h"
 #include "models/checkpoint/checkpoint.h"
 
 namespace drover {
@@ -26,6 +27,16 @@ absl::Status TryListening(std::string_view flag, const std::string& address, con
   if (free) return absl::OkStatus();
   if (error == EADDRINUSE) return FailedPrecondition(flag, " ", address, ": the port is in use; name another, or 0 for any free one");
   return FailedPrecondition(flag, " ", address, ": cannot listen: ", strerror(error));
+}
+
+// As the coordinator will plan once the ranks of this machine have joined.
+absl::Status CheckPlan(const Checkpoint& checkpoint, const ServeOptions& options) {
+  const PlanOptions wish{.model = options.name, .ranks = options.ranks, .max_model_len = options.max_model_len,
+                         .kv_tokens = options.kv_tokens, .threads = options.threads, .memory_limit = options.memory_bytes};
+  const RankResources here{.host = "here", .memory_bytes = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE),
+                           .cores = sysconf(_SC_NPROCESSORS_ONLN)};
+  const Inventory inventory{.ranks = std::vector<RankResources>(static_cast<size_t>(options.ranks), here)};
+  return Annotate(MakePlan(checkpoint, wish, inventory).status(), options.model);
 }
 
 }  // namespace
@@ -52,6 +63,7 @@ absl::Status CheckBeforeServing(const ServeOptions& options) {
   DROVER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, OpenCheckpoint(options.model));
   if (checkpoint.form == CheckpointForm::kConfigOnly)
     return FailedPrecondition(options.model, ": holds a config but no weights, expected *.safetensors beside it");
+  DROVER_RETURN_IF_ERROR(CheckPlan(checkpoint, options));
   DROVER_RETURN_IF_ERROR(CheckAddress("--http", options.http));
   DROVER_RETURN_IF_ERROR(CheckAddress("--grpc", options.grpc));
   return CheckAddress("--cluster", options.cluster);

@@ -40,9 +40,9 @@ std::vector<char*> Pointers(std::vector<std::string>& lines) {
 }
 
 // In the child. Writes errno to `report` when exec fails; `report` closes by itself when it succeeds.
-[[noreturn]] void BecomeCommand(char** argv, char** environment, int death_signal, pid_t parent, int report) {
+[[noreturn]] void BecomeCommand(const Command& command, char** argv, char** environment, pid_t parent, int report) {
   setpgid(0, 0);
-  prctl(PR_SET_PDEATHSIG, death_signal);
+  prctl(PR_SET_PDEATHSIG, command.death_signal);
   if (getppid() != parent) _exit(kExecFailed);  // the parent died before the line above
   struct sigaction standard = {};
   standard.sa_handler = SIG_DFL;
@@ -52,7 +52,7 @@ std::vector<char*> Pointers(std::vector<std::string>& lines) {
   sigprocmask(SIG_SETMASK, &none, nullptr);
   const int null = open("/dev/null", O_RDONLY);
   if (null >= 0) dup2(null, STDIN_FILENO);
-  dup2(STDERR_FILENO, STDOUT_FILENO);
+  if (!command.keep_stdout) dup2(STDERR_FILENO, STDOUT_FILENO);
   close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
   execvpe(argv[0], argv, environment);
   const int error = errno;
@@ -83,7 +83,7 @@ absl::StatusOr<pid_t> StartProcess(const Command& command) {
   int report[2];
   if (pipe2(report, O_CLOEXEC) != 0) return Internal("pipe: ", strerror(errno));
   const pid_t parent = getpid(), pid = fork();
-  if (pid == 0) BecomeCommand(argv.data(), environment.data(), command.death_signal, parent, report[1]);
+  if (pid == 0) BecomeCommand(command, argv.data(), environment.data(), parent, report[1]);
   close(report[1]);
   if (pid < 0) {
     close(report[0]);

@@ -17,6 +17,7 @@ struct Command {
   std::vector<std::string> argv;  // argv[0]: a path, or a name looked up in PATH
   std::vector<std::pair<std::string, std::string>> environment;  // added to the caller's
   int death_signal = 9;           // sent to the child when the thread that started it dies
+  bool keep_stdout = false;       // else its standard output goes to standard error
 };
 
 // How a process ended, as people say it.
@@ -27,8 +28,8 @@ struct Exit {
 };
 std::string ToString(const Exit& exit);
 
-// Starts `command` with standard input from /dev/null and standard output joined to standard error. Call from the main thread
-// only: the death signal belongs to the starting thread. kNotFound when the program is not there.
+// Starts `command` with standard input from /dev/null. Call from the main thread only: the death signal belongs to the starting
+// thread. kNotFound when the program is not there.
 absl::StatusOr<pid_t> StartProcess(const Command& command);
 
 // Reaps one ended child, whichever it is, without waiting; also orphans that a subreaper inherited.

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iostream>
 
+#include "cli/plan.h"
 #include "cli/progress.h"
 #include "common/json.h"
 
@@ -77,13 +78,20 @@ absl::Status WaitReadyWithProgress(LocalCluster& cluster) {
   return status;
 }
 
+void AddMemoryOption(CLI::App& command, int64_t& bytes, const std::string& help) {
+  command.add_option_function<std::string>("--memory", [&bytes](const std::string& text) {
+    const absl::StatusOr<int64_t> parsed = ParseBytes(text);
+    if (!parsed.ok()) throw CLI::ValidationError("--memory", Message(parsed.status()));  // CLI11's way to refuse a value
+    bytes = *parsed;
+  }, help)->type_name("SIZE");
+}
+
 void AddGroupOptions(CLI::App& command, ServeOptions& options) {
   command.add_option("--ranks", options.ranks, "Worker ranks to cut the model over")->check(CLI::Range(int64_t{1}, kRanksMax))->capture_default_str();
   command.add_option("--threads", options.threads, "Threads of each rank (cores / ranks)")->check(CLI::Range(1, 1024));
   command.add_option("--max-model-len", options.max_model_len, "Tokens of prompt and answer (the model's)")->check(CLI::PositiveNumber);
   command.add_option("--kv-tokens", options.kv_tokens, "Tokens the cache holds for all requests")->check(CLI::PositiveNumber);
-  command.add_option("--memory", options.memory_bytes, "Bytes the plan may use, e.g. 8GiB (measured)")
-      ->transform(CLI::AsSizeValue(false))->check(CLI::PositiveNumber);
+  AddMemoryOption(command, options.memory_bytes, "Memory that a rank may use, e.g. 8GiB (what there is)");
   command.add_option("--name", options.name, "Name shown to clients");
   command.add_option("--log-level", options.log_level, "What children log: debug to error")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}))->capture_default_str();

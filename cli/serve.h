@@ -13,6 +13,9 @@ void AddServeCommand(CLI::App& app, const Finish& finish);
 // The options that serve shares with chat and verify: ranks, threads, lengths, memory.
 void AddGroupOptions(CLI::App& command, ServeOptions& options);
 
+// A size with a unit (80GiB) as bytes in `bytes`.
+void AddMemoryOption(CLI::App& command, int64_t& bytes, const std::string& help);
+
 // Waits until the model answers; on a terminal with a progress bar on standard error.
 absl::Status WaitReadyWithProgress(LocalCluster& cluster);
 

@@ -49,7 +49,7 @@ Supervisor::~Supervisor() {
 
 absl::StatusOr<size_t> Supervisor::Add(ChildSpec spec) {
   const RestartLimits limits = spec.restart;
-  children_.push_back(Child{.spec = std::move(spec), .policy = RestartPolicy(limits), .start_at = {}});
+  children_.push_back(Child{.spec = std::move(spec), .policy = RestartPolicy(limits), .start_at = {}, .last_exit = {}});
   if (absl::Status status = Start(children_.back()); !status.ok()) {
     children_.pop_back();
     return status;
@@ -98,6 +98,7 @@ absl::Status Supervisor::ReapAll() {
 absl::Status Supervisor::Ended(Child& child, const Exit& exit) {
   SignalGroup(child.pid, SIGKILL);
   child.pid = 0;
+  child.last_exit = exit;
   KillOrphans();
   const std::string why = child.spec.why ? child.spec.why() : "";
   const std::string what = Cat(child.spec.name, " ", ToString(exit), why.empty() ? "" : ": ", why);

@@ -37,18 +37,17 @@ class Supervisor {
   // input also ends the wait. The error says which child failed once too often, or could not start.
   absl::Status Turn(Duration patience, int readable = -1);
 
-  // From now on an ended child stays down.
   void NoRestarts() { restarts_ = false; }
-  // Failures before this call are final; afterwards a child is restarted. Until then no restarts happen.
+  // Failures before this call are final; afterwards a child is started again.
   void RestartsFromNow() { restarts_ = true; }
 
   // How often a stop signal came (SIGINT, SIGTERM, SIGHUP).
   int stop_requests() const { return stop_requests_; }
-  void ForgetStopRequests() { stop_requests_ = 0; }
 
   bool running(size_t child) const { return children_[child].pid > 0; }
   int64_t starts(size_t child) const { return children_[child].starts; }
   pid_t pid(size_t child) const { return children_[child].pid; }
+  const std::optional<Exit>& last_exit(size_t child) const { return children_[child].last_exit; }
   void Signal(size_t child, int signal);
 
   // Asks every child to leave (SIGTERM), waits up to `patience`, kills the rest, reaps all. Nothing of ours lives afterwards.
@@ -61,6 +60,7 @@ class Supervisor {
     pid_t pid = 0;  // 0: not running
     int64_t starts = 0;
     std::optional<TimePoint> start_at;
+    std::optional<Exit> last_exit;
   };
 
   explicit Supervisor(int signals) : signals_(signals) {}

@@ -1,0 +1,36 @@
+// See model_commands.h.
+#include "cli/model_commands.h"
+
+#include <iostream>
+
+#include "cli/inspect.h"
+#include "cli/plan.h"
+
+namespace drover {
+
+void AddPlanCommand(CLI::App& app, const Finish& finish) {
+  CLI::App* command = app.add_subcommand("plan", "Show how a model would lie on N ranks; needs no weights");
+  const auto plan = std::make_shared<PlanArguments>();
+  command->add_option("model", plan->model, "Directory, config.json or .gguf file")->required();
+  command->add_option("--ranks", plan->ranks, "Worker ranks to cut the model over")->capture_default_str();
+  command->add_option("--memory", plan->memory, "Memory that a rank may use, e.g. 80GiB");
+  command->add_option("--expert-parts", plan->expert_parts, "Sets of ranks that experts are spread over");
+  command->add_option("--max-model-len", plan->max_model_len, "Tokens of prompt and answer (the model's)");
+  command->add_option("--kv-tokens", plan->kv_tokens, "Tokens the cache holds for all requests");
+  command->add_option("--max-sequences", plan->max_sequences, "Requests running at once");
+  command->add_option("--threads", plan->threads, "Threads of each rank");
+  command->add_flag("--json", plan->json, "JSON instead of a table");
+  command->footer("Examples:\n  drover plan demo/model --ranks 2\n  drover plan config.json --ranks 64 --memory 80GiB --json\n");
+  command->callback([plan, finish] { finish(RunPlan(*plan, std::cout, std::cerr)); });
+}
+
+void AddInspectCommand(CLI::App& app, const Finish& finish) {
+  CLI::App* command = app.add_subcommand("inspect", "Show what a model is and how it is stored, from headers alone");
+  const auto inspect = std::make_shared<InspectArguments>();
+  command->add_option("model", inspect->model, "Directory, config.json or .gguf file")->required();
+  command->add_flag("--json", inspect->json, "JSON instead of a table");
+  command->footer("Example:\n  drover inspect SmolLM2-135M-Instruct.Q4_1.gguf\n");
+  command->callback([inspect, finish] { finish(RunInspect(*inspect, std::cout, std::cerr)); });
+}
+
+}  // namespace drover
