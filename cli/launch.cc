@@ -47,6 +47,8 @@ void AddLaunchCommand(CLI::App& app, const Finish& finish) {
   command->add_option("--threads", launch->threads, "Threads of each rank (the planner chooses)")
       ->check(CLI::Range(0, 1024))->envname("DROVER_THREADS");
   AddMemoryOption(*command, launch->memory_bytes, "Memory of this host for the plan, e.g. 64GiB (what there is)");
+  command->add_option("--orphan-grace", launch->orphan_grace_s, "Seconds that loaded ranks wait for a lost coordinator (60)")
+      ->check(CLI::Range(1, 86'400))->envname("DROVER_ORPHAN_GRACE");
   command->add_option("--log-level", launch->log_level, "What ranks log: debug to error")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}))->envname("DROVER_LOG_LEVEL")->capture_default_str();
   command->footer("Example:\n  drover launch --coordinator 10.0.0.7:8002 --ranks 4 --group blue\n");

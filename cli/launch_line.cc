@@ -44,6 +44,7 @@ Command LaunchLine(const GroupLaunch& launch) {
                                         "--launch",      launch.launch,      "--log-level", launch.log_level};
   if (launch.threads > 0) arguments.insert(arguments.end(), {"--threads", Cat(launch.threads)});
   if (launch.memory_bytes > 0) arguments.insert(arguments.end(), {"--memory", Cat(launch.memory_bytes)});
+  if (launch.orphan_grace_s > 0) arguments.insert(arguments.end(), {"--orphan-grace", Cat(launch.orphan_grace_s)});
   return RunWorker(launch, arguments);
 }
 

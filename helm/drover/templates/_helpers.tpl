@@ -93,7 +93,7 @@ DROVER_COORDINATOR_LOG_LEVEL: {{ .Values.coordinator.logLevel | quote }}
 {{- with .Values.model.name }}
 DROVER_MODEL_NAME: {{ . | quote }}
 {{- end }}
-{{- range $key, $value := dict "DROVER_MAX_MODEL_LEN" .Values.model.maxLen "DROVER_KV_TOKENS" .Values.model.kvTokens "DROVER_MAX_SEQUENCES" .Values.model.maxSequences "DROVER_SERVE_THREADS" .Values.coordinator.threads }}
+{{- range $key, $value := dict "DROVER_MAX_MODEL_LEN" .Values.model.maxLen "DROVER_KV_TOKENS" .Values.model.kvTokens "DROVER_MAX_SEQUENCES" .Values.model.maxSequences }}
 {{- if not (kindIs "invalid" $value) }}
 {{ $key }}: {{ $value | int64 | toString | quote }}
 {{- end }}
@@ -104,6 +104,7 @@ DROVER_MODEL_NAME: {{ . | quote }}
 DROVER_COORDINATOR: {{ printf "%s-coordinator-cluster:8002" (include "drover.fullname" .) | quote }}
 DROVER_COORDINATOR_GRPC: {{ printf "%s-coordinator-cluster:8001" (include "drover.fullname" .) | quote }}
 DROVER_LOG_LEVEL: {{ .Values.workers.logLevel | quote }}
+DROVER_ORPHAN_GRACE: {{ .Values.workers.orphanGraceSeconds | int64 | toString | quote }}
 DROVER_RANKS: {{ .Values.workers.ranks | int64 | toString | quote }}
 DROVER_THREADS: {{ .Values.workers.threads | int64 | toString | quote }}
 {{- end -}}
