@@ -140,7 +140,7 @@ class ApiService final : public v1::Drover::CallbackService {
     const absl::Status started = coordinator_.RunText([this, in, out, reactor] {
       const absl::StatusOr<std::vector<int32_t>> ids = drover::Tokenize(*in, coordinator_);
       if (ids.ok()) out->mutable_ids()->Add(ids->begin(), ids->end());
-      out->set_max_model_len(coordinator_.model().max_model_len);
+      out->set_max_model_len(coordinator_.view()->max_model_len);
       reactor->Finish(ToGrpc(ids.status()));
     });
     if (!started.ok()) reactor->Finish(ToGrpc(started));
@@ -166,7 +166,7 @@ class ApiService final : public v1::Drover::CallbackService {
     model.set_id(info.name);
     model.set_family(info.family);
     model.set_parameters(info.parameters);
-    model.set_max_model_len(info.max_model_len);
+    model.set_max_model_len(coordinator_.view()->max_model_len);
     model.set_ready(coordinator_.view()->ready);
     model.set_has_tokenizer(info.has_tokenizer);
     model.set_has_chat_template(info.has_chat_template);

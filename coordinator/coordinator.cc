@@ -1,6 +1,7 @@
 // See coordinator.h.
 #include "coordinator/coordinator.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/log.h"
@@ -22,7 +23,8 @@ Coordinator::Coordinator(const CoordinatorSettings& settings, CoordinatorParts p
       dispatcher_(settings.dispatch, parts_.text, parts_.metrics,
                   [this](const std::string& group, Epoch epoch, Order order) { SendTo(group, epoch, std::move(order)); }),
       seed_state_(settings.seed),
-      view_(std::make_shared<ClusterView>()),
+      effective_(settings.model),
+      view_(std::make_shared<ClusterView>(ClusterView{.max_model_len = settings.model.max_model_len})),
       pool_(kTextThreads, settings.text_waiting_max),
       loop_([this] { Tick(); }) {}
 
@@ -71,7 +73,7 @@ absl::StatusOr<std::vector<int32_t>> Coordinator::ReadPrompt(const ClientRequest
 
 absl::StatusOr<Submission> Coordinator::Prepare(const ClientRequest& wish, std::vector<int32_t> prompt, RequestId id) {
   Submission submission;
-  DROVER_ASSIGN_OR_RETURN(submission.request, Resolve(wish, std::move(prompt), settings_.model, NextSeed()));
+  DROVER_ASSIGN_OR_RETURN(submission.request, Resolve(wish, std::move(prompt), effective_, NextSeed()));
   submission.request.id = id;
   submission.rules = {.stop = wish.stop,
                       .end_ids = submission.request.end_ids,
@@ -197,11 +199,13 @@ void Coordinator::Publish() {
   auto view = std::make_shared<ClusterView>();
   LoadGauges load{.waiting = dispatcher_.waiting()};
   int64_t used = 0;
+  effective_.max_model_len = settings_.model.max_model_len;
   for (const auto& [name, group] : membership_.groups()) {
     view->groups.push_back(group);
     load.ranks += static_cast<int64_t>(group.members.size());
     if (group.state != GroupState::kReady) continue;
     ++load.groups_ready;
+    if (group.plan.max_model_len > 0) effective_.max_model_len = std::min(effective_.max_model_len, group.plan.max_model_len);
     load.running += group.load.running;
     load.waiting += group.load.waiting;
     load.preemptions += group.load.preemptions;
@@ -211,6 +215,7 @@ void Coordinator::Publish() {
   }
   if (load.kv_blocks > 0) load.kv_used_share = static_cast<double>(used) / static_cast<double>(load.kv_blocks);
   parts_.metrics.SetLoad(load);
+  view->max_model_len = effective_.max_model_len;
   view->ready = dispatcher_.ready();
   view->waiting = dispatcher_.waiting();
   view->in_flight = dispatcher_.in_flight();

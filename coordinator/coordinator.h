@@ -29,6 +29,7 @@ class RankLink {
 struct ClusterView {
   bool ready = false;
   int64_t waiting = 0, in_flight = 0;
+  int64_t max_model_len = 0;  // of prompt and output together, as the groups' plans allow
   std::vector<Group> groups;
   TimePoint taken{};
 };
@@ -114,6 +115,7 @@ class Coordinator {
   TimePoint next_ping_{};
   uint64_t seed_state_;
   bool was_ready_ = false;
+  ModelInfo effective_;  // the model's facts, with the window that every ready group has room for
 
   mutable Mutex view_mutex_;
   std::shared_ptr<const ClusterView> view_ ABSL_GUARDED_BY(view_mutex_);

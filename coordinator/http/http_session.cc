@@ -223,7 +223,8 @@ void HttpSession::Handle() {
 }
 
 void HttpSession::WatchClient() {
-  if (watching_ || buffer_.size() >= kHeadBytesMax || phase_ == Phase::kClosed) return;
+  // With a pipelined request in hand the client's leaving shows when it is written to.
+  if (watching_ || buffer_.size() > 0 || phase_ == Phase::kClosed) return;
   watching_ = true;
   socket_.async_read_some(buffer_.prepare(kReadBytes), [self = shared_from_this()](Error error, size_t bytes) {
     self->watching_ = false;

@@ -171,12 +171,12 @@ std::string ErrorBody(int status, const std::string& message) {
   return Dump(ErrorJson({status, type, message, ""}));
 }
 
-Json ModelJson(const ModelInfo& model) {
+Json ModelJson(const ModelInfo& model, int64_t max_model_len) {
   return {{"id", model.name},       {"object", "model"},     {"created", model.created},
           {"owned_by", "drover"},   {"root", model.name},    {"parent", nullptr},
-          {"max_model_len", model.max_model_len}, {"permission", Json::array()}};
+          {"max_model_len", max_model_len}, {"permission", Json::array()}};
 }
 
-Json ModelsJson(const ModelInfo& model) { return {{"object", "list"}, {"data", Json::array({ModelJson(model)})}}; }
+Json ModelsJson(const ModelInfo& model, int64_t max_model_len) { return {{"object", "list"}, {"data", Json::array({ModelJson(model, max_model_len)})}}; }
 
 }  // namespace drover

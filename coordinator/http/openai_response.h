@@ -51,7 +51,7 @@ Json ErrorJson(const HttpError& error);
 // For what the server itself refuses.
 std::string ErrorBody(int status, const std::string& message);
 
-Json ModelsJson(const ModelInfo& model);
-Json ModelJson(const ModelInfo& model);
+Json ModelsJson(const ModelInfo& model, int64_t max_model_len);
+Json ModelJson(const ModelInfo& model, int64_t max_model_len);
 
 }  // namespace drover

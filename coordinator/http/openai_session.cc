@@ -134,33 +134,31 @@ class Session final : public std::enable_shared_from_this<Session> {
   }
 
   void Complete() {
+    Finish(200);  // first, so that who has the answer finds it counted
     if (request_.stream) {
       if (request_.include_usage) reply_->Write(Event(UsageChunk(frame_, Total())));
       reply_->Write(std::string(kStreamEnd));
-      reply_->End();
-      return Finish(200);
+      return reply_->End();
     }
     std::vector<OpenAiChoice> answers;
     for (Choice& choice : choices_) answers.push_back(std::move(choice.answer));
     HttpHeaders headers = headers_;
     headers.emplace_back("Content-Type", "application/json");
     reply_->Send(200, std::move(headers), Dump(WholeAnswer(frame_, answers, Total())));
-    Finish(200);
   }
 
   void Fail(const absl::Status& why) {
     const HttpError error = ToHttpError(why);
+    Finish(streaming_ ? 200 : error.status);
     if (streaming_) {
       reply_->Write(Event(ErrorJson(error)));
       reply_->Write(std::string(kStreamEnd));
       reply_->End();
-      Finish(200);
     } else {
       HttpHeaders headers = headers_;
       headers.emplace_back("Content-Type", "application/json");
       if (error.status == 429 || error.status == 503) headers.emplace_back("Retry-After", "1");
       reply_->Send(error.status, std::move(headers), Dump(ErrorJson(error)));
-      Finish(error.status);
     }
     CancelOthers("another part of the request failed");
   }

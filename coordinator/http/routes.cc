@@ -30,8 +30,8 @@ struct Call {
 void Answer(const Call& call, int status, std::string body, const char* type = "application/json") {
   HttpHeaders headers = call.headers;
   if (!body.empty()) headers.emplace_back("Content-Type", type);
+  call.done(status);  // first, so that who has the answer finds it counted
   call.reply->Send(status, std::move(headers), std::move(body));
-  call.done(status);
 }
 
 void AnswerError(const Call& call, const absl::Status& why) {
@@ -56,7 +56,7 @@ void Generate(Call& call, bool chat) {
 void ChatCompletions(Call& call) { Generate(call, true); }
 void Completions(Call& call) { Generate(call, false); }
 
-void Models(Call& call) { Answer(call, 200, Dump(ModelsJson(call.coordinator.model()))); }
+void Models(Call& call) { Answer(call, 200, Dump(ModelsJson(call.coordinator.model(), call.coordinator.view()->max_model_len))); }
 
 void Health(Call& call) {
   const bool ready = call.coordinator.view()->ready;
@@ -81,7 +81,7 @@ absl::StatusOr<Json> Tokenize(const std::string& text, const Coordinator& coordi
   DROVER_ASSIGN_OR_RETURN(const TokenizeBody request, ParseTokenize(*body));
   DROVER_RETURN_IF_ERROR(CheckModel(request.model, coordinator.model()));
   DROVER_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, EncodePrompt(request.prompt, coordinator.text()));
-  Json out = {{"count", ids.size()}, {"max_model_len", coordinator.model().max_model_len}, {"tokens", ids}};
+  Json out = {{"count", ids.size()}, {"max_model_len", coordinator.view()->max_model_len}, {"tokens", ids}};
   if (!request.return_token_strs) return out;
   out["token_strs"] = Json::array();
   for (const int32_t id : ids) out["token_strs"].push_back(coordinator.text().TokenText(id));
@@ -159,14 +159,14 @@ void RefuseMethod(const Call& call, std::string_view allowed) {
   HttpHeaders headers = call.headers;
   headers.emplace_back("Allow", std::string(allowed));
   headers.emplace_back("Content-Type", "application/json");
-  call.reply->Send(405, std::move(headers), ErrorBody(405, Cat("the method is not allowed here, expected ", allowed)));
   call.done(405);
+  call.reply->Send(405, std::move(headers), ErrorBody(405, Cat("the method is not allowed here, expected ", allowed)));
 }
 
 void Handle(Call& call) {
   if (const absl::Status read = ReadHeaders(call); !read.ok()) return AnswerError(call, read);
   if (call.request.path == Cat("/v1/models/", call.coordinator.model().name) && call.request.method == "GET")
-    return Answer(call, 200, Dump(ModelJson(call.coordinator.model())));
+    return Answer(call, 200, Dump(ModelJson(call.coordinator.model(), call.coordinator.view()->max_model_len)));
   const auto route = std::find_if(std::begin(kRoutes), std::end(kRoutes), [&](const Route& r) { return r.path == call.request.path; });
   if (route == std::end(kRoutes)) return AnswerError(call, NotFound("there is no such route"));
   const bool head = call.request.method == "HEAD" && route->method == "GET";

@@ -1,0 +1,68 @@
+// See served_model.h.
+#include "coordinator/served_model.h"
+
+#include <utility>
+
+#include "common/json.h"
+#include "models/weights.h"
+
+namespace drover {
+namespace {
+
+constexpr JsonLimits kGenerationConfigLimits = {.bytes = 1 << 20, .depth = 16, .elements = 10'000};
+
+absl::StatusOr<SamplingWish> GenerationDefaults(const Checkpoint& checkpoint) {
+  if (checkpoint.form == CheckpointForm::kGguf) return SamplingWish{};
+  std::string folder = checkpoint.path;
+  if (folder.ends_with(".json")) folder = folder.substr(0, folder.find_last_of('/') + 1);
+  const std::string path = Cat(folder, folder.empty() ? "" : "/", "generation_config.json");
+  const absl::StatusOr<Json> config = ReadJsonFile(path, kGenerationConfigLimits);
+  if (absl::IsNotFound(config.status())) return SamplingWish{};
+  if (!config.ok()) return config.status();
+  absl::StatusOr<SamplingWish> wish = ReadGenerationDefaults(*config);
+  if (!wish.ok()) return Annotate(wish.status(), path);
+  return wish;
+}
+
+}  // namespace
+
+absl::StatusOr<ServedModel> LoadServedModel(const ModelConfig& config, int64_t created) {
+  ServedModel model;
+  DROVER_ASSIGN_OR_RETURN(Checkpoint checkpoint, OpenCheckpoint(config.path));
+  model.checkpoint = std::make_shared<const Checkpoint>(std::move(checkpoint));
+  PlanOptions options = config.plan;
+  options.ranks = 1;
+  options.expert_parts = 0;
+  options.memory_limit = 0;
+  DROVER_ASSIGN_OR_RETURN(const GroupPlan plan, MakePlan(*model.checkpoint, options, {}));
+  const ModelSpec& spec = model.checkpoint->spec;
+  ModelInfo& info = model.info;
+  info.name = plan.model;
+  info.family = spec.family;
+  info.vocab = spec.vocab;
+  info.max_model_len = plan.max_model_len;
+  info.parameters = CountParameters(spec).total;
+  info.created = created;
+  info.end_ids = spec.end_ids;
+  info.allow_logits = config.allow_logits;
+  DROVER_ASSIGN_OR_RETURN(info.defaults, GenerationDefaults(*model.checkpoint));
+  model.text = MakeNoTextCodec();
+  info.has_tokenizer = model.text->has_tokenizer();
+  info.has_chat_template = model.text->has_chat_template();
+  return model;
+}
+
+GroupPlanner MakeGroupPlanner(std::shared_ptr<const Checkpoint> checkpoint, PlanOptions options) {
+  return [checkpoint = std::move(checkpoint), options = std::move(options)](const std::vector<Hello>& hellos) {
+    PlanOptions wanted = options;
+    Inventory inventory;
+    wanted.ranks = static_cast<int64_t>(hellos.size());
+    for (const Hello& hello : hellos) {
+      inventory.ranks.push_back({hello.host, hello.memory_bytes, hello.cores});
+      if (wanted.threads == 0) wanted.threads = hello.threads;
+    }
+    return MakePlan(*checkpoint, wanted, inventory);
+  };
+}
+
+}  // namespace drover
