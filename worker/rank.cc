@@ -177,7 +177,7 @@ Rank::Next Rank::Lead(const Assigned& assigned) {
     MutexLock lock(mutex_);
     engine_ = nullptr;
   }
-  if (status.ok() || draining_) return Next::kLeave;
+  if (status.ok() || (draining_ && absl::IsAborted(status) && !leaving())) return Next::kLeave;
   if (lost_ && absl::IsAborted(status)) return Next::kRejoin;
   if (!leaving()) Fail("step", status);
   return Next::kFailed;
@@ -203,7 +203,8 @@ Rank::Next Rank::Follow(const Assigned& assigned) {
     MutexLock lock(mutex_);
     follower_ = nullptr;
   }
-  if (status.ok()) return rejoin && !draining_ ? Next::kRejoin : Next::kLeave;
+  if (draining_ && !leaving()) return Next::kLeave;
+  if (status.ok()) return rejoin ? Next::kRejoin : Next::kLeave;
   if (!leaving()) Fail("step", status);
   return Next::kFailed;
 }

@@ -45,6 +45,11 @@ void Rank::Obey(Epoch epoch, DrainGroup) {
 
 void Rank::Obey(Epoch epoch, AbortEpoch abort) {
   if (Value(epoch) < epoch_) return;
+  if (draining_) {  // leaving already: only sooner
+    MutexLock lock(mutex_);
+    if (engine_ != nullptr) engine_->Stop();
+    return;
+  }
   LeaveNow(Cat("aborted by the coordinator: ", abort.reason));
 }
 

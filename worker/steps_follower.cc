@@ -42,8 +42,10 @@ class GrpcStepsFollower final : public StepsFollower {
     message.mutable_hello()->set_epoch(Value(request.epoch));
     message.mutable_hello()->set_nonce(request.nonce);
     v1::StepMessage welcome;
-    if (stream_->Write(message) && stream_->Read(&welcome) && welcome.step() == 0 && !welcome.leave()) return absl::OkStatus();
-    context_.TryCancel();
+    if (stream_->Write(message) && stream_->Read(&welcome)) {
+      if (welcome.step() == 0 && !welcome.leave()) return absl::OkStatus();
+      context_.TryCancel();
+    }
     const grpc::Status status = std::exchange(stream_, nullptr)->Finish();
     return absl::Status(static_cast<absl::StatusCode>(status.error_code()), Cat("the leader refused: ", status.error_message()));
   }

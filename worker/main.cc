@@ -1,0 +1,153 @@
+// drover-worker: one rank of a group. It joins a coordinator and serves what it is assigned; `bench` measures instead.
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <cstdlib>
+#include <string>
+
+#include "common/log.h"
+#include "worker/comm/make_communicator.h"
+#include "worker/host.h"
+#include "worker/rank.h"
+#include "worker/served_model.h"
+#include "worker/signals.h"
+
+namespace drover {
+namespace {
+
+constexpr std::chrono::seconds kLeaveTogether{5};  // for the other ranks to end with this one
+constexpr int kExitUsage = 2;
+
+constexpr char kExamples[] =
+    "Examples:\n"
+    "  drover-worker --coordinator 127.0.0.1:7071 --group g0 --launch once\n"
+    "  mpirun -np 2 --bind-to none drover-worker --coordinator 10.0.0.1:7071 --group g0 --launch 7f3a\n"
+    "Ranks of one mpirun find their place in its environment. `drover launch` writes such lines itself.";
+
+// A whole number from the environment, nullopt when it is not set.
+absl::StatusOr<std::optional<int64_t>> NumberFromEnvironment(const char* name) {
+  const char* text = std::getenv(name);
+  if (text == nullptr) return std::optional<int64_t>();
+  const std::string_view digits(text);
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  if (error != std::errc() || end != digits.data() + digits.size() || number < 0)
+    return InvalidArgument(name, ": found ", digits, ", expected a whole number");
+  return std::optional<int64_t>(number);
+}
+
+struct Options {
+  RankSettings rank;
+  int64_t orphan_grace_s = 60, drain_limit_s = 300;
+  std::string log_level = "info";
+};
+
+// Under mpirun its environment says who this is; flags that say otherwise are refused.
+absl::Status FindPlace(Options& options, bool& under_mpirun, const CLI::App& app) {
+  RankHello& hello = options.rank.hello;
+  DROVER_ASSIGN_OR_RETURN(const std::optional<int64_t> rank, NumberFromEnvironment("OMPI_COMM_WORLD_RANK"));
+  DROVER_ASSIGN_OR_RETURN(const std::optional<int64_t> ranks, NumberFromEnvironment("OMPI_COMM_WORLD_SIZE"));
+  under_mpirun = rank.has_value() && ranks.has_value();
+  if (under_mpirun) {
+    if (app.count("--rank") > 0 && hello.rank != *rank)
+      return InvalidArgument("--rank: found ", hello.rank, ", expected ", *rank, " as mpirun says");
+    if (app.count("--ranks") > 0 && hello.ranks != *ranks)
+      return InvalidArgument("--ranks: found ", hello.ranks, ", expected ", *ranks, " as mpirun says");
+    hello.rank = *rank;
+    hello.ranks = *ranks;
+  }
+  if (hello.ranks < 1) return InvalidArgument("--ranks: found ", hello.ranks, ", expected 1 or more");
+  if (hello.rank < 0 || hello.rank >= hello.ranks)
+    return InvalidArgument("--rank: found ", hello.rank, ", expected 0 to ", hello.ranks - 1);
+  if (hello.ranks > 1 && !under_mpirun)
+    return InvalidArgument("--ranks: found ", hello.ranks, " without mpirun, expected 1 (start several ranks with mpirun)");
+  return absl::OkStatus();
+}
+
+void AddOptions(CLI::App& app, Options& options) {
+  RankHello& hello = options.rank.hello;
+  app.add_option("--coordinator", options.rank.coordinator, "HOST:PORT that workers dial")->required();
+  app.add_option("--group", hello.group, "Name of the group of ranks")->required();
+  app.add_option("--launch", hello.launch, "Nonce that the ranks of one launch share, and no other launch has")->required();
+  app.add_option("--rank", hello.rank, "This rank; under mpirun its own")->capture_default_str();
+  app.add_option("--ranks", hello.ranks, "Ranks of the group; under mpirun its own")->capture_default_str();
+  app.add_option("--listen", options.rank.listen, "HOST:PORT where rank 0 gives steps to the others; port 0: any free one")
+      ->capture_default_str();
+  app.add_option("--advertise", options.rank.advertise, "HOST where the others find rank 0 (default: that of --listen)");
+  app.add_option("--threads", hello.threads, "Threads of this rank; 0: the coordinator's planner chooses")
+      ->check(CLI::Range(0, 1024))->capture_default_str();
+  app.add_option("--memory", hello.memory_bytes, "Bytes of this host for the planner (default: as measured)")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--orphan-grace", options.orphan_grace_s, "Seconds to wait for a lost coordinator before leaving")
+      ->check(CLI::Range(1, 86'400))->capture_default_str();
+  app.add_option("--drain-limit", options.drain_limit_s, "Seconds that running requests get after SIGTERM")
+      ->check(CLI::Range(1, 86'400))->capture_default_str();
+  app.add_option("--log-level", options.log_level, "debug, info, warning or error")->capture_default_str();
+}
+
+void FillHello(Options& options) {
+  RankHello& hello = options.rank.hello;
+  hello.host = HostName();
+  hello.pid = getpid();
+  hello.cores = Cores();
+  hello.version = DROVER_VERSION;
+  if (hello.memory_bytes == 0) hello.memory_bytes = MemoryBytes();
+  options.rank.orphan_grace = std::chrono::seconds(options.orphan_grace_s);
+  options.rank.drain_limit = std::chrono::seconds(options.drain_limit_s);
+}
+
+// The rank, then everything it stands on, in this order. A group in trouble is left without a word to its peers: waiting for them
+// could take for ever, and mpirun ends them.
+int Serve(Options options, int* argc, char*** argv) {
+  absl::StatusOr<std::unique_ptr<Peers>> peers = JoinPeers(options.rank.hello.rank, options.rank.hello.ranks, argc, argv);
+  if (!peers.ok()) {
+    Log(LogLevel::kError, "rank cannot start", {{"reason", Message(peers.status())}});
+    return 1;
+  }
+  {
+    Rank rank(options.rank, MakeModelLoader((*peers)->communicator()), [](int code) { _exit(code); });
+    SignalThread signals([&rank](int count) {
+      if (count > 1) _exit(kExitLeftEpoch);
+      rank.Drain();
+    });
+    if (const int code = rank.Run(); code != 0) _exit(code);
+  }
+  Watchdog last([](const std::string&) { _exit(kExitLeftEpoch); });
+  last.Arm("leaving together", kLeaveTogether);
+  peers->reset();
+  return 0;
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("One rank of a Drover group: joins a coordinator, loads its share of a model, and computes");
+  app.name("drover-worker");
+  app.set_version_flag("--version", "drover-worker " DROVER_VERSION);
+  app.footer(kExamples);
+  Options options;
+  AddOptions(app, options);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {  // CLI11's way to end parsing; nothing of ours throws
+    return app.exit(error) == 0 ? 0 : kExitUsage;
+  }
+  bool under_mpirun = false;
+  if (const absl::Status status = FindPlace(options, under_mpirun, app); !status.ok()) {
+    std::fprintf(stderr, "drover-worker: %s\n", Message(status).c_str());
+    return kExitUsage;
+  }
+  // A rank must not outlive its mpirun.
+  const pid_t parent = getppid();
+  if (under_mpirun && (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)) return 1;
+  SignalThread::Block();
+  StartLog(Cat("worker ", options.rank.hello.rank), options.log_level);
+  FillHello(options);
+  return Serve(std::move(options), &argc, &argv);
+}
+
+}  // namespace
+}  // namespace drover
+
+int main(int argc, char** argv) { return drover::Main(argc, argv); }
