@@ -17,6 +17,16 @@ namespace {
 constexpr Duration kLookEvery = std::chrono::seconds(1);
 constexpr Duration kLeaveWithin = std::chrono::seconds(7);  // for the ranks after a stop signal
 
+// Lets running requests finish. mpirun hands SIGUSR1 on to every rank; at SIGTERM it would kill them after a second.
+void Drain(Supervisor& supervisor, size_t group, int64_t limit_s) {
+  supervisor.NoRestarts();
+  supervisor.Signal(group, SIGUSR1);
+  const TimePoint deadline = SystemClock().Now() + std::chrono::seconds(limit_s);
+  const int asked = supervisor.stop_requests();
+  while (supervisor.running(group) && supervisor.stop_requests() == asked && SystemClock().Now() < deadline)
+    supervisor.Turn(kLookEvery).IgnoreError();
+}
+
 absl::Status Launch(GroupLaunch launch) {
   DROVER_ASSIGN_OR_RETURN(launch.worker, SiblingProgram("drover-worker"));
   DROVER_ASSIGN_OR_RETURN(const TempDir folder, TempDir::Create());
@@ -28,6 +38,7 @@ absl::Status Launch(GroupLaunch launch) {
   std::cerr << "drover: group " << launch.group << " of " << launch.ranks << " joins " << launch.coordinator << std::endl;
   while (supervisor.stop_requests() == 0) DROVER_RETURN_IF_ERROR(supervisor.Turn(kLookEvery));
   std::cerr << "drover: stopping" << std::endl;
+  if (launch.drain_s > 0) Drain(supervisor, group, launch.drain_s);
   supervisor.Signal(group, SIGTERM);
   supervisor.Stop(kLeaveWithin);
   return absl::OkStatus();
@@ -49,6 +60,8 @@ void AddLaunchCommand(CLI::App& app, const Finish& finish) {
   AddMemoryOption(*command, launch->memory_bytes, "Memory of this host for the plan, e.g. 64GiB (what there is)");
   command->add_option("--orphan-grace", launch->orphan_grace_s, "Seconds that loaded ranks wait for a lost coordinator (60)")
       ->check(CLI::Range(1, 86'400))->envname("DROVER_ORPHAN_GRACE");
+  command->add_option("--drain-limit", launch->drain_s, "Seconds that running requests get after SIGTERM (0)")
+      ->check(CLI::Range(0, 3600))->envname("DROVER_GROUP_DRAIN_LIMIT");
   command->add_option("--log-level", launch->log_level, "What ranks log: debug to error")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}))->envname("DROVER_LOG_LEVEL")->capture_default_str();
   command->footer("Example:\n  drover launch --coordinator 10.0.0.7:8002 --ranks 4 --group blue\n");

@@ -45,6 +45,7 @@ Command LaunchLine(const GroupLaunch& launch) {
   if (launch.threads > 0) arguments.insert(arguments.end(), {"--threads", Cat(launch.threads)});
   if (launch.memory_bytes > 0) arguments.insert(arguments.end(), {"--memory", Cat(launch.memory_bytes)});
   if (launch.orphan_grace_s > 0) arguments.insert(arguments.end(), {"--orphan-grace", Cat(launch.orphan_grace_s)});
+  if (launch.drain_s > 0) arguments.insert(arguments.end(), {"--drain-limit", Cat(launch.drain_s)});
   return RunWorker(launch, arguments);
 }
 

@@ -17,6 +17,7 @@ struct GroupLaunch {
   int64_t threads = 0;      // of each rank; 0: the planner chooses
   int64_t memory_bytes = 0; // of the host, for the planner; 0: as measured
   int64_t orphan_grace_s = 0;  // that loaded ranks wait for a lost coordinator; 0: the worker's default
+  int64_t drain_s = 0;         // that running requests get after a stop signal; 0: none
   std::string log_level = "warning";
   std::string session_dir;  // for mpirun's own files
   bool as_root = false;

@@ -15,6 +15,7 @@ sigset_t Watched() {
   sigemptyset(&set);
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGUSR1);  // what mpirun hands on without killing
   return set;
 }
 

@@ -1,4 +1,4 @@
-// Signals as calls: SIGTERM and SIGINT are blocked everywhere and waited for by one thread.
+// Signals as calls: SIGTERM, SIGINT and SIGUSR1 are blocked everywhere and waited for by one thread.
 #pragma once
 
 #include <atomic>
@@ -9,7 +9,7 @@ namespace drover {
 
 class SignalThread {
  public:
-  // Blocks SIGTERM and SIGINT in the calling thread and those it starts later: call it before any other thread exists.
+  // Blocks SIGTERM, SIGINT and SIGUSR1 in the calling thread and those it starts later: call it before any other thread exists.
   static void Block();
 
   // Calls `on_signal` with how many have come (1, 2, ...) on a thread of its own.

@@ -105,6 +105,7 @@ DROVER_COORDINATOR: {{ printf "%s-coordinator-cluster:8002" (include "drover.ful
 DROVER_COORDINATOR_GRPC: {{ printf "%s-coordinator-cluster:8001" (include "drover.fullname" .) | quote }}
 DROVER_LOG_LEVEL: {{ .Values.workers.logLevel | quote }}
 DROVER_ORPHAN_GRACE: {{ .Values.workers.orphanGraceSeconds | int64 | toString | quote }}
+DROVER_GROUP_DRAIN_LIMIT: {{ .Values.workers.drainSeconds | int64 | toString | quote }}
 DROVER_RANKS: {{ .Values.workers.ranks | int64 | toString | quote }}
 DROVER_THREADS: {{ .Values.workers.threads | int64 | toString | quote }}
 {{- end -}}
