@@ -59,10 +59,10 @@ def serving_faults(pod):
         if container.get("terminationMessagePolicy") != "FallbackToLogsOnError":
             yield f"{container['name']}: hides its last words"
     waits = pod["containers"][0].get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-    args = pod["containers"][0].get("args", [])
+    serves = any(port["name"] == "http" for port in pod["containers"][0].get("ports", []))
     if pod.get("terminationGracePeriodSeconds", 0) <= waits:
         yield "is killed before its preStop ends"
-    if any(a.startswith("--drain-limit") for a in args) and not waits:
+    if serves and not waits:
         yield "meets SIGTERM before it left its Service"
 
 
