@@ -1,0 +1,32 @@
+// The golden cases that the foundation serves, by name, and where their files lie.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace drover {
+
+inline constexpr const char* kGoldenCases[] = {
+    "llama-biases", "llama-head-dim", "llama-rope-linear", "llama-rope-yarn", "llama2-mha", "llama31-gqa", "smollm2-tied", "yi", "amber",
+    "mistral-nemo", "mistral-window", "mixtral", "mixtral-6", "qwen1.5", "qwen2-tied", "qwen2-window", "qwen3", "qwen3-untied",
+    "qwen3-moe", "qwen3-moe-mixed", "llama4-maverick", "llama4-scout",
+    "gguf-llama-f32", "gguf-llama-bf16", "gguf-llama-q8_0", "gguf-llama-q4_0", "gguf-llama-q4_1", "gguf-llama31-f16",
+    "gguf-mixtral-q4_0", "gguf-qwen3moe-q8_0"};
+
+// Largest difference of any logit in f32, as the corpus's README demands of these cases.
+inline constexpr double kGoldenTolerance = 1e-4;
+
+// The folder of a case: in the repository, else in the shared corpus beside it; empty when it is in neither.
+inline std::string GoldenFolder(const std::string& name) {
+  for (const std::string& root : {std::string(DROVER_SOURCE_DIR "/tests/testdata/golden/"), std::string(DROVER_SHARED_DIR "/golden/")})
+    if (std::filesystem::exists(root + name + "/reference.safetensors")) return root + name;
+  return {};
+}
+
+// What to open: the GGUF file when there is one, else the folder.
+inline std::string GoldenModel(const std::string& folder) {
+  const std::string gguf = folder + "/model.gguf";
+  return std::filesystem::exists(gguf) ? gguf : folder;
+}
+
+}  // namespace drover

@@ -1,0 +1,65 @@
+// Parity with the reference implementation: every golden case on 1, 2, 3 and 4 ranks, teacher-forced and free-running.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "models/checkpoint/checkpoint.h"
+#include "tests/support/reference_run.h"
+#include "tests/support/thread_group.h"
+#include "tests/worker/golden_cases.h"
+
+namespace drover {
+namespace {
+
+struct GoldenParam {
+  std::string name;
+  Grid grid;
+};
+
+std::string ParamName(const GoldenParam& param) {
+  std::string name = param.name;
+  std::ranges::replace_if(name, [](char c) { return c == '-' || c == '.'; }, '_');
+  const Grid& grid = param.grid;
+  return Cat(name, "_on_", grid.ranks, grid.expert_parts == grid.ranks ? "" : Cat("_experts_in_", grid.expert_parts));
+}
+
+std::vector<GoldenParam> AllParams() {
+  std::vector<GoldenParam> params;
+  for (const std::string name : kGoldenCases) {
+    for (const int64_t ranks : {1, 2, 3, 4}) params.push_back({name, {ranks, ranks}});
+    const bool experts = name.find("mixtral") != name.npos || name.find("moe") != name.npos || name.find("llama4") != name.npos;
+    if (experts) params.push_back({name, {4, 2}});
+    if (experts) params.push_back({name, {3, 1}});
+  }
+  return params;
+}
+
+class Golden : public testing::TestWithParam<GoldenParam> {};
+
+TEST_P(Golden, LogitsAndGreedyIdsAreTheReferences) {
+  const std::string folder = GoldenFolder(GetParam().name);
+  if (folder.empty()) GTEST_SKIP() << "golden case " << GetParam().name << " is not here (shared corpus)";
+  const absl::StatusOr<Checkpoint> checkpoint = OpenCheckpoint(GoldenModel(folder));
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  const absl::StatusOr<Reference> reference = ReadReference(folder + "/reference.safetensors");
+  ASSERT_TRUE(reference.ok()) << reference.status();
+  ASSERT_EQ(reference->vocab, checkpoint->spec.vocab);
+
+  const RunShape shape{.kv_blocks = 64, .block_tokens = 5, .chunk_tokens = 13};
+  const DecoderSettings settings{.max_step_tokens = 48, .max_sequences = 4, .kv_blocks = shape.kv_blocks, .block_tokens = shape.block_tokens};
+  absl::StatusOr<std::unique_ptr<ThreadGroup>> group = ThreadGroup::Load(*checkpoint, GetParam().grid, settings);
+  ASSERT_TRUE(group.ok()) << group.status();
+  const absl::StatusOr<std::vector<PromptResult>> results = RunReference(**group, *reference, shape);
+  ASSERT_TRUE(results.ok()) << results.status();
+  for (const PromptResult& result : *results) {
+    EXPECT_LE(result.logit_error, kGoldenTolerance) << result.name;
+    EXPECT_EQ(result.first_difference, -1) << result.name << ": greedy ids differ";
+  }
+  std::printf("%s: largest logit error %.2e\n", ParamName(GetParam()).c_str(), WorstLogitError(*results));
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, Golden, testing::ValuesIn(AllParams()), [](const auto& test) { return ParamName(test.param); });
+
+}  // namespace
+}  // namespace drover

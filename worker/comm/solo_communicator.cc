@@ -1,0 +1,41 @@
+// See solo_communicator.h.
+#include "worker/comm/solo_communicator.h"
+
+#include <algorithm>
+
+#include "worker/comm/arguments.h"
+
+namespace drover {
+
+absl::Status SoloCommunicator::Alive() const {
+  return aborted_.load() ? Aborted("the group was aborted") : absl::OkStatus();
+}
+
+absl::Status SoloCommunicator::AllReduceSum(std::span<float>) { return Alive(); }
+
+absl::Status SoloCommunicator::AllGather(std::span<const float> mine, std::span<const int64_t> counts, std::span<float> all) {
+  DROVER_RETURN_IF_ERROR(Alive());
+  DROVER_RETURN_IF_ERROR(CheckGather(mine.size(), counts, 0, 1, all.size()));
+  std::ranges::copy(mine, all.begin());
+  return absl::OkStatus();
+}
+
+absl::Status SoloCommunicator::AllToAll(std::span<const float> send, std::span<const int64_t> send_counts, std::span<float> receive,
+                                        std::span<const int64_t> receive_counts) {
+  DROVER_RETURN_IF_ERROR(Alive());
+  DROVER_RETURN_IF_ERROR(CheckCounts("AllToAll send", send_counts, 1, send.size()));
+  DROVER_RETURN_IF_ERROR(CheckCounts("AllToAll receive", receive_counts, 1, receive.size()));
+  if (send.size() != receive.size()) return InvalidArgument("AllToAll: rank 0 sends ", send.size(), ", rank 0 expects ", receive.size());
+  std::ranges::copy(send, receive.begin());
+  return absl::OkStatus();
+}
+
+absl::Status SoloCommunicator::Broadcast(std::span<std::byte>, int64_t root) {
+  DROVER_RETURN_IF_ERROR(Alive());
+  return CheckRoot(root, 1);
+}
+
+absl::Status SoloCommunicator::Send(std::span<const std::byte>, int64_t to) { return CheckPeer("Send", to, 0, 1); }
+absl::Status SoloCommunicator::Receive(std::span<std::byte>, int64_t from) { return CheckPeer("Receive", from, 0, 1); }
+
+}  // namespace drover

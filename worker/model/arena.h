@@ -1,0 +1,49 @@
+// Arena: the memory of one step. Bump allocation of a fixed size; a Scope gives back what was taken inside it.
+#pragma once
+
+#include <algorithm>
+
+#include "common/check.h"
+#include "kernels/tensor.h"
+#include "kernels/weight.h"
+
+namespace drover {
+
+class Arena {
+ public:
+  explicit Arena(int64_t floats) : memory_(floats * static_cast<int64_t>(sizeof(float))), floats_(floats) {}
+
+  // Not initialised; starts on a cache line.
+  Tensor Take(int64_t rows, int64_t cols) {
+    const int64_t size = Rounded(rows * cols);
+    DROVER_CHECK_LE(used_ + size, floats_);
+    Tensor tensor{static_cast<float*>(static_cast<void*>(memory_.data())) + used_, rows, cols};
+    used_ += size;
+    high_water_ = std::max(high_water_, used_);
+    return tensor;
+  }
+
+  // What Take needs for a tensor of this many floats.
+  static int64_t Rounded(int64_t floats) { return (floats + 15) / 16 * 16; }
+  int64_t floats() const { return floats_; }
+  int64_t high_water() const { return high_water_; }
+
+  class Scope {
+   public:
+    explicit Scope(Arena& arena) : arena_(arena), mark_(arena.used_) {}
+    ~Scope() { arena_.used_ = mark_; }
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+
+   private:
+    Arena& arena_;
+    const int64_t mark_;
+  };
+
+ private:
+  AlignedBytes memory_;
+  const int64_t floats_;
+  int64_t used_ = 0, high_water_ = 0;
+};
+
+}  // namespace drover

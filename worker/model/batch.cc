@@ -1,0 +1,82 @@
+// See batch.h.
+#include "worker/model/batch.h"
+
+#include <algorithm>
+
+namespace drover {
+namespace {
+
+// Far above any context; keeps sums of positions from overflowing.
+constexpr int64_t kPositionMax = int64_t{1} << 40;
+
+absl::Status CheckTokens(const StepSequence& sequence, const BatchLimits& limits) {
+  if (sequence.tokens.empty()) return InvalidArgument("tokens: found none, expected at least one");
+  for (const int32_t id : sequence.tokens)
+    if (id < 0 || id >= limits.vocab) return InvalidArgument("tokens: found id ", id, ", expected 0 to ", limits.vocab - 1);
+  return absl::OkStatus();
+}
+
+absl::Status CheckBlocks(const StepSequence& sequence, const BatchLimits& limits) {
+  const int64_t end = sequence.position + static_cast<int64_t>(sequence.tokens.size());
+  if (sequence.position < 0 || sequence.position > kPositionMax) return InvalidArgument("position: found ", sequence.position);
+  const auto held = static_cast<int64_t>(sequence.blocks.size()) * limits.block_tokens;
+  if (end > held) return InvalidArgument("blocks: hold ", held, " positions, expected at least ", end);
+  for (const int32_t block : sequence.blocks)
+    if (block < 0 || block >= limits.kv_blocks) return InvalidArgument("blocks: found ", block, ", expected 0 to ", limits.kv_blocks - 1);
+  return absl::OkStatus();
+}
+
+// Blocks that this step writes.
+std::span<const int32_t> Written(const StepSequence& sequence, int64_t block_tokens) {
+  const auto first = static_cast<size_t>(sequence.position / block_tokens);
+  const auto last = static_cast<size_t>((sequence.position + static_cast<int64_t>(sequence.tokens.size()) - 1) / block_tokens);
+  return std::span(sequence.blocks).subspan(first, last - first + 1);
+}
+
+absl::Status CheckSharing(const StepPlan& plan, int64_t block_tokens) {
+  std::vector<int32_t> written;
+  for (const StepSequence& sequence : plan.sequences) {
+    const std::span<const int32_t> blocks = Written(sequence, block_tokens);
+    written.insert(written.end(), blocks.begin(), blocks.end());
+  }
+  std::ranges::sort(written);
+  const auto twice = std::ranges::adjacent_find(written);
+  if (twice != written.end()) return InvalidArgument("blocks: ", *twice, " would be written twice in one step");
+  return absl::OkStatus();
+}
+
+absl::Status Check(const StepPlan& plan, const BatchLimits& limits) {
+  if (static_cast<int64_t>(plan.sequences.size()) > limits.max_sequences)
+    return InvalidArgument("sequences: found ", plan.sequences.size(), ", expected at most ", limits.max_sequences);
+  if (plan.tokens() > limits.max_step_tokens)
+    return InvalidArgument("tokens: found ", plan.tokens(), ", expected at most ", limits.max_step_tokens);
+  for (const StepSequence& sequence : plan.sequences) {
+    absl::Status status = CheckTokens(sequence, limits);
+    status.Update(CheckBlocks(sequence, limits));
+    DROVER_RETURN_IF_ERROR(Annotate(status, Cat("sequence ", sequence.id)));
+  }
+  return CheckSharing(plan, limits.block_tokens);
+}
+
+}  // namespace
+
+absl::StatusOr<Batch> MakeBatch(const StepPlan& plan, const BatchLimits& limits) {
+  DROVER_RETURN_IF_ERROR(Annotate(Check(plan, limits), Cat("plan of step ", plan.step)));
+  Batch batch;
+  batch.step = plan.step;
+  for (const StepSequence& sequence : plan.sequences) {
+    const auto count = static_cast<int64_t>(sequence.tokens.size());
+    const int64_t first = batch.rows();
+    batch.sequences.push_back({first, count, sequence.position, sequence.blocks});
+    batch.ids.insert(batch.ids.end(), sequence.tokens.begin(), sequence.tokens.end());
+    for (int64_t i = 0; i < count; ++i) {
+      batch.positions.push_back(sequence.position + i);
+      const bool last = i + 1 == count;
+      if (sequence.logits == LogitsWanted::kAll || (sequence.logits == LogitsWanted::kLast && last))
+        batch.logit_rows.push_back(static_cast<int32_t>(first + i));
+    }
+  }
+  return batch;
+}
+
+}  // namespace drover

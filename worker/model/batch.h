@@ -1,0 +1,33 @@
+// Batch: a step plan that was checked against the model and the KV cache, laid out as rows of tensors.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/ops.h"
+#include "models/spec.h"
+#include "worker/step_plan.h"
+
+namespace drover {
+
+struct BatchLimits {
+  int64_t vocab = 0;
+  int64_t max_step_tokens = 0, max_sequences = 0;
+  int64_t kv_blocks = 0, block_tokens = 0;
+};
+
+struct Batch {
+  uint64_t step = 0;
+  std::vector<int32_t> ids;           // of each row
+  std::vector<int64_t> positions;     // of each row
+  std::vector<SequenceRows> sequences;
+  std::vector<int32_t> logit_rows;    // in plan order
+
+  int64_t rows() const { return static_cast<int64_t>(ids.size()); }
+};
+
+// Every rank checks every plan: ids, positions and blocks in range, within the limits, no block written by two sequences.
+// kInvalidArgument names sequence and field. The batch points into the plan's block lists.
+absl::StatusOr<Batch> MakeBatch(const StepPlan& plan, const BatchLimits& limits);
+
+}  // namespace drover

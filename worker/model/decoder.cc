@@ -1,0 +1,115 @@
+// See decoder.h. The forward pass is Forward; a layer of it is in layer.cc.
+#include "worker/model/decoder.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "worker/model/step_memory.h"
+
+namespace drover {
+namespace {
+
+absl::Status Check(const ModelSpec& spec, const RankCut& cut, const DecoderSettings& settings, const Communicator& ranks) {
+  DROVER_RETURN_IF_ERROR(Validate(spec));
+  if (cut.grid.ranks != ranks.size() || cut.rank != ranks.rank())
+    return InvalidArgument("cut: found rank ", cut.rank, " of ", cut.grid.ranks, ", expected ", ranks.rank(), " of ", ranks.size());
+  if (cut.grid.expert_parts < 1 || cut.grid.ranks % cut.grid.expert_parts != 0)
+    return InvalidArgument("expert_parts: found ", cut.grid.expert_parts, ", expected a divisor of ", cut.grid.ranks, " ranks");
+  if (settings.max_step_tokens < 1 || settings.max_sequences < 1)
+    return InvalidArgument("max_step_tokens ", settings.max_step_tokens, ", max_sequences ", settings.max_sequences, ": expected 1 or more");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(const ModelSpec& spec, const RankCut& cut, RankWeights weights,
+                                                         const DecoderSettings& settings, Communicator& ranks) {
+  DROVER_RETURN_IF_ERROR(Check(spec, cut, settings, ranks));
+  if (static_cast<int64_t>(weights.layers.size()) != spec.layers())
+    return InvalidArgument("weights: found ", weights.layers.size(), " layers, expected ", spec.layers());
+  DROVER_ASSIGN_OR_RETURN(KvStore kv, KvStore::Create(spec, cut, settings.kv_blocks, settings.block_tokens));
+  OpsOptions options{settings.threads, settings.isa, settings.max_step_tokens, WidestColumns(spec),
+                     settings.kv_blocks * settings.block_tokens};
+  DROVER_ASSIGN_OR_RETURN(std::unique_ptr<Ops> ops, MakeOps(options));
+  return std::unique_ptr<Decoder>(new Decoder(spec, cut, std::move(weights), settings, ranks, std::move(ops), std::move(kv)));
+}
+
+Decoder::Decoder(const ModelSpec& spec, const RankCut& cut, RankWeights weights, const DecoderSettings& settings, Communicator& ranks,
+                 std::unique_ptr<Ops> ops, KvStore kv)
+    : spec_(spec),
+      cut_(cut),
+      weights_(std::move(weights)),
+      limits_{spec.vocab, settings.max_step_tokens, settings.max_sequences, settings.kv_blocks, settings.block_tokens},
+      ranks_(ranks),
+      ops_(std::move(ops)),
+      kv_(std::move(kv)),
+      arena_(StepFloats(spec, cut, settings.max_step_tokens)) {
+  for (const LayerKind& kind : spec_.kinds) kinds_.push_back(CutKind(kind, cut_));
+}
+
+absl::StatusOr<StepLogits> Decoder::Run(const StepPlan& plan) {
+  DROVER_ASSIGN_OR_RETURN(const Batch batch, MakeBatch(plan, limits_));
+  if (batch.rows() == 0) return StepLogits{0, spec_.vocab, {}};
+  Arena::Scope scope(arena_);
+  Step step(batch, *ops_, ranks_, arena_);
+  absl::StatusOr<StepLogits> logits = Forward(step);
+  if (!logits.ok()) return Annotate(logits.status(), Cat("step ", plan.step));
+  if (cut_.rank != 0) return StepLogits{0, spec_.vocab, {}};
+  return logits;
+}
+
+absl::StatusOr<StepLogits> Decoder::Forward(Step& step) {
+  const Tensor x = step.Embed(weights_.embedding, cut_.Vocab(spec_).begin, spec_.hidden);
+  std::vector<RopeAngles> angles;
+  for (size_t kind = 0; kind < kinds_.size(); ++kind) {
+    const std::optional<Rope>& rope = spec_.kinds[kind].attention.rope;
+    angles.push_back(rope ? step.Angles(*rope, kinds_[kind].rope) : RopeAngles{});
+  }
+  for (int64_t i = 0; i < spec_.layers(); ++i) {
+    const auto kind = static_cast<size_t>(spec_.layer_kind[static_cast<size_t>(i)]);
+    DecoderLayer(step,
+                 {spec_.kinds[kind], kinds_[kind], weights_.layers[static_cast<size_t>(i)], kv_.Layer(i), spec_.norm_eps, angles[kind]}, x);
+  }
+  StepLogits logits = Logits(step, x);
+  DROVER_RETURN_IF_ERROR(step.Finish());
+  DROVER_RETURN_IF_ERROR(CheckFinite(step.batch(), logits));
+  return logits;
+}
+
+// W_out·norm(x) of the rows that were asked for.
+StepLogits Decoder::Logits(Step& step, Tensor x) {
+  const std::span<const int32_t> rows = step.batch().logit_rows;
+  const PackedWeight& output = spec_.tied_embeddings ? weights_.embedding : weights_.output;
+  StepLogits logits{static_cast<int64_t>(rows.size()), spec_.vocab, std::vector<float>(rows.size() * static_cast<size_t>(spec_.vocab))};
+  for (size_t begin = 0; begin < rows.size(); begin += kLogitRowsAtOnce) {
+    Arena::Scope scope(step.arena());
+    const std::span<const int32_t> piece = rows.subspan(begin, std::min<size_t>(kLogitRowsAtOnce, rows.size() - begin));
+    const Tensor h = step.Norm(step.Gather(x, piece), weights_.final_norm, spec_.norm_eps);
+    GatherLogits(step, step.Linear(h, output), logits.values.data() + begin * static_cast<size_t>(spec_.vocab));
+  }
+  return logits;
+}
+
+void Decoder::GatherLogits(Step& step, Tensor own, float* to) {
+  std::vector<int64_t> counts;
+  for (int64_t rank = 0; rank < cut_.grid.ranks; ++rank)
+    counts.push_back(own.rows * RankCut{cut_.grid, rank}.Vocab(spec_).size());
+  const Tensor all = step.Take(own.rows, spec_.vocab);
+  step.Record(step.Finish().ok() ? step.ranks().AllGather(own.all(), counts, all.all()) : absl::OkStatus());
+  const float* from = all.data;
+  for (int64_t rank = 0; rank < cut_.grid.ranks; ++rank) {
+    const Range columns = RankCut{cut_.grid, rank}.Vocab(spec_);
+    for (int64_t row = 0; row < own.rows; ++row, from += columns.size())
+      std::copy_n(from, columns.size(), to + row * spec_.vocab + columns.begin);
+  }
+}
+
+absl::Status Decoder::CheckFinite(const Batch& batch, const StepLogits& logits) const {
+  const auto bad = std::ranges::find_if(logits.values, [](float value) { return !std::isfinite(value); });
+  if (bad == logits.values.end()) return absl::OkStatus();
+  const int64_t row = (bad - logits.values.begin()) / spec_.vocab;
+  return Internal("the logits of position ",
+                  batch.positions[static_cast<size_t>(batch.logit_rows[static_cast<size_t>(row)])], " are not finite");
+}
+
+}  // namespace drover

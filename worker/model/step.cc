@@ -1,0 +1,112 @@
+// See step.h.
+#include "worker/model/step.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace drover {
+namespace {
+
+GateKind KindOf(Activation activation) { return activation == Activation::kSilu ? GateKind::kSilu : GateKind::kGeluTanh; }
+
+// 1 + scale·ln(1 + floor((position + 1) / floor_positions)), in f32 as the reference computes it.
+float QueryFactor(const QueryTemperature& temperature, int64_t position) {
+  const float steps = std::floor(static_cast<float>(position + 1) / static_cast<float>(temperature.floor_positions));
+  return std::log1p(steps) * static_cast<float>(temperature.scale) + 1;
+}
+
+}  // namespace
+
+Tensor Step::Zeros(int64_t rows, int64_t cols) {
+  Tensor x = Take(rows, cols);
+  std::ranges::fill(x.all(), 0.0f);
+  return x;
+}
+
+Tensor Step::Embed(const PackedWeight& table, int64_t first, int64_t hidden) {
+  Tensor x = Take(batch_.rows(), hidden);
+  ops_.Embed(table, first, batch_.ids, x);
+  return Reduce(x);
+}
+
+Tensor Step::Norm(Tensor x, std::span<const float> gain, double eps) {
+  Tensor y = Take(x.rows, x.cols);
+  ops_.RmsNorm(x, gain, static_cast<float>(eps), y);
+  return y;
+}
+
+Tensor Step::Linear(Tensor x, const PackedWeight& weight, std::span<const float> bias) {
+  Tensor y = Take(x.rows, weight.rows);
+  ops_.Linear(weight, bias, x, y);
+  return y;
+}
+
+Tensor Step::PartialLinear(Tensor x, const PackedWeight& weight, std::span<const float> bias, int64_t outputs) {
+  Tensor y = Take(x.rows, outputs);
+  ops_.Linear(weight, bias, x, y);
+  return y;
+}
+
+Tensor Step::Reduce(Tensor x) {
+  if (status_.ok()) status_ = ranks_.AllReduceSum(x.all());
+  return x;
+}
+
+RopeAngles Step::Angles(const Rope& rope, const RopeTable& table) {
+  const auto pairs = static_cast<int64_t>(table.inverse_frequency.size());
+  RopeAngles angles{Take(batch_.rows(), pairs), Take(batch_.rows(), pairs), rope.pairing == RopePairing::kInterleaved};
+  for (int64_t t = 0; t < batch_.rows(); ++t) {
+    const auto position = static_cast<float>(batch_.positions[static_cast<size_t>(t)]);
+    for (size_t i = 0; i < table.inverse_frequency.size(); ++i) {
+      const float angle = position * table.inverse_frequency[i];
+      angles.cos.row(t)[i] = std::cos(angle) * table.factor;
+      angles.sin.row(t)[i] = std::sin(angle) * table.factor;
+    }
+  }
+  return angles;
+}
+
+void Step::NormHeads(Tensor x, std::span<const float> gain, double eps) { ops_.RmsNorm(x, gain, static_cast<float>(eps), x); }
+
+void Step::Temper(Tensor q, const QueryTemperature& temperature) {
+  Arena::Scope scope(arena_);
+  Tensor factors = Take(1, q.rows);
+  for (size_t t = 0; t < batch_.positions.size(); ++t) factors.all()[t] = QueryFactor(temperature, batch_.positions[t]);
+  ops_.ScaleRows(factors.all(), q);
+}
+
+Tensor Step::Attend(Tensor q, const KvLayer& kv, const AttentionShape& shape) {
+  Tensor y = Take(q.rows, q.cols);
+  ops_.Attend(q, batch_.sequences, kv, shape, y);
+  return y;
+}
+
+Tensor Step::Gate(Activation activation, Tensor gate, Tensor up) {
+  ops_.GatedProduct(KindOf(activation), gate, up, gate);
+  return gate;
+}
+
+const Step::Routes& Step::Route(const Experts& experts, Tensor logits) {
+  const auto active = static_cast<size_t>(experts.active);
+  chosen_.resize(static_cast<size_t>(logits.rows) * active);
+  chosen_weights_.resize(chosen_.size());
+  const bool sigmoid = experts.router == RouterKind::kSigmoidInput;
+  ops_.Route({experts.active, sigmoid, experts.renormalise}, logits, chosen_, chosen_weights_);
+  routes_.rows.resize(static_cast<size_t>(experts.count));
+  routes_.weights.resize(static_cast<size_t>(experts.count));
+  for (auto& rows : routes_.rows) rows.clear();
+  for (auto& weights : routes_.weights) weights.clear();
+  for (size_t i = 0; i < chosen_.size(); ++i) {
+    routes_.rows[static_cast<size_t>(chosen_[i])].push_back(static_cast<int32_t>(i / active));
+    routes_.weights[static_cast<size_t>(chosen_[i])].push_back(chosen_weights_[i]);
+  }
+  return routes_;
+}
+
+Tensor Step::Gather(Tensor x, std::span<const int32_t> rows) {
+  Tensor y = Take(static_cast<int64_t>(rows.size()), x.cols);
+  ops_.Gather(x, rows, y);
+  return y;
+}
+
+}  // namespace drover

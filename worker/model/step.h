@@ -1,0 +1,75 @@
+// Step: one forward pass. Each method takes arena memory for its result and calls one operation or one collective. The first error
+// is kept; after it collectives are skipped and Finish returns it.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "kernels/ops.h"
+#include "models/spec.h"
+#include "worker/comm/communicator.h"
+#include "worker/model/arena.h"
+#include "worker/model/batch.h"
+
+namespace drover {
+
+class Step {
+ public:
+  Step(const Batch& batch, Ops& ops, Communicator& ranks, Arena& arena) : batch_(batch), ops_(ops), ranks_(ranks), arena_(arena) {}
+
+  const Batch& batch() const { return batch_; }
+  Arena& arena() { return arena_; }
+  Communicator& ranks() { return ranks_; }
+
+  Tensor Take(int64_t rows, int64_t cols) { return arena_.Take(rows, cols); }
+  Tensor Zeros(int64_t rows, int64_t cols);
+  // Rows of the embedding, summed over ranks: each rank holds a part of the vocabulary.
+  Tensor Embed(const PackedWeight& table, int64_t first, int64_t hidden);
+  Tensor Norm(Tensor x, std::span<const float> gain, double eps);
+  // W x + b. The outputs of a row-cut matrix stay on this rank.
+  Tensor Linear(Tensor x, const PackedWeight& weight, std::span<const float> bias = {});
+  // W x + b of a column-cut matrix: a part of the sum over ranks. A rank without columns contributes its bias alone.
+  Tensor PartialLinear(Tensor x, const PackedWeight& weight, std::span<const float> bias, int64_t outputs);
+  // x ← Σ_ranks x.
+  Tensor Reduce(Tensor x);
+  void Add(Tensor a, Tensor x) { ops_.Add(a, x); }
+
+  // Angles of this step's positions.
+  RopeAngles Angles(const Rope& rope, const RopeTable& table);
+  void Turn(const RopeAngles& angles, int64_t head_dim, Tensor x) { ops_.Rope(angles, head_dim, x); }
+  void NormHeads(Tensor x, std::span<const float> gain, double eps);
+  void L2NormHeads(Tensor x, int64_t head_dim, double eps) { ops_.L2Norm(head_dim, static_cast<float>(eps), x); }
+  void Temper(Tensor q, const QueryTemperature& temperature);
+  void Append(const KvLayer& kv, Tensor k, Tensor v) { ops_.AppendKv(k, v, batch_.sequences, kv); }
+  Tensor Attend(Tensor q, const KvLayer& kv, const AttentionShape& shape);
+
+  // act(gate) ⊙ up, in the memory of gate.
+  Tensor Gate(Activation activation, Tensor gate, Tensor up);
+
+  // Who computes what in a routed layer: the tokens of each expert, in order, with the router's weights.
+  struct Routes {
+    std::vector<std::vector<int32_t>> rows;    // by expert
+    std::vector<std::vector<float>> weights;
+  };
+  const Routes& Route(const Experts& experts, Tensor logits);
+  Tensor Gather(Tensor x, std::span<const int32_t> rows);
+  void ScaleRows(std::span<const float> factors, Tensor x) { ops_.ScaleRows(factors, x); }
+  void ScatterAdd(Tensor x, std::span<const int32_t> rows, std::span<const float> weights, Tensor out) {
+    ops_.ScatterAdd(x, rows, weights, out);
+  }
+
+  void Record(const absl::Status& status) { status_.Update(status); }
+  absl::Status Finish() const { return status_; }
+
+ private:
+  const Batch& batch_;
+  Ops& ops_;
+  Communicator& ranks_;
+  Arena& arena_;
+  absl::Status status_;
+  Routes routes_;
+  std::vector<int32_t> chosen_;
+  std::vector<float> chosen_weights_;
+};
+
+}  // namespace drover
