@@ -1,0 +1,48 @@
+// ModelText: everything about text in a model's files, read as the transformers library reads it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/json.h"
+#include "common/status.h"
+#include "common/vocabulary.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace drover::text {
+
+// Sampling that the model's makers recommend (generation_config.json); absent fields were not given.
+struct GenerationDefaults {
+  std::optional<bool> do_sample;
+  std::optional<double> temperature, top_p, min_p;
+  std::optional<int64_t> top_k;
+};
+
+struct ModelText {
+  std::optional<Tokenizer> tokenizer;
+  std::optional<ChatTemplate> chat_template;            // the default one
+  std::map<std::string, ChatTemplate> named_templates;  // others, such as "tool_use"
+  std::map<std::string, std::string> special_tokens;    // bos_token, eos_token, ... as templates see them
+  std::vector<int32_t> end_ids;                         // every id that ends an answer
+  GenerationDefaults generation;
+
+  // The template for a request: "tool_use" where there are tools and such a template. Null without any.
+  const ChatTemplate* TemplateFor(const Json& tools) const;
+};
+
+// Reads tokenizer.json, tokenizer.model, tekken.json or tiktoken.model, and tokenizer_config.json, special_tokens_map.json,
+// chat_template.jinja, chat_template.json, generation_config.json, config.json where present. A directory without a
+// tokenizer is fine. Errors name the file.
+absl::StatusOr<ModelText> LoadModelText(const std::string& directory);
+
+// The same of a GGUF file's vocabulary.
+absl::StatusOr<ModelText> ModelTextFromVocabulary(const Vocabulary& vocabulary);
+
+// One tokenizer file; its kind follows from its name and first bytes.
+absl::StatusOr<Tokenizer> LoadTokenizerFile(const std::string& path);
+
+}  // namespace drover::text

@@ -1,0 +1,545 @@
+//! Python's way of printing and ordering values: str, repr, json.dumps, percent formatting, and the arguments of calls.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, Value, ValueKind};
+use minijinja::{Error, ErrorKind};
+
+pub type Outcome<T = Value> = std::result::Result<T, Error>;
+
+pub fn type_error<T>(message: impl Into<String>) -> Outcome<T> {
+    Err(Error::new(ErrorKind::InvalidOperation, message.into()))
+}
+
+pub fn undefined_error<T>(message: impl Into<String>) -> Outcome<T> {
+    Err(Error::new(ErrorKind::UndefinedError, message.into()))
+}
+
+/// A Python tuple: a sequence that prints in parentheses and equals no list.
+#[derive(Debug)]
+pub struct Tuple(pub Vec<Value>);
+
+impl Object for Tuple {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.0.get(key.as_usize()?).cloned()
+    }
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Seq(self.0.len())
+    }
+    fn render(self: &Arc<Self>, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let parts: Vec<String> = self.0.iter().map(repr).collect();
+        let comma = if parts.len() == 1 { "," } else { "" };
+        write!(f, "({}{comma})", parts.join(", "))
+    }
+}
+
+pub fn tuple(parts: Vec<Value>) -> Value {
+    Value::from_object(Tuple(parts))
+}
+
+/// A view that is not a list: dict.items(), keys(), values(), range. It iterates, but JSON refuses it.
+#[derive(Debug)]
+pub struct View {
+    pub name: &'static str,
+    pub printed: String,
+    pub items: Vec<Value>,
+}
+
+impl Object for View {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.items.get(key.as_usize()?).cloned()
+    }
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Seq(self.items.len())
+    }
+    fn render(self: &Arc<Self>, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.printed)
+    }
+}
+
+pub fn type_name(value: &Value) -> &'static str {
+    if let Some(view) = value.downcast_object_ref::<View>() {
+        return view.name;
+    }
+    match value.kind() {
+        ValueKind::Undefined => "Undefined",
+        ValueKind::None => "NoneType",
+        ValueKind::Bool => "bool",
+        ValueKind::Number if value.is_integer() => "int",
+        ValueKind::Number => "float",
+        ValueKind::String => "str",
+        ValueKind::Seq if value.downcast_object_ref::<Tuple>().is_some() => "tuple",
+        ValueKind::Seq => "list",
+        ValueKind::Map => "dict",
+        _ => "object",
+    }
+}
+
+pub fn is_list(value: &Value) -> bool {
+    matches!(type_name(value), "list")
+}
+
+/// Python's str().
+pub fn text(value: &Value) -> String {
+    match value.kind() {
+        ValueKind::String => value.as_str().unwrap_or_default().to_string(),
+        ValueKind::Undefined => String::new(),
+        _ => repr(value),
+    }
+}
+
+/// Python's repr().
+pub fn repr(value: &Value) -> String {
+    match value.kind() {
+        ValueKind::Undefined => "Undefined".into(),
+        ValueKind::String => repr_str(value.as_str().unwrap_or_default()),
+        ValueKind::Number if !value.is_integer() => repr_float(f64::try_from(value.clone()).unwrap_or(f64::NAN)),
+        ValueKind::Seq if is_list(value) => {
+            let parts: Vec<String> = items(value).iter().map(repr).collect();
+            format!("[{}]", parts.join(", "))
+        }
+        ValueKind::Map if value.downcast_object_ref::<Tuple>().is_none() => {
+            let parts: Vec<String> = items(value).iter()
+                .map(|key| format!("{}: {}", repr(key), repr(&value.get_item(key).unwrap_or_default()))).collect();
+            format!("{{{}}}", parts.join(", "))
+        }
+        _ => value.to_string(),
+    }
+}
+
+pub fn repr_float(number: f64) -> String {
+    if number.is_nan() || number.is_infinite() {
+        return if number.is_nan() { "nan".into() } else if number > 0.0 { "inf".into() } else { "-inf".into() };
+    }
+    let shortest = format!("{number:?}");
+    let Some((digits, exponent)) = shortest.split_once('e') else { return shortest };
+    let power: i32 = exponent.parse().unwrap_or(0);
+    format!("{digits}e{}{:02}", if power < 0 { '-' } else { '+' }, power.abs())
+}
+
+fn repr_str(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mut out = String::from(quote);
+    for letter in text.chars() {
+        match letter {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            _ if letter == quote => out.extend(['\\', letter]),
+            _ if printable(letter) => out.push(letter),
+            _ => match u32::from(letter) {
+                code @ 0..=0xff => out.push_str(&format!("\\x{code:02x}")),
+                code @ 0x100..=0xffff => out.push_str(&format!("\\u{code:04x}")),
+                code => out.push_str(&format!("\\U{code:08x}")),
+            },
+        }
+    }
+    out.push(quote);
+    out
+}
+
+/// str.isprintable for one character, by the escape rules of Rust's Debug (which escapes marks as well) and the separators.
+fn printable(letter: char) -> bool {
+    if letter == ' ' {
+        return true;
+    }
+    let format_or_private = matches!(u32::from(letter), 0xad | 0x600..=0x605 | 0x61c | 0x6dd | 0x70f | 0x180e | 0x200b..=0x200f
+        | 0x2028..=0x202e | 0x2060..=0x206f | 0xe000..=0xf8ff | 0xfeff | 0xfff9..=0xfffb | 0xfffe | 0xffff | 0xe0000..=0x10ffff);
+    !letter.is_control() && !letter.is_whitespace() && !format_or_private
+}
+
+/// The elements of a sequence, the letters of a string, the keys of a mapping; nothing of an undefined.
+pub fn iterate(value: &Value) -> Outcome<Vec<Value>> {
+    match value.kind() {
+        ValueKind::Undefined => Ok(Vec::new()),
+        ValueKind::String => Ok(value.as_str().unwrap_or_default().chars().map(|c| Value::from(c.to_string())).collect()),
+        ValueKind::None | ValueKind::Bool | ValueKind::Number => type_error(format!("'{}' object is not iterable", type_name(value))),
+        _ => Ok(value.try_iter()?.collect()),
+    }
+}
+
+fn items(value: &Value) -> Vec<Value> {
+    iterate(value).unwrap_or_default()
+}
+
+/// Python's `<` ordering: numbers with numbers, text with text, sequences element by element.
+pub fn compare(left: &Value, right: &Value) -> Outcome<Ordering> {
+    let number = |v: &Value| matches!(v.kind(), ValueKind::Number | ValueKind::Bool);
+    match (left.kind(), right.kind()) {
+        _ if number(left) && number(right) => Ok(left.cmp(right)),
+        (ValueKind::String, ValueKind::String) => Ok(left.as_str().cmp(&right.as_str())),
+        (ValueKind::Seq, ValueKind::Seq) if type_name(left) == type_name(right) => {
+            let (a, b) = (items(left), items(right));
+            for (x, y) in a.iter().zip(&b) {
+                if x != y {
+                    return compare(x, y);
+                }
+            }
+            Ok(a.len().cmp(&b.len()))
+        }
+        (ValueKind::Undefined, _) | (_, ValueKind::Undefined) => undefined_error("comparison with an undefined value"),
+        _ => type_error(format!("'<' not supported between instances of '{}' and '{}'", type_name(left), type_name(right))),
+    }
+}
+
+// ---------------------------------------------------------------- arguments
+
+/// Positional and keyword arguments by name; unknown and doubled ones are errors.
+pub struct Args {
+    values: Vec<Option<Value>>,
+    names: &'static [&'static str],
+}
+
+impl Args {
+    pub fn parse(call: &str, names: &'static [&'static str], given: &[Value]) -> Outcome<Self> {
+        let (positional, keywords) = split_kwargs(given);
+        if positional.len() > names.len() {
+            return type_error(format!("{call}() takes {} arguments but {} were given", names.len(), positional.len()));
+        }
+        let mut values: Vec<Option<Value>> = positional.iter().cloned().map(Some).collect();
+        values.resize(names.len(), None);
+        for (key, value) in keywords {
+            match names.iter().position(|name| *name == key) {
+                Some(at) if values[at].is_none() => values[at] = Some(value),
+                _ => return type_error(format!("{call}() got an unexpected keyword argument '{key}'")),
+            }
+        }
+        Ok(Self { values, names })
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        let at = self.names.iter().position(|known| *known == name)?;
+        self.values[at].as_ref()
+    }
+
+    pub fn string(&self, name: &str, default: &str) -> String {
+        self.get(name).map_or_else(|| default.to_string(), text)
+    }
+
+    pub fn truth(&self, name: &str, default: bool) -> bool {
+        self.get(name).map_or(default, Value::is_true)
+    }
+
+    pub fn integer(&self, name: &str, default: i64) -> Outcome<i64> {
+        match self.get(name) {
+            None => Ok(default),
+            Some(value) if value.kind() == ValueKind::Bool => Ok(i64::from(value.is_true())),
+            Some(value) => match value.as_i64().filter(|_| value.is_integer()) {
+                Some(number) => Ok(number),
+                None => type_error(format!("'{}' object cannot be interpreted as an integer", type_name(value))),
+            },
+        }
+    }
+}
+
+pub fn split_kwargs(given: &[Value]) -> (&[Value], Vec<(String, Value)>) {
+    match given.split_last().filter(|(last, _)| last.is_kwargs()) {
+        None => (given, Vec::new()),
+        Some((last, positional)) => {
+            let pairs = Kwargs::try_from(last.clone())
+                .map(|kwargs| kwargs.args().map(|key| (key.to_string(), kwargs.peek(key).unwrap_or_default())).collect())
+                .unwrap_or_default();
+            (positional, pairs)
+        }
+    }
+}
+
+// ---------------------------------------------------------------- json.dumps
+
+pub struct Json {
+    pub ascii: bool,
+    pub sort: bool,
+    pub indent: Option<String>,
+    pub item_separator: String,
+    pub key_separator: String,
+}
+
+impl Json {
+    pub fn dump(&self, value: &Value, depth: usize, out: &mut String) -> Outcome<()> {
+        if depth > 64 {
+            return type_error("tojson: found nesting above 64");
+        }
+        match value.kind() {
+            ValueKind::None => out.push_str("null"),
+            ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
+            ValueKind::Number => out.push_str(&self.number(value)),
+            ValueKind::String => self.string(value.as_str().unwrap_or_default(), out),
+            ValueKind::Seq if value.downcast_object_ref::<View>().is_none() => {
+                let parts = items(value).into_iter().map(|item| (None, item)).collect();
+                self.group(('[', ']'), parts, depth, out)?;
+            }
+            ValueKind::Map => {
+                let mut parts = Vec::new();
+                for key in items(value) {
+                    let member = value.get_item(&key)?;
+                    parts.push((Some(self.key(&key)?), member));
+                }
+                if self.sort {
+                    parts.sort_by(|(a, _), (b, _)| a.cmp(b));
+                }
+                self.group(('{', '}'), parts, depth, out)?;
+            }
+            _ => return type_error(format!("Object of type {} is not JSON serializable", type_name(value))),
+        }
+        Ok(())
+    }
+
+    fn number(&self, value: &Value) -> String {
+        let printed = repr(value);
+        match printed.as_str() {
+            "nan" => "NaN".into(),
+            "inf" => "Infinity".into(),
+            "-inf" => "-Infinity".into(),
+            _ => printed,
+        }
+    }
+
+    fn key(&self, key: &Value) -> Outcome<String> {
+        match key.kind() {
+            ValueKind::String => Ok(text(key)),
+            ValueKind::None => Ok("null".into()),
+            ValueKind::Bool => Ok(if key.is_true() { "true".into() } else { "false".into() }),
+            ValueKind::Number => Ok(self.number(key)),
+            _ => type_error(format!("keys must be str, int, float, bool or None, not {}", type_name(key))),
+        }
+    }
+
+    fn group(&self, (open, close): (char, char), parts: Vec<(Option<String>, Value)>, depth: usize, out: &mut String) -> Outcome<()> {
+        out.push(open);
+        let line = |depth: usize, out: &mut String| {
+            if let Some(indent) = &self.indent {
+                out.push('\n');
+                out.push_str(&indent.repeat(depth));
+            }
+        };
+        let empty = parts.is_empty();
+        for (index, (key, value)) in parts.into_iter().enumerate() {
+            if index > 0 {
+                out.push_str(&self.item_separator);
+            }
+            line(depth + 1, out);
+            if let Some(key) = key {
+                self.string(&key, out);
+                out.push_str(&self.key_separator);
+            }
+            self.dump(&value, depth + 1, out)?;
+        }
+        if !empty {
+            line(depth, out);
+        }
+        out.push(close);
+        Ok(())
+    }
+
+    fn string(&self, text: &str, out: &mut String) {
+        out.push('"');
+        for letter in text.chars() {
+            match letter {
+                '"' => out.push_str("\\\""),
+                '\\' => out.push_str("\\\\"),
+                '\n' => out.push_str("\\n"),
+                '\r' => out.push_str("\\r"),
+                '\t' => out.push_str("\\t"),
+                '\u{8}' => out.push_str("\\b"),
+                '\u{c}' => out.push_str("\\f"),
+                '\0'..='\u{1f}' => out.push_str(&format!("\\u{:04x}", letter as u32)),
+                _ if letter.is_ascii() && letter != '\u{7f}' || !self.ascii => out.push(letter),
+                _ => letter.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}"))),
+            }
+        }
+        out.push('"');
+    }
+}
+
+// ---------------------------------------------------------------- percent and brace formatting
+
+/// `format % values`, with positional values or one mapping.
+pub fn percent(format: &str, values: &Value) -> Outcome<String> {
+    let positional = match values.downcast_object_ref::<Tuple>() {
+        Some(tuple) => tuple.0.clone(),
+        None => vec![values.clone()],
+    };
+    let mut next = positional.iter();
+    let mut out = String::new();
+    let mut rest = format;
+    while let Some(at) = rest.find('%') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        let mut named = None;
+        if let Some((name, tail)) = rest.strip_prefix('(').and_then(|r| r.split_once(')')) {
+            named = Some(values.get_attr(name)?);
+            rest = tail;
+        }
+        let size = rest.find(|c: char| !"#0- +.123456789".contains(c)).unwrap_or(rest.len());
+        let (spec, tail) = rest.split_at(size);
+        let Some(kind) = tail.chars().next() else { return type_error("incomplete format") };
+        rest = &tail[kind.len_utf8()..];
+        if kind == '%' {
+            out.push('%');
+            continue;
+        }
+        let value = match named {
+            Some(value) => value,
+            None => match next.next() {
+                Some(value) => value.clone(),
+                None => return type_error("not enough arguments for format string"),
+            },
+        };
+        let flags = spec.len() - spec.trim_start_matches(['#', '0', '-', ' ', '+']).len();
+        let aligned = Spec {
+            left: spec[..flags].contains('-') || false, zero: spec[..flags].contains('0'), plus: spec[..flags].contains('+'),
+            ..Spec::sized(&spec[flags..])?
+        };
+        out.push_str(&aligned.apply(kind, &value)?);
+    }
+    out.push_str(rest);
+    if next.next().is_some() && values.kind() != ValueKind::Map {
+        return type_error("not all arguments converted during string formatting");
+    }
+    Ok(out)
+}
+
+#[derive(Default)]
+struct Spec {
+    left: bool,
+    zero: bool,
+    plus: bool,
+    width: usize,
+    precision: Option<usize>,
+}
+
+impl Spec {
+    /// "width.precision"; neither above 10,000.
+    fn sized(spec: &str) -> Outcome<Self> {
+        let number = |digits: &str| match digits {
+            "" => Ok(0),
+            _ => digits.parse().ok().filter(|n| *n <= 10_000).ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "bad format width")),
+        };
+        let (width, precision) = match spec.split_once('.') {
+            Some((width, precision)) => (width, Some(number(precision)?)),
+            None => (spec, None),
+        };
+        Ok(Self { width: number(width)?, precision, ..Self::default() })
+    }
+
+    fn apply(&self, kind: char, value: &Value) -> Outcome<String> {
+        let float = || f64::try_from(value.clone()).or_else(|_| type_error(format!("must be real number, not {}", type_name(value))));
+        let integer = || match value.kind() {
+            ValueKind::Bool => Ok(i128::from(value.is_true())),
+            ValueKind::Number if value.is_integer() => i128::try_from(value.clone()),
+            ValueKind::Number => float().map(|f| f as i128),
+            _ => type_error(format!("%{kind} format: a number is required, not {}", type_name(value))),
+        };
+        let mut printed = match kind {
+            's' => text(value),
+            'r' => repr(value),
+            'd' | 'i' => integer()?.to_string(),
+            'x' => format!("{:x}", integer()?),
+            'X' => format!("{:X}", integer()?),
+            'o' => format!("{:o}", integer()?),
+            'f' | 'F' => format!("{:.*}", self.precision.unwrap_or(6), float()?),
+            'e' => exponent(float()?, self.precision.unwrap_or(6)),
+            'g' => general(float()?, self.precision.unwrap_or(6).max(1)),
+            _ => return type_error(format!("unsupported format character '{kind}'")),
+        };
+        if let ('s' | 'r', Some(precision)) = (kind, self.precision) {
+            printed = printed.chars().take(precision).collect();
+        }
+        if self.plus && !matches!(kind, 's' | 'r') && !printed.starts_with('-') {
+            printed.insert(0, '+');
+        }
+        let fill = self.width.saturating_sub(printed.chars().count());
+        if self.left {
+            return Ok(printed + &" ".repeat(fill));
+        }
+        if self.zero && !matches!(kind, 's' | 'r') {
+            let sign = usize::from(printed.starts_with(['-', '+']));
+            printed.insert_str(sign, &"0".repeat(fill));
+            return Ok(printed);
+        }
+        Ok(" ".repeat(fill) + &printed)
+    }
+}
+
+fn exponent(number: f64, precision: usize) -> String {
+    let printed = format!("{number:.precision$e}");
+    let (digits, power) = printed.split_once('e').unwrap_or((&printed, "0"));
+    let power: i32 = power.parse().unwrap_or(0);
+    format!("{digits}e{}{:02}", if power < 0 { '-' } else { '+' }, power.abs())
+}
+
+fn general(number: f64, precision: usize) -> String {
+    let scientific = exponent(number, precision - 1);
+    let power: i32 = scientific.split_once('e').and_then(|(_, p)| p.parse().ok()).unwrap_or(0);
+    let trim = |s: &str| if s.contains('.') { s.trim_end_matches('0').trim_end_matches('.').to_string() } else { s.to_string() };
+    if power < -4 || power >= precision as i32 {
+        let (digits, tail) = scientific.split_once('e').unwrap_or((&scientific, "+00"));
+        return format!("{}e{tail}", trim(digits));
+    }
+    trim(&format!("{:.*}", (precision as i32 - 1 - power).max(0) as usize, number))
+}
+
+/// `'{} {0} {name:>5}'.format(...)` for the usual specifications.
+pub fn braces(format: &str, given: &[Value]) -> Outcome<String> {
+    let (positional, keywords) = split_kwargs(given);
+    let mut out = String::new();
+    let mut automatic = 0;
+    let mut rest = format;
+    while let Some(at) = rest.find(['{', '}']) {
+        out.push_str(&rest[..at]);
+        let doubled = rest[at..].starts_with("{{") || rest[at..].starts_with("}}");
+        if doubled {
+            out.push_str(&rest[at..at + 1]);
+            rest = &rest[at + 2..];
+            continue;
+        }
+        let Some((field, tail)) = rest[at..].strip_prefix('{').and_then(|r| r.split_once('}')) else {
+            return type_error("Single '}' encountered in format string");
+        };
+        rest = tail;
+        let (name, spec) = field.split_once(':').unwrap_or((field, ""));
+        let value = if name.is_empty() {
+            automatic += 1;
+            positional.get(automatic - 1)
+        } else if let Ok(index) = name.parse::<usize>() {
+            positional.get(index)
+        } else {
+            keywords.iter().find(|(key, _)| key == name).map(|(_, value)| value)
+        };
+        let Some(value) = value else { return type_error(format!("format: no value for '{name}'")) };
+        out.push_str(&brace_field(value, spec)?);
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+/// [align][0][width][.precision][type]
+fn brace_field(value: &Value, spec: &str) -> Outcome<String> {
+    let align = spec.chars().next().filter(|c| "<>^".contains(*c));
+    let body = spec.trim_start_matches(['<', '>', '^']);
+    let kind = body.chars().last().filter(char::is_ascii_alphabetic);
+    let sized = body.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let mut parsed = Spec::sized(sized.trim_start_matches('0'))?;
+    parsed.zero = sized.starts_with('0');
+    let width = std::mem::take(&mut parsed.width);
+    let numeric = value.kind() == ValueKind::Number;
+    let default = if parsed.precision.is_some() && numeric { 'g' } else { 's' };
+    let printed = parsed.apply(kind.unwrap_or(default), value)?;
+    let fill = width.saturating_sub(printed.chars().count());
+    let front = match align {
+        Some('<') => 0,
+        Some('^') => fill / 2,
+        None if !numeric => 0,
+        _ => fill,
+    };
+    let pad = if parsed.zero && align.is_none() { "0" } else { " " };
+    Ok(pad.repeat(front) + &printed + &" ".repeat(fill - front))
+}
