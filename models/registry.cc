@@ -53,7 +53,7 @@ absl::StatusOr<ModelSpec> SpecFromConfig(const Json& json) {
 }
 
 absl::StatusOr<ModelSpec> SpecFromConfigText(std::string_view text) {
-  DROVER_ASSIGN_OR_RETURN(const Json config, ParseJson(text, {.bytes = 4 << 20, .depth = 32, .elements = 100'000}));
+  DROVER_ASSIGN_OR_RETURN(const Json config, ParseJson(text, {.bytes = 4 << 20, .depth = 32, .elements = 20'000}));
   return SpecFromConfig(config);
 }
 

@@ -113,6 +113,32 @@ std::string ToString(const Ffn& f) {
   return out;
 }
 
+// Rough, in floating point, so that sums over tensors cannot overflow later.
+double ApproximateParameters(const ModelSpec& spec) {
+  const auto hidden = static_cast<double>(spec.hidden);
+  double total = 2 * hidden * static_cast<double>(spec.vocab);
+  for (int64_t i = 0; i < spec.layers(); ++i) {
+    const LayerKind& kind = spec.layer(i);
+    const auto heads = static_cast<double>(2 * (kind.attention.heads + kind.attention.kv_heads));
+    double width = heads * static_cast<double>(kind.attention.head_dim) + 3 * static_cast<double>(kind.ffn.hidden);
+    if (const auto& experts = kind.ffn.experts)
+      width += static_cast<double>(experts->count) * (3 * static_cast<double>(experts->hidden) + 1) + 3 * static_cast<double>(experts->shared_hidden);
+    total += hidden * width;
+  }
+  return total;
+}
+
+absl::Status CheckSize(const ModelSpec& spec) {
+  constexpr int64_t kMaxExperts = 1 << 18;
+  constexpr double kMaxParameters = 1e15;
+  int64_t experts = 0;
+  for (int64_t i = 0; i < spec.layers(); ++i) experts += spec.layer(i).ffn.experts ? spec.layer(i).ffn.experts->count : 0;
+  if (experts > kMaxExperts) return InvalidArgument("experts of all layers: found ", experts, ", expected at most ", kMaxExperts);
+  if (const double parameters = ApproximateParameters(spec); parameters > kMaxParameters)
+    return InvalidArgument("parameters: found about ", parameters, ", expected at most ", kMaxParameters);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 bool ModelSpec::has_experts() const {
@@ -133,6 +159,7 @@ absl::Status Validate(const ModelSpec& spec) {
     DROVER_RETURN_IF_ERROR(CheckAttention(kind.attention));
     DROVER_RETURN_IF_ERROR(CheckFfn(kind.ffn));
   }
+  DROVER_RETURN_IF_ERROR(CheckSize(spec));
   for (const int32_t id : spec.end_ids)
     if (id < 0 || id >= spec.vocab) return InvalidArgument("eos_token_id: found ", id, ", expected 0 to ", spec.vocab - 1);
   if (spec.bos_id && (*spec.bos_id < 0 || *spec.bos_id >= spec.vocab))

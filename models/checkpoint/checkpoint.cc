@@ -25,7 +25,7 @@ std::string ShortName(const std::string& path) {
 }
 
 absl::StatusOr<Checkpoint> OpenConfig(const std::string& path) {
-  DROVER_ASSIGN_OR_RETURN(const Json config, ReadJsonFile(path, {.bytes = 4 << 20}));
+  DROVER_ASSIGN_OR_RETURN(const Json config, ReadJsonFile(path, {.bytes = 4 << 20, .elements = 20'000}));
   absl::StatusOr<ModelSpec> spec = SpecFromConfig(config);
   if (!spec.ok()) return Annotate(spec.status(), path);
   Checkpoint checkpoint;

@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr JsonLimits kConfigLimits{.bytes = 4 << 20, .depth = 32, .elements = 100'000};
+constexpr JsonLimits kConfigLimits{.bytes = 4 << 20, .depth = 32, .elements = 20'000};
 
 bool Exists(const std::string& path) {
   std::error_code error;

@@ -170,6 +170,17 @@ TEST(Config, PrivateAndTrainingKeysAreIgnored) {
   EXPECT_TRUE(SpecFromConfigText(Config("LlamaForCausalLM", R"("_name_or_path":"x","auto_map":{"a":"b"},"initializer_range":0.02,)")).ok());
 }
 
+TEST(Config, SizesBeyondReasonAreRefusedBeforeAnythingIsBuilt) {
+  const auto experts = SpecFromConfigText(Config("MixtralForCausalLM", R"("num_local_experts":65536,"num_experts_per_tok":1,)"));
+  EXPECT_TRUE(experts.ok()) << experts.status();  // 4 layers of 65,536
+  Json more = *ParseJson(Config("MixtralForCausalLM", R"("num_local_experts":65536,"num_experts_per_tok":1,)"));
+  more["num_hidden_layers"] = 5;
+  EXPECT_NE(Message(SpecFromConfig(more).status()).find("experts of all layers: found 327680"), std::string::npos);
+  Json wide = *ParseJson(Config("LlamaForCausalLM", ""));
+  wide["hidden_size"] = wide["intermediate_size"] = 1 << 24;
+  EXPECT_NE(Message(SpecFromConfig(wide).status()).find("parameters: found about"), std::string::npos);
+}
+
 TEST(Config, OtherFamiliesNumbersAreChecked) {
   const auto bad = SpecFromConfigText(Config("MixtralForCausalLM", R"("num_local_experts":2,"num_experts_per_tok":3,)"));
   EXPECT_NE(Message(bad.status()).find("num_experts_per_tok: found 3"), std::string::npos) << bad.status();
