@@ -32,6 +32,12 @@ absl::StatusOr<PromptInput> FromInput(const v1::GenerateRequest& in) {
   return InvalidArgument("input: found none, expected text, chat or token_ids");
 }
 
+// Protobuf strings are UTF-8; a token may be a part of a character.
+std::string Utf8(const std::string& bytes) {
+  const std::string quoted = Json(bytes).dump(-1, ' ', false, Json::error_handler_t::replace);
+  return Json::parse(quoted).get<std::string>();
+}
+
 v1::TokenInfo ToInfo(const ShownToken& token) {
   v1::TokenInfo out;
   out.set_id(token.id);
@@ -39,7 +45,7 @@ v1::TokenInfo ToInfo(const ShownToken& token) {
   for (const ShownLogprob& top : token.top) {
     v1::TokenLogprob& entry = *out.add_top();
     entry.set_id(top.id);
-    entry.set_text(top.text);
+    entry.set_text(Utf8(top.text));
     entry.set_logprob(top.logprob);
   }
   return out;

@@ -1,9 +1,12 @@
 // See grpc_server.h.
 #include "coordinator/grpc_server.h"
 
+#include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
+
+#include "common/log.h"
 
 namespace drover {
 namespace {
@@ -33,6 +36,9 @@ void SetClientLimits(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, 5 * 60'000);
 }
 
+// The library's own lines would stand beside our one clear error.
+void LogOfLibrary(gpr_log_func_args* line) { Log(LogLevel::kDebug, "grpc", {{"message", line->message}}); }
+
 }  // namespace
 
 struct GrpcServer::Parts {
@@ -46,6 +52,7 @@ GrpcServer::~GrpcServer() { Stop(0); }
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Listen(const std::string& flag, const std::string& address,
                                                                GrpcAudience audience, std::unique_ptr<grpc::Service> service) {
+  gpr_set_log_function(LogOfLibrary);
   auto parts = std::make_unique<Parts>();
   parts->service = std::move(service);
   grpc::ServerBuilder builder;

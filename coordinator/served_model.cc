@@ -3,7 +3,10 @@
 
 #include <utility>
 
+#include <algorithm>
+
 #include "common/json.h"
+#include "coordinator/model_codec.h"
 #include "models/weights.h"
 
 namespace drover {
@@ -11,11 +14,22 @@ namespace {
 
 constexpr JsonLimits kGenerationConfigLimits = {.bytes = 1 << 20, .depth = 16, .elements = 10'000};
 
+// Of a Hugging Face directory, named itself or by its config.json.
+std::string FolderOf(const Checkpoint& checkpoint) {
+  if (!checkpoint.path.ends_with(".json")) return checkpoint.path;
+  const size_t slash = checkpoint.path.find_last_of('/');
+  return slash == std::string::npos ? "." : checkpoint.path.substr(0, slash);
+}
+
+absl::StatusOr<text::ModelText> LoadText(const Checkpoint& checkpoint) {
+  if (checkpoint.form != CheckpointForm::kGguf) return text::LoadModelText(FolderOf(checkpoint));
+  if (checkpoint.vocabulary) return text::ModelTextFromVocabulary(*checkpoint.vocabulary);
+  return text::ModelText{};
+}
+
 absl::StatusOr<SamplingWish> GenerationDefaults(const Checkpoint& checkpoint) {
   if (checkpoint.form == CheckpointForm::kGguf) return SamplingWish{};
-  std::string folder = checkpoint.path;
-  if (folder.ends_with(".json")) folder = folder.substr(0, folder.find_last_of('/') + 1);
-  const std::string path = Cat(folder, folder.empty() ? "" : "/", "generation_config.json");
+  const std::string path = Cat(FolderOf(checkpoint), "/generation_config.json");
   const absl::StatusOr<Json> config = ReadJsonFile(path, kGenerationConfigLimits);
   if (absl::IsNotFound(config.status())) return SamplingWish{};
   if (!config.ok()) return config.status();
@@ -46,7 +60,10 @@ absl::StatusOr<ServedModel> LoadServedModel(const ModelConfig& config, int64_t c
   info.end_ids = spec.end_ids;
   info.allow_logits = config.allow_logits;
   DROVER_ASSIGN_OR_RETURN(info.defaults, GenerationDefaults(*model.checkpoint));
-  model.text = MakeNoTextCodec();
+  DROVER_ASSIGN_OR_RETURN(text::ModelText text, LoadText(*model.checkpoint));
+  for (const int32_t id : text.end_ids)
+    if (std::find(info.end_ids.begin(), info.end_ids.end(), id) == info.end_ids.end()) info.end_ids.push_back(id);
+  model.text = MakeModelCodec(std::move(text), config.reference_template ? text::TemplateMode::kReference : text::TemplateMode::kSafe);
   info.has_tokenizer = model.text->has_tokenizer();
   info.has_chat_template = model.text->has_chat_template();
   return model;
