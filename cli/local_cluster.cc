@@ -45,7 +45,6 @@ Command CoordinatorLine(const std::string& program, const ServeOptions& options,
   AddNumber(command.argv, "--max-model-len", options.max_model_len);
   AddNumber(command.argv, "--kv-tokens", options.kv_tokens);
   AddNumber(command.argv, "--threads", options.threads);
-  AddNumber(command.argv, "--memory", options.memory_bytes);
   if (options.allow_logits) command.argv.push_back("--allow-logits");
   return command;
 }
@@ -102,7 +101,8 @@ absl::Status LocalCluster::StartCoordinator() {
 absl::Status LocalCluster::StartGroup() {
   DROVER_ASSIGN_OR_RETURN(const std::string worker, SiblingProgram("drover-worker"));
   const GroupLaunch launch{.worker = worker, .coordinator = addresses_.cluster, .group = "g0", .launch = "",
-                           .ranks = options_.ranks, .threads = options_.threads, .memory_bytes = 0,
+                           .ranks = options_.ranks, .threads = options_.threads,
+                           .memory_bytes = options_.memory_bytes * options_.ranks,
                            .log_level = options_.log_level, .session_dir = folder_.path(), .as_root = geteuid() == 0};
   DROVER_ASSIGN_OR_RETURN(group_, supervisor_.Add(GroupChild(launch, [this] { return WhyNotReady(); })));
   group_started_ = true;

@@ -3,12 +3,14 @@
 
 #include <iostream>
 
+#include "cli/bench.h"
 #include "cli/chat.h"
 #include "cli/command.h"
 #include "cli/health.h"
 #include "cli/launch.h"
 #include "cli/model_commands.h"
 #include "cli/serve.h"
+#include "cli/verify.h"
 #include "common/log.h"
 
 int main(int argc, char** argv) {
@@ -25,6 +27,8 @@ int main(int argc, char** argv) {
   drover::AddChatCommand(app, finish);
   drover::AddPlanCommand(app, finish);
   drover::AddInspectCommand(app, finish);
+  drover::AddVerifyCommand(app, finish);
+  drover::AddBenchCommand(app, finish);
   drover::AddHealthCommand(app, finish);
   try {
     app.parse(argc, argv);
