@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""The demo model over the public HTTP API: the same answers on 1, 2 and 4 ranks, alone and among sixteen; streams; refusals."""
+import concurrent.futures
+import json
+import unittest
+
+import served
+
+QUESTIONS = [
+    "What is the capital of France?", "What is 7 plus 5?", "What day comes after Monday?", "What is the opposite of hot?",
+    "What colour is the sky?", "Which month comes before March?", "What is 9 minus 4?", "What is the capital of Japan?",
+]
+CLIENTS = 16
+
+
+def answers(server):
+    return [server.chat(question) for question in QUESTIONS]
+
+
+class AnswersTest(unittest.TestCase):
+    expected = None  # of one rank
+
+    @classmethod
+    def setUpClass(cls):
+        with served.Served(served.DEMO, ranks=1) as server:
+            cls.expected = answers(server)
+
+    def test_answers_say_something(self):
+        self.assertIn("Paris", self.expected[0])
+        self.assertGreater(len(set(self.expected)), len(QUESTIONS) // 2)
+
+    def test_two_ranks(self):
+        with served.Served(served.DEMO, ranks=2) as server:
+            self.assertEqual(answers(server), self.expected)
+            for check in (self.sixteen_clients, self.event_stream, self.stream_equals_whole, self.refusals, self.models):
+                with self.subTest(check.__name__):
+                    check(server)
+            self.assertEqual(server.stop(), 0)
+
+    def test_four_ranks(self):
+        with served.Served(served.DEMO, ranks=4) as server:
+            self.assertEqual(answers(server), self.expected)
+
+    def sixteen_clients(self, server):
+        with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
+            got = list(pool.map(server.chat, QUESTIONS * (CLIENTS // len(QUESTIONS))))
+        self.assertEqual(got, self.expected * (CLIENTS // len(QUESTIONS)))
+
+    def stream(self, server, question):
+        status, text = server.post("/v1/chat/completions", {
+            "messages": [{"role": "user", "content": question}], "temperature": 0, "max_tokens": 32, "stream": True})
+        self.assertEqual(status, 200)
+        return text
+
+    def event_stream(self, server):
+        events = self.stream(server, QUESTIONS[0]).split("\n\n")
+        self.assertEqual(events[-2:], ["data: [DONE]", ""])
+        chunks = [json.loads(event.removeprefix("data: ")) for event in events[:-2]]
+        self.assertTrue(all(event.startswith("data: ") for event in events[:-1]))
+        self.assertEqual({chunk["object"] for chunk in chunks}, {"chat.completion.chunk"})
+        self.assertEqual(len({chunk["id"] for chunk in chunks}), 1)
+        self.assertEqual(chunks[0]["choices"][0]["delta"].get("role"), "assistant")
+        reasons = [choice["finish_reason"] for chunk in chunks for choice in chunk["choices"]]
+        self.assertEqual(reasons[:-1], [None] * (len(reasons) - 1))
+        self.assertEqual(reasons[-1], "stop")
+
+    def stream_equals_whole(self, server):
+        for question, expected in zip(QUESTIONS, self.expected):
+            events = self.stream(server, question).split("\n\n")[:-2]
+            text = "".join(choice["delta"].get("content") or "" for event in events
+                           for choice in json.loads(event.removeprefix("data: "))["choices"])
+            self.assertEqual(text, expected)
+
+    def refusals(self, server):
+        limit = json.loads(server.get("/v1/models")[1])["data"][0].get("max_model_len", 1024)
+        chat = {"messages": [{"role": "user", "content": "x"}]}
+        cases = [
+            ("malformed JSON", "/v1/chat/completions", b'{"messages": [', 400),
+            ("not an object", "/v1/chat/completions", b"[]", 400),
+            ("nested too deep", "/v1/chat/completions", b"[" * 100000, 400),
+            ("no messages", "/v1/chat/completions", {"model": ""}, 400),
+            ("wrong type", "/v1/chat/completions", {**chat, "temperature": "hot"}, 400),
+            ("out of range", "/v1/chat/completions", {**chat, "top_p": 7}, 400),
+            ("unknown model", "/v1/chat/completions", {**chat, "model": "nobody"}, 404),
+            ("unknown path", "/v1/nothing", chat, 404),
+            ("prompt beyond the context", "/v1/completions", {"prompt": "word " * (limit + 1)}, 400),
+        ]
+        for name, path, body, expected in cases:
+            with self.subTest(name):
+                status, text = server.post(path, body)
+                self.assertEqual(status, expected, text)
+                message = json.loads(text)["error"]["message"]
+                self.assertTrue(message and "\n" not in message, message)
+        self.assertEqual(server.chat(QUESTIONS[0]), self.expected[0])  # and it still serves
+
+    def models(self, server):
+        status, text = server.get("/v1/models")
+        self.assertEqual((status, json.loads(text)["object"]), (200, "list"))
+        self.assertIn("drover", server.get("/metrics")[1])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
