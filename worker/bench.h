@@ -1,0 +1,48 @@
+// Bench: how fast a group decodes and prefills one sequence, and what share of the machine's read bandwidth that is.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "common/dtype.h"
+#include "common/json.h"
+#include "worker/comm/communicator.h"
+
+namespace drover {
+
+struct BenchOptions {
+  std::string model;                // checkpoint, or a config.json (or its folder) alone: random weights then
+  int64_t threads = 1;              // of each rank
+  int64_t prefill_tokens = 512;
+  int64_t decode_tokens = 64;
+  int64_t max_step_tokens = 512;    // of one prefill step
+  std::string isa = "best";
+  DType random_dtype = DType::kBF16;
+  uint64_t seed = 1;                // of random weights
+  std::chrono::seconds step_limit{600};
+};
+
+// Sums over the ranks of the group. Bytes of a decode step: every matrix that a token meets (of routed experts the active share) and
+// the keys and values of a context in the middle of the run.
+struct BenchReport {
+  std::string model, isa;
+  bool random_weights = false;
+  int64_t ranks = 1, threads = 1;
+  int64_t prefill_tokens = 0, decode_tokens = 0;
+  double prefill_tokens_per_second = 0, decode_tokens_per_second = 0;
+  int64_t weight_bytes = 0;               // resident
+  int64_t bytes_per_decode_step = 0;
+  double read_bandwidth_bytes_per_second = 0;  // measured in this run, all ranks and threads streaming at once
+  double read_bandwidth_share = 0;        // bytes moved by decoding per second, over the line above
+  std::string logits_hash;                // FNV-1a over the bits of the last prefill row and the last decode row: equal from run to
+                                          // run for one instruction set and rank count, whatever the threads
+};
+
+// Every rank of the group calls it with equal options; the report is complete on rank 0.
+absl::StatusOr<BenchReport> RunBench(const BenchOptions& options, Communicator& ranks);
+
+std::string ToText(const BenchReport& report);
+Json ToJson(const BenchReport& report);
+
+}  // namespace drover
