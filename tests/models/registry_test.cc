@@ -176,7 +176,7 @@ TEST(Config, SizesBeyondReasonAreRefusedBeforeAnythingIsBuilt) {
   Json more = *ParseJson(Config("MixtralForCausalLM", R"("num_local_experts":65536,"num_experts_per_tok":1,)"));
   more["num_hidden_layers"] = 5;
   EXPECT_NE(Message(SpecFromConfig(more).status()).find("experts of all layers: found 327680"), std::string::npos);
-  Json wide = *ParseJson(Config("LlamaForCausalLM", ""));
+  Json wide = *ParseJson(Config("LlamaForCausalLM", R"("head_dim":128,)"));
   wide["hidden_size"] = wide["intermediate_size"] = 1 << 24;
   EXPECT_NE(Message(SpecFromConfig(wide).status()).find("parameters: found about"), std::string::npos);
 }
