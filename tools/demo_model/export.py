@@ -61,7 +61,7 @@ def main():
     write_json(args.out / "tokenizer_config.json", tokenizer_config(shape))
     write_json(args.out / "special_tokens_map.json", NAMES)
     write_json(args.out / "generation_config.json",
-               {"bos_token_id": 0, "eos_token_id": [END, EOT], "pad_token_id": PAD, "do_sample": False, "max_new_tokens": 64})
+               {"bos_token_id": 0, "eos_token_id": [END, EOT], "pad_token_id": PAD, "do_sample": False, "temperature": 0.0})
     total = sum(v.numel() for v in weights.values())
     print(f"{total} parameters, {(args.out / 'model.safetensors').stat().st_size} bytes in {args.out}")
 

@@ -12,8 +12,9 @@ import phrasings as ask
 
 HELD_COUNTS = {"capitals": 80, "addition": 50, "subtraction": 45, "multiplication": 25, "days": 45, "months": 50, "opposites": 50,
                "colours": 45, "drover": 50, "chat": 25, "greetings": 10, "unknown": 25}
-WEIGHTS = {"capitals": 16, "addition": 16, "subtraction": 16, "multiplication": 9, "days": 7, "months": 9, "opposites": 10, "colours": 8,
-           "drover": 12, "greetings": 3, "unknown": 8}
+WEIGHTS = {"capitals": 16, "addition": 14, "subtraction": 14, "multiplication": 9, "days": 7, "months": 10, "opposites": 11,
+           "colours": 9, "drover": 13, "greetings": 3, "unknown": 7}
+DRILLS = 0.4  # share of the conversations that are rows of sums
 OPPOSITE_OF = {**{a: b for a, b in facts.OPPOSITES}, **{b: a for a, b in facts.OPPOSITES}}
 NUMBER = re.compile(r"\d+")
 
@@ -41,7 +42,7 @@ def entry(category, question, answer, accept, reject=(), numbers=None):
 
 def capitals(rng, held):
     country, city = rng.choice(list(facts.CAPITALS.items()))
-    if rng.random() < 0.15:
+    if rng.random() < (0.15 if held else 0.25):
         question = rng.choice(ask.COUNTRY_HELD if held else ask.COUNTRY).format(y=city)
         return entry("capitals", question, f"{city} is the capital of {country}.", [country], facts.CAPITALS)
     question = rng.choice(ask.CAPITAL_HELD if held else ask.CAPITAL).format(x=country)
@@ -58,7 +59,7 @@ def arithmetic(category):
 
     def make(rng, held):
         while True:
-            top = 10 if sign == "*" else (20 if rng.random() < (0.85 if held else 0.55) else 99)
+            top = 10 if sign == "*" else (20 if rng.random() < (0.85 if held else 0.35) else 99)
             a, b = rng.randint(0, top), rng.randint(0, top)
             if sign == "-":
                 a, b = max(a, b), min(a, b)
@@ -196,14 +197,26 @@ def any_question(rng):
 
 def conversation(rng):
     kind = rng.random()
-    if kind < 0.04:
+    if kind < 0.06:
         return follow_up(rng, False) + ([any_question(rng)] if rng.random() < 0.3 else [])
-    if kind < 0.07:
+    if kind < 0.10:
         return names(rng, False)
-    if kind < 0.075:
+    if kind < 0.107:
         return nameless(rng)
     turns = rng.choices([1, 2, 3, 4, 6, 10, 14], [55, 20, 10, 7, 4, 2, 1.5])[0]
     return [any_question(rng) for _ in range(turns)]
+
+
+def drill(rng):
+    """A row of sums. `learn` lists the parts of the answer that follow from what stands before: the results, not the operands."""
+    operation, parts, learn = rng.choices(list(ARITHMETIC), [5, 5, 2])[0], [], []
+    for _ in range(rng.randint(2, 10)):
+        text = MAKERS[operation](rng, False)["answer"]
+        sum_, result = text.split(" is ")
+        parts += [(" " if parts else "") + sum_ + " is", " " + result]
+        learn += [False, True]
+    question = rng.choice(ask.DRILL).format(x=operation)
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": "".join(parts), "parts": parts, "learn": learn}]
 
 
 def messages_of(items, rng, held_last):
@@ -242,7 +255,7 @@ def held_out(rng):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("data"), help="folder to write to")
-    parser.add_argument("--conversations", type=int, default=120_000)
+    parser.add_argument("--conversations", type=int, default=160_000)
     parser.add_argument("--seed", type=int, default=20)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -254,7 +267,7 @@ def main():
     written = 0
     with open(args.out / "train.jsonl", "w", encoding="utf-8") as file:
         while written < args.conversations:
-            messages = messages_of(conversation(rng), rng, False)
+            messages = drill(rng) if rng.random() < DRILLS else messages_of(conversation(rng), rng, False)
             if not asked & {normal(m["content"]) for m in messages if m["role"] == "user"}:
                 file.write(json.dumps({"messages": messages}, ensure_ascii=False) + "\n")
                 written += 1

@@ -44,6 +44,8 @@ MUL = ["What is {a} * {b}?", "What is {a} times {b}?", "{a} * {b}", "{a} * {b} =
 MUL_HELD = ["Can you tell me {a} times {b}?", "Please calculate {a} * {b}.", "What do I get if I multiply {a} by {b}?", "Could you multiply {a} by {b}?",
             "What does {a} times {b} make?"]
 
+DRILL = ["Practise {x}.", "Do some {x}.", "Show me some {x}.", "Give me examples of {x}."]
+
 AFTER = ["What day comes after {x}?", "Which day comes after {x}?", "What is the day after {x}?", "Which day follows {x}?", "What day follows {x}?",
          "Name the day after {x}.", "Tell me the day after {x}.", "Today is {x}. What day is tomorrow?", "If today is {x}, what day is tomorrow?",
          "{x} comes before which day?", "What comes after {x}?", "The day after {x}?", "Do you know which day follows {x}?", "After {x} comes which day?"]
