@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 namespace drover {
 namespace {
 
@@ -51,6 +53,35 @@ TEST(ParseJson, KeepsMemberOrderAndAllowsEqualKeysInDifferentObjects) {
   ASSERT_TRUE(value.ok()) << value.status();
   EXPECT_EQ(value->dump(), R"({"z":{"k":1},"a":{"k":2}})");
   EXPECT_TRUE(ParseJson(Nested(8), {.depth = 8}).ok());
+}
+
+std::string ManyKeys(int count) {
+  std::string text = "{\"first\":0";
+  for (int i = 0; i < count; ++i) text += ",\"k" + std::to_string(i) + "\":" + std::to_string(i);
+  return text + "}";
+}
+
+double SecondsToParse(int keys) {
+  const std::string text = ManyKeys(keys);
+  const auto begin = std::chrono::steady_clock::now();
+  const absl::StatusOr<Json> value = ParseJson(text);
+  EXPECT_TRUE(value.ok()) << value.status();
+  EXPECT_EQ(value->size(), static_cast<size_t>(keys) + 1);
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+// Ten times the keys: ten times the work, where a search for every key would cost a hundred times (and then over a minute).
+TEST(ParseJson, ManyKeysCostNoMoreThanTheirNumber) {
+  const double few = SecondsToParse(9'000), many = SecondsToParse(90'000);
+  EXPECT_LT(many, 40 * few + 1);
+}
+
+TEST(ParseJson, BuildsEverySortOfValueInPlace) {
+  const char* text = R"({"a":[1,-2,3.5,"x",null,true,[],{}],"b":{"c":[{"d":[[]]}],"e":""},"f":false})";
+  const absl::StatusOr<Json> value = ParseJson(text);
+  ASSERT_TRUE(value.ok()) << value.status();
+  EXPECT_EQ(value->dump(), text);
+  EXPECT_EQ(ParseJson(" 7 ")->get<int>(), 7);
 }
 
 TEST(ReadJsonFile, NamesTheMissingFile) {
