@@ -124,13 +124,17 @@ void Coordinator::RankSaid(StreamId stream, RankMessage message) {
 void Coordinator::RankGone(StreamId stream) {
   loop_.Post([this, stream] {
     links_.erase(stream);
-    Apply(membership_.Leave(stream, parts_.clock.Now()));
+    if (!released_) Apply(membership_.Leave(stream, parts_.clock.Now()));
   });
+}
+
+void Coordinator::ReleaseRanks() {
+  loop_.Post([this] { released_ = true; });
 }
 
 void Coordinator::Hear(StreamId stream, const RankMessage& message) {
   const auto link = links_.find(stream);
-  if (link == links_.end()) return;
+  if (link == links_.end() || released_) return;
   const std::shared_ptr<RankLink> speaker = link->second.link;
   const TimePoint now = parts_.clock.Now();
   const auto* hello = std::get_if<Hello>(&message.body);
@@ -187,6 +191,7 @@ void Coordinator::Ping(TimePoint now) {
 }
 
 void Coordinator::Tick() {
+  if (released_) return;
   const TimePoint now = parts_.clock.Now();
   Apply(membership_.Tick(now));
   for (const auto& [name, group] : membership_.groups()) dispatcher_.SetSuspect(name, group.suspect, now);

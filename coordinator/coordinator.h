@@ -80,6 +80,8 @@ class Coordinator {
   StreamId RankConnected(std::shared_ptr<RankLink> link);
   void RankSaid(StreamId stream, RankMessage message);
   void RankGone(StreamId stream);
+  // The coordinator leaves: from now on no rank is told anything, so that loaded ranks wait for the next coordinator.
+  void ReleaseRanks();
 
   std::shared_ptr<const ClusterView> view() const;
   // StartDrain refuses new requests from now on; CancelAll ends those that still run.
@@ -114,7 +116,7 @@ class Coordinator {
   std::map<StreamId, Link> links_;
   TimePoint next_ping_{};
   uint64_t seed_state_;
-  bool was_ready_ = false;
+  bool was_ready_ = false, released_ = false;
   ModelInfo effective_;  // the model's facts, with the window that every ready group has room for
 
   mutable Mutex view_mutex_;

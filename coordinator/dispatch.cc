@@ -158,7 +158,8 @@ void Dispatcher::Tick(TimePoint now) {
   const bool hopeless = targets_.empty() && now - no_group_since_ >= limits_.hold_without_group;
   for (const auto& [id, flight] : flights_) {
     if (now >= flight.submission.deadline) {
-      late.push_back(id);
+      // Waiting ones first: the slots of the others must not go to what is late itself.
+      late.insert(flight.group.empty() ? late.begin() : late.end(), id);
     } else if (hopeless && flight.group.empty()) {
       stranded.push_back(id);
     }

@@ -77,6 +77,7 @@ void Server::Stop() {
     api = std::move(parts_->api);
   }
   if (api != nullptr) api->Stop(kStopGraceMs);
+  parts_->coordinator.ReleaseRanks();
   if (parts_->cluster != nullptr) parts_->cluster->Stop(0);
   if (parts_->http != nullptr) parts_->http->Stop();
   parts_->coordinator.Stop();

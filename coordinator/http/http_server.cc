@@ -20,6 +20,7 @@ namespace {
 
 constexpr int kBacklog = 1024;
 constexpr Duration kAcceptPause = std::chrono::milliseconds(100);  // when descriptors run out
+constexpr int kSendBufferBytes = 64 << 10;  // the kernel would grow it to megabytes for a client that does not read
 constexpr unsigned kUserTimeoutMs = 20'000;
 
 class AsioServer final : public HttpServer {
@@ -99,6 +100,7 @@ class AsioServer final : public HttpServer {
   void Take(tcp::socket socket) {
     Error error;
     socket.set_option(tcp::no_delay(true), error);
+    socket.set_option(tcp::socket::send_buffer_size(kSendBufferBytes), error);
     socket.set_option(asio::detail::socket_option::integer<IPPROTO_TCP, TCP_USER_TIMEOUT>(kUserTimeoutMs), error);
     const std::string address = socket.remote_endpoint(error).address().to_string();
     if (error) return;

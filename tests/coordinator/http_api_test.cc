@@ -193,8 +193,8 @@ TEST_F(HttpApi, AClientThatDoesNotReadIsCutOff) {
   settings_.model.max_model_len = 1 << 20;
   listen_.http_limits.unread_bytes = 16 << 10;
   StartWith({.reply = std::string(200, 'x'), .endless = true, .tick_ms = 0});
-  RawClient client(ports_.http);
-  client.Send(PostText("/v1/completions", R"({"prompt": "x", "max_tokens": 1000000, "stream": true})"));
+  RawClient client(ports_.http, 4096);
+  client.Send(PostText("/v1/completions", R"({"prompt": "x", "max_tokens": 1000000, "stream": true, "logprobs": 20})"));
   EXPECT_TRUE(Eventually([this] { return ranks_[0]->cancels() == 1; }, std::chrono::seconds(30)));
   EXPECT_TRUE(Quiet());
 }

@@ -23,8 +23,9 @@ std::string Lower(std::string text) {
 
 }  // namespace
 
-RawClient::RawClient(int port) {
+RawClient::RawClient(int port, int receive_bytes) {
   socket_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (receive_bytes > 0) setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof(receive_bytes));
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(port));

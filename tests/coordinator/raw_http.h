@@ -17,7 +17,8 @@ struct RawAnswer {
 
 class RawClient {
  public:
-  explicit RawClient(int port);
+  // `receive_bytes` above 0 bounds what the kernel takes for a client that does not read.
+  explicit RawClient(int port, int receive_bytes = 0);
   ~RawClient();
   RawClient(const RawClient&) = delete;
   RawClient& operator=(const RawClient&) = delete;

@@ -76,7 +76,7 @@ inline ModelInfo ToyModel() {
 
 inline absl::StatusOr<GroupPlan> ToyPlan(const std::vector<Hello>& hellos) {
   GroupPlan plan{.model = "toy", .fingerprint = "toy-1", .ranks = static_cast<int64_t>(hellos.size()), .kv_blocks = 1024, .max_sequences = 8,
-                 .max_model_len = 4096};
+                 .max_model_len = 1 << 20};
   plan.rank_bytes.resize(hellos.size(), {.weights = 100, .kv = 10, .runtime = 1});
   return plan;
 }
