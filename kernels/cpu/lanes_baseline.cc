@@ -76,6 +76,10 @@ struct Lanes {
     __builtin_memcpy(&bits, p, sizeof bits);
     return Set(HalfToFloat(bits));
   }
+  static void SetF16Pair(const std::byte* p, V* first, V* second) {
+    *first = SetF16(p);
+    *second = SetF16(p + 2);
+  }
   // w = d·q + m.
   static void OpenNibbles(const std::byte* quants, V d, V m, V* w) {
     for (int i = 0; i < 16; ++i) {

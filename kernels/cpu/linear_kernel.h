@@ -11,6 +11,7 @@ namespace drover::cpu {
 // Readers open kStride stored values at column c (a multiple of kStride) of a row.
 template <class L>
 struct ReadF32 {
+  static constexpr int64_t kStrideBytes = 128;
   static constexpr int64_t kValueBytes = 4;
   static void Open(const std::byte* row, int64_t c, typename L::V* w) {
     for (int p = 0; p < L::kParts; ++p) w[p] = L::Load(reinterpret_cast<const float*>(row) + c + p * L::kWidth);
@@ -18,6 +19,7 @@ struct ReadF32 {
 };
 template <class L>
 struct ReadF16 {
+  static constexpr int64_t kStrideBytes = 64;
   static constexpr int64_t kValueBytes = 2;
   static void Open(const std::byte* row, int64_t c, typename L::V* w) {
     for (int p = 0; p < L::kParts; ++p) w[p] = L::LoadF16(reinterpret_cast<const uint16_t*>(row) + c + p * L::kWidth);
@@ -25,6 +27,7 @@ struct ReadF16 {
 };
 template <class L>
 struct ReadBF16 {
+  static constexpr int64_t kStrideBytes = 64;
   static constexpr int64_t kValueBytes = 2;
   static void Open(const std::byte* row, int64_t c, typename L::V* w) {
     for (int p = 0; p < L::kParts; ++p) w[p] = L::LoadBF16(reinterpret_cast<const uint16_t*>(row) + c + p * L::kWidth);
@@ -32,6 +35,7 @@ struct ReadBF16 {
 };
 template <class L>
 struct ReadQ8_0 {
+  static constexpr int64_t kStrideBytes = 34;
   static constexpr int64_t kValueBytes = 0;  // blocks: rows are whole strides
   static void Open(const std::byte* row, int64_t c, typename L::V* w) {
     const std::byte* block = row + c / kStride * 34;
@@ -42,6 +46,7 @@ struct ReadQ8_0 {
 };
 template <class L>
 struct ReadQ4_0 {
+  static constexpr int64_t kStrideBytes = 18;
   static constexpr int64_t kValueBytes = 0;
   static void Open(const std::byte* row, int64_t c, typename L::V* w) {
     const std::byte* block = row + c / kStride * 18;
@@ -51,10 +56,13 @@ struct ReadQ4_0 {
 };
 template <class L>
 struct ReadQ4_1 {
+  static constexpr int64_t kStrideBytes = 20;
   static constexpr int64_t kValueBytes = 0;
   static void Open(const std::byte* row, int64_t c, typename L::V* w) {
     const std::byte* block = row + c / kStride * 20;
-    L::OpenNibbles(block + 4, L::SetF16(block), L::SetF16(block + 2), w);
+    typename L::V d, m;
+    L::SetF16Pair(block, &d, &m);
+    L::OpenNibbles(block + 4, d, m, w);
   }
 };
 
@@ -84,6 +92,13 @@ inline void StoreSums(const LinearSlice& slice, int64_t r, int64_t count, int64_
   for (int64_t i = 0; i < count; ++i) y[i] = slice.bias == nullptr ? sums[i] : sums[i] + slice.bias[r + i];
 }
 
+// The same columns of the rows that come next: four interleaved streams are too much for the hardware's own prefetch.
+template <class Read>
+inline void Prefetch(const std::byte* row, int64_t c) {
+  const std::byte* at = row + c / kStride * Read::kStrideBytes;
+  for (int64_t line = 0; line < Read::kStrideBytes; line += 64) __builtin_prefetch(at + line, 0, 2);
+}
+
 // Few tokens: weights go from their storage form straight into the sums.
 template <class L, class Read, int T>
 void DirectRows(const LinearSlice& slice, int64_t r) {
@@ -106,6 +121,7 @@ void DirectRows(const LinearSlice& slice, int64_t r) {
 #pragma GCC unroll 4
     for (int i = 0; i < kRowsAtOnce; ++i) {
       Read::Open(rows.row[i], c, w);
+      Prefetch<Read>(rows.row[i] + kRowsAtOnce * slice.row_bytes, c);
       accumulate(c, i, w);
     }
   }

@@ -1,0 +1,104 @@
+// Paged attention: parity with the reference over head counts, windows, chunks and cuts of the heads; independence of the batch.
+#include <algorithm>
+#include <numeric>
+
+#include "tests/kernels/random_tensors.h"
+
+namespace drover {
+namespace {
+
+class AttendParity : public OpsParity {};
+
+struct AttendCase {
+  const char* name;
+  int64_t head_dim;
+  int64_t heads, first_head, kv_heads, first_kv_head, group;
+  int64_t window, chunk, block_tokens;
+};
+
+const AttendCase kCases[] = {
+    {"one head", 1, 1, 0, 1, 0, 1, 0, 0, 4},          {"grouped", 64, 9, 0, 3, 0, 3, 0, 0, 16},
+    {"odd size", 20, 3, 0, 1, 0, 3, 0, 0, 5},         {"cut inside a group", 12, 4, 4, 2, 1, 3, 0, 0, 7},
+    {"eight to one", 48, 8, 0, 1, 0, 8, 0, 0, 16},    {"window", 24, 2, 0, 1, 0, 2, 16, 0, 5},
+    {"window of one", 8, 2, 0, 2, 0, 1, 1, 0, 3},     {"chunk", 16, 5, 0, 1, 0, 5, 0, 16, 6},
+    {"chunk and window", 16, 2, 0, 1, 0, 2, 9, 20, 6}, {"wide head", 128, 2, 2, 1, 1, 2, 0, 0, 16},
+};
+
+struct Paged {
+  Owned keys, values;
+  std::vector<std::vector<int32_t>> blocks;
+  std::vector<SequenceRows> sequences;
+  KvLayer kv;
+};
+
+// Sequences of these lengths whose last `rows` positions are the queries; their blocks interleave.
+Paged MakePaged(const AttendCase& c, const std::vector<std::pair<int64_t, int64_t>>& lengths_and_rows) {
+  constexpr int64_t kBlocks = 128;
+  const int64_t token = c.kv_heads * c.head_dim;
+  Paged paged{Random(kBlocks * c.block_tokens, token, 5), Random(kBlocks * c.block_tokens, token, 6), {}, {}, {}};
+  int32_t next = 127;
+  int64_t row = 0;
+  for (const auto& [length, rows] : lengths_and_rows) {
+    paged.blocks.emplace_back();
+    for (int64_t held = 0; held < length; held += c.block_tokens) paged.blocks.back().push_back(next--);
+    paged.sequences.push_back({row, rows, length - rows, {}});
+    row += rows;
+  }
+  for (size_t s = 0; s < paged.sequences.size(); ++s) paged.sequences[s].blocks = paged.blocks[s];
+  paged.kv = {paged.keys.values.data(), paged.values.values.data(), c.block_tokens, c.kv_heads, c.head_dim};
+  return paged;
+}
+
+AttentionShape ShapeOf(const AttendCase& c) {
+  return {c.heads, c.first_head, c.kv_heads, c.first_kv_head, c.group, c.head_dim, 0.3f, c.window, c.chunk};
+}
+
+TEST_P(AttendParity, EveryCaseEqualsTheReference) {
+  for (const AttendCase& c : kCases) {
+    const Paged paged = MakePaged(c, {{1, 1}, {37, 37}, {70, 1}, {45, 8}});
+    const Owned q = Random(47, c.heads * c.head_dim, 7);
+    Owned expected = Poisoned(47, c.heads * c.head_dim), found = expected;
+    reference_.Attend(q.tensor, paged.sequences, paged.kv, ShapeOf(c), expected.tensor);
+    ops_->Attend(q.tensor, paged.sequences, paged.kv, ShapeOf(c), found.tensor);
+    ExpectClose(found, expected, 4e-6, c.name);
+  }
+}
+
+TEST_P(AttendParity, AQuerysResultDependsOnNeitherBatchNorChunkNorThreads) {
+  for (const AttendCase& c : kCases) {
+    const int64_t cols = c.heads * c.head_dim;
+    const Paged paged = MakePaged(c, {{29, 29}, {70, 9}});
+    const Owned q = Random(38, cols, 7);
+    Owned together = Poisoned(38, cols);
+    ops_->Attend(q.tensor, paged.sequences, paged.kv, ShapeOf(c), together.tensor);
+    for (const auto& [sequence, row] : {std::pair<size_t, int64_t>{0, 0}, {0, 17}, {0, 28}, {1, 0}, {1, 8}}) {
+      const SequenceRows& rows = paged.sequences[sequence];
+      const SequenceRows one{0, 1, rows.position + row, rows.blocks};
+      Owned y = Poisoned(1, cols);
+      const int64_t at = (rows.first_row + row) * cols;
+      alone_->Attend({q.tensor.data + at, 1, cols}, {&one, 1}, paged.kv, ShapeOf(c), y.tensor);
+      ExpectSameBits(y.values, std::span(together.values).subspan(static_cast<size_t>(at), y.values.size()), c.name);
+    }
+  }
+}
+
+TEST_P(AttendParity, AppendedKeysAreThoseThatAreRead) {
+  const AttendCase c{"append", 6, 2, 0, 2, 0, 1, 0, 0, 3};
+  Paged paged = MakePaged(c, {{8, 8}});
+  const Owned k = Random(8, 12, 8), v = Random(8, 12, 9), q = Random(8, 12, 10);
+  ops_->AppendKv(k.tensor, v.tensor, paged.sequences, paged.kv);
+  for (int64_t i = 0; i < 8; ++i) {
+    const float* at = paged.kv.keys + paged.kv.Offset(paged.blocks[0], i);
+    ExpectSameBits({at, 12}, k.tensor.row(i), "key");
+  }
+  Owned y = Poisoned(8, 12);
+  ops_->Attend(q.tensor, paged.sequences, paged.kv, ShapeOf(c), y.tensor);
+  ExpectClose(Owned{[&] { Owned o(1, 12, 0); std::ranges::copy(y.tensor.row(0), o.values.begin()); return o; }()},
+              Owned{[&] { Owned o(1, 12, 0); std::ranges::copy(v.tensor.row(0), o.values.begin()); return o; }()}, 1e-6,
+              "the first position sees its own value alone");
+}
+
+INSTANTIATE_TEST_SUITE_P(Isas, AttendParity, testing::ValuesIn(IsasHere()), [](const auto& test) { return test.param; });
+
+}  // namespace
+}  // namespace drover

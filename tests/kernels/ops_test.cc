@@ -1,0 +1,107 @@
+// Norms, gates, routing and rows: fast versions against the reference, and the reference against hand-made numbers.
+#include "tests/kernels/random_tensors.h"
+
+namespace drover {
+namespace {
+
+TEST_P(OpsParity, RmsNorm) {
+  for (const auto& [rows, cols, width] : {std::array<int64_t, 3>{1, 1, 1}, {3, 33, 33}, {5, 576, 576}, {4, 60, 20}, {2, 64, 8}}) {
+    const Owned x = Random(rows, cols, 1), gain = Random(1, width, 2);
+    Owned expected = Poisoned(rows, cols), found = Poisoned(rows, cols);
+    reference_.RmsNorm(x.tensor, gain.values, 1e-5f, expected.tensor);
+    ops_->RmsNorm(x.tensor, gain.values, 1e-5f, found.tensor);
+    ExpectClose(found, expected, 2e-6, Cat("width ", width));
+  }
+}
+
+TEST_P(OpsParity, L2NormInPlace) {
+  Owned expected = Random(3, 60, 1), found = expected;
+  reference_.L2Norm(20, 1e-5f, expected.tensor);
+  ops_->L2Norm(20, 1e-5f, found.tensor);
+  ExpectClose(found, expected, 2e-6, "l2");
+}
+
+TEST_P(OpsParity, GatedProductInPlace) {
+  for (const GateKind kind : {GateKind::kSilu, GateKind::kGeluTanh}) {
+    for (const int64_t cols : {1, 7, 31, 4100}) {
+      Owned gate = Random(3, cols, 1);
+      const Owned up = Random(3, cols, 2);
+      gate.values[0] = -200;  // exp overflows: the result is 0, not NaN
+      Owned expected = Poisoned(3, cols), found = gate;
+      reference_.GatedProduct(kind, gate.tensor, up.tensor, expected.tensor);
+      ops_->GatedProduct(kind, found.tensor, up.tensor, found.tensor);
+      ExpectClose(found, expected, 1e-6, Cat("columns ", cols));
+    }
+  }
+}
+
+TEST_P(OpsParity, EmbedMasksForeignIds) {
+  const PackedWeight table = RandomWeight(DType::kQ8_0, 5, 64, 0, 1);
+  const std::vector<int32_t> ids = {10, 14, 9, 15, 12};
+  Owned expected = Poisoned(5, 64), found = Poisoned(5, 64);
+  reference_.Embed(table, 10, ids, expected.tensor);
+  ops_->Embed(table, 10, ids, found.tensor);
+  ExpectSameBits(found.values, expected.values, "embed");
+  for (const float value : found.tensor.row(2)) EXPECT_EQ(value, 0);
+  for (const float value : found.tensor.row(3)) EXPECT_EQ(value, 0);
+  EXPECT_NE(found.tensor.row(0)[0], 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Isas, OpsParity, testing::ValuesIn(IsasHere()), [](const auto& test) { return test.param; });
+
+TEST(ReferenceOps, RopeTurnsBothPairings) {
+  Ops ops;
+  Owned cos(1, 2, 0), sin(1, 2, 0);
+  cos.values = {0.6f, 0.0f};
+  sin.values = {0.8f, 1.0f};
+  Owned half(1, 5, 0), interleaved(1, 5, 0);
+  half.values = interleaved.values = {1, 2, 3, 4, 5};
+  ops.Rope({cos.tensor, sin.tensor, false}, 5, half.tensor);  // pairs (0, 2), (1, 3); 4 passes through
+  ops.Rope({cos.tensor, sin.tensor, true}, 5, interleaved.tensor);
+  const std::vector<float> expected_half = {0.6f - 2.4f, -4, 1.8f + 0.8f, 2, 5};
+  const std::vector<float> expected_interleaved = {0.6f - 1.6f, 1.2f + 0.8f, -4, 3, 5};
+  for (size_t i = 0; i < 5; ++i) {
+    EXPECT_NEAR(half.values[i], expected_half[i], 1e-6) << i;
+    EXPECT_NEAR(interleaved.values[i], expected_interleaved[i], 1e-6) << i;
+  }
+}
+
+TEST(ReferenceOps, RouteTakesTheBestAndTheLowestIndexOnTies) {
+  Ops ops;
+  Owned logits(2, 4, 0);
+  logits.values = {1, 3, 3, 0, 0, 0, 0, 0};
+  std::vector<int32_t> experts(4);
+  std::vector<float> weights(4);
+  ops.Route({.active = 2, .renormalise = true}, Owned(logits).tensor, experts, weights);
+  EXPECT_EQ(experts, (std::vector<int32_t>{1, 2, 0, 1}));
+  for (const float weight : weights) EXPECT_NEAR(weight, 0.5, 1e-6);
+  Owned again(logits);
+  ops.Route({.active = 2}, again.tensor, experts, weights);
+  EXPECT_NEAR(weights[2], 0.25, 1e-6);
+  Owned sigmoid(logits);
+  ops.Route({.active = 2, .sigmoid = true}, sigmoid.tensor, experts, weights);
+  EXPECT_NEAR(weights[0], 1 / (1 + std::exp(-3.0)), 1e-6);
+}
+
+TEST(ReferenceOps, GatherAndScatterAddMoveRows) {
+  Ops ops;
+  Owned x(3, 2, 0), y = Poisoned(2, 2), out(3, 2, 1);
+  x.values = {1, 2, 3, 4, 5, 6};
+  const std::vector<int32_t> rows = {2, 0};
+  const std::vector<float> weights = {10, 100};
+  ops.Gather(x.tensor, rows, y.tensor);
+  EXPECT_EQ(y.values, (std::vector<float>{5, 6, 1, 2}));
+  ops.ScatterAdd(y.tensor, rows, weights, out.tensor);
+  EXPECT_EQ(out.values, (std::vector<float>{101, 201, 1, 1, 51, 61}));
+  ops.ScaleRows(std::vector<float>{2, 0, 1}, out.tensor);
+  EXPECT_EQ(out.values, (std::vector<float>{202, 402, 0, 0, 51, 61}));
+}
+
+TEST(ReadBandwidth, IsMeasured) {
+  const absl::StatusOr<double> found = MeasureReadBandwidth(2, 8 << 20, 2);
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_GT(*found, 1e6);
+}
+
+}  // namespace
+}  // namespace drover

@@ -1,0 +1,98 @@
+// Seeded tensors and weights, poisoned outputs and comparisons for the tests of kernels.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/make_ops.h"
+
+namespace drover {
+
+// A tensor that owns its memory.
+struct Owned {
+  Owned(int64_t rows, int64_t cols, float fill) : values(static_cast<size_t>(rows * cols), fill), tensor{values.data(), rows, cols} {}
+  Owned(const Owned& other) : values(other.values), tensor{values.data(), other.tensor.rows, other.tensor.cols} {}
+  std::vector<float> values;
+  Tensor tensor;
+};
+
+inline Owned Random(int64_t rows, int64_t cols, uint32_t seed) {
+  Owned owned(rows, cols, 0);
+  std::mt19937 engine(seed);
+  std::normal_distribution<float> normal;
+  for (float& value : owned.values) value = normal(engine);
+  return owned;
+}
+
+// Whatever an operation forgets to write stays NaN and fails the comparison.
+inline Owned Poisoned(int64_t rows, int64_t cols) { return {rows, cols, std::numeric_limits<float>::quiet_NaN()}; }
+
+// Random storage of `stored` columns a row; the first `lead` belong to somebody else. Plain forms end without any room to spare.
+inline PackedWeight RandomWeight(DType dtype, int64_t rows, int64_t cols, int64_t lead, uint32_t seed) {
+  PackedWeight weight{dtype, rows, cols, lead, 0, {}};
+  const DTypeInfo& info = Info(dtype);
+  weight.row_bytes = weight.stored_cols() / info.values * info.bytes;
+  weight.bytes = AlignedBytes(rows * weight.row_bytes);
+  std::mt19937 engine(seed);
+  std::normal_distribution<float> normal;
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t block = 0; block < weight.stored_cols() / info.values; ++block) {
+      std::byte* to = weight.row(r) + block * info.bytes;
+      for (int64_t i = 0; i < info.bytes; ++i) to[i] = static_cast<std::byte>(engine());
+      const float value = normal(engine);
+      const uint16_t half = FloatToHalf(value / 8), other = FloatToHalf(normal(engine)), brain = FloatToBFloat16(value);
+      if (dtype == DType::kF32) std::memcpy(to, &value, 4);
+      if (dtype == DType::kBF16) std::memcpy(to, &brain, 2);
+      if (dtype != DType::kF32 && dtype != DType::kBF16) std::memcpy(to, &half, 2);
+      if (dtype == DType::kQ4_1) std::memcpy(to + 2, &other, 2);
+    }
+  }
+  return weight;
+}
+
+inline void ExpectClose(const Owned& found, const Owned& expected, double tolerance, const std::string& what) {
+  ASSERT_EQ(found.values.size(), expected.values.size()) << what;
+  double scale = 1e-6;
+  for (const float value : expected.values) scale = std::max(scale, std::abs(static_cast<double>(value)));
+  for (size_t i = 0; i < found.values.size(); ++i) {
+    const double error = std::abs(static_cast<double>(found.values[i]) - expected.values[i]) / scale;
+    ASSERT_FALSE(!(error <= tolerance)) << what << ": value " << i << " is " << found.values[i] << ", expected " << expected.values[i];
+  }
+}
+
+inline void ExpectSameBits(std::span<const float> a, std::span<const float> b, const std::string& what) {
+  ASSERT_EQ(a.size(), b.size()) << what;
+  EXPECT_EQ(std::memcmp(a.data(), b.data(), a.size_bytes()), 0) << what;
+}
+
+// The instruction sets that this machine has.
+inline std::vector<std::string> IsasHere() {
+  std::vector<std::string> isas;
+  for (const std::string isa : {"baseline", "avx2", "avx512"})
+    if (MakeOps({.isa = isa}).ok()) isas.push_back(isa);
+  return isas;
+}
+
+inline std::unique_ptr<Ops> OpsOf(const std::string& isa, int64_t threads) {
+  absl::StatusOr<std::unique_ptr<Ops>> ops = MakeOps({.threads = threads, .isa = isa, .tokens = 128, .cols = 2048, .keys = 1024});
+  EXPECT_TRUE(ops.ok()) << ops.status();
+  return *std::move(ops);
+}
+
+class OpsParity : public testing::TestWithParam<std::string> {
+ protected:
+  Ops reference_;
+  std::unique_ptr<Ops> ops_ = OpsOf(GetParam(), 3);
+  std::unique_ptr<Ops> alone_ = OpsOf(GetParam(), 1);
+};
+
+}  // namespace drover
