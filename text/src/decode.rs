@@ -48,6 +48,11 @@ impl Plan {
         Ok(Self { steps })
     }
 
+    /// The unknown token prints even where special tokens are skipped.
+    pub fn shows_unknown(&self) -> bool {
+        matches!(self.steps.first(), Some(Step::SentencePiece(_)))
+    }
+
     /// What one piece stands for, without the rules about neighbours.
     pub fn bytes_of(&self, piece: &str) -> Vec<u8> {
         let mut bytes = Vec::new();

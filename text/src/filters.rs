@@ -1,16 +1,22 @@
 //! Jinja2's filters, tests and globals where the engine's own differ from Python's.
 
 use minijinja::value::{Rest, Value, ValueKind};
+use crate::globals;
 use minijinja::{Environment, Error, ErrorKind, State};
 
 use crate::methods::{is_space, replace, sorted, strip};
 use crate::python::{
-    iterate, percent, repr, split_kwargs, text, tuple, type_error, type_name, undefined_error, Args, Json, Outcome, View,
+    iterate, list, percent, repr, split_kwargs, text, tuple, type_error, type_name, undefined_error, Args, Json, Outcome,
 };
 
 /// No text or list made by one step of a template is larger.
 const MAX_SIZE: usize = 16 << 20;
-const MAX_ITEMS: i64 = 100_000;
+pub const MAX_ITEMS: i64 = 100_000;
+
+/// Filters and a function that syntax.rs writes into templates.
+pub const ITERABLE: &str = "__iterable";
+pub const PERCENT: &str = "__percent";
+pub const TUPLE: &str = "__tuple";
 
 type Filter = fn(&State, &Value, &[Value]) -> Outcome;
 
@@ -19,10 +25,10 @@ pub fn checked_size(size: i64) -> Outcome<usize> {
 }
 
 const FILTERS: &[(&str, Filter)] = &[
-    ("tojson", tojson), ("join", join), ("string", |_, v, _| Ok(Value::from(text(v)))), ("upper", |_, v, _| Ok(Value::from(text(v).to_uppercase()))),
-    ("lower", |_, v, _| Ok(Value::from(text(v).to_lowercase()))), ("capitalize", |_, v, _| Ok(Value::from(capitalize(&text(v))))),
-    ("title", |_, v, _| Ok(Value::from(title_words(&text(v), false)))), ("trim", trim), ("replace", replace_filter),
-    ("length", length), ("count", length), ("first", first), ("last", last), ("list", |_, v, _| Ok(Value::from(iterate(v)?))),
+    ("tojson", tojson), ("join", join), ("string", |_, v, _| Ok(Value::from(text(v)))), ("upper", |_, v, a| on_text(v, a, str::to_uppercase)),
+    ("lower", |_, v, a| on_text(v, a, str::to_lowercase)), ("capitalize", |_, v, a| on_text(v, a, capitalize)),
+    ("title", |_, v, a| on_text(v, a, title)), ("trim", trim), ("replace", replace_filter),
+    ("length", length), ("count", length), ("first", first), ("last", last), ("list", |_, v, _| Ok(list(iterate(v)?))),
     ("sort", sort), ("min", |_, v, a| extreme(v, a, false)), ("max", |_, v, a| extreme(v, a, true)), ("sum", sum), ("unique", unique),
     ("map", map), ("select", |s, v, a| select(s, v, a, false, true)), ("reject", |s, v, a| select(s, v, a, false, false)),
     ("selectattr", |s, v, a| select(s, v, a, true, true)), ("rejectattr", |s, v, a| select(s, v, a, true, false)),
@@ -30,6 +36,8 @@ const FILTERS: &[(&str, Filter)] = &[
     ("int", int), ("float", float), ("abs", abs), ("default", default), ("d", default), ("attr", attr), ("truncate", truncate), ("indent", indent),
     ("center", center), ("wordcount", wordcount), ("wordwrap", wordwrap), ("format", format), ("escape", escape), ("e", escape),
     ("striptags", striptags), ("urlencode", urlencode), ("filesizeformat", filesizeformat), ("xmlattr", xmlattr), ("reverse", reverse),
+    (ITERABLE, |_, v, _| if matches!(v.kind(), ValueKind::None | ValueKind::Bool | ValueKind::Number) { iterate(v).map(list) } else { Ok(v.clone()) }),
+    (PERCENT, |_, v, a| Ok(Value::from(percent(&text(v), a.first().unwrap_or(&Value::UNDEFINED))?))),
     ("pprint", |_, v, _| Ok(Value::from(repr(v)))), ("forceescape", escape), ("safe", |_, v, _| Ok(Value::from(text(v)))),
 ];
 
@@ -41,7 +49,7 @@ pub fn install(environment: &mut Environment) {
         environment.add_filter(*name, move |state: &State, value: Value, rest: Rest<Value>| filter(state, &value, &rest));
     }
     environment.remove_global("debug");
-    environment.add_function("range", |rest: Rest<Value>| range(&rest));
+    globals::install(environment);
     environment.add_test("integer", |v: Value| v.is_integer() && v.kind() == ValueKind::Number);
     environment.add_test("number", |v: Value| matches!(v.kind(), ValueKind::Number | ValueKind::Bool));
     environment.add_test("sequence", |v: Value| matches!(v.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::String | ValueKind::Undefined));
@@ -50,6 +58,12 @@ pub fn install(environment: &mut Environment) {
     environment.add_test("upper", |v: Value| { let s = text(&v); s.chars().any(char::is_uppercase) && !s.chars().any(char::is_lowercase) });
     environment.add_test("divisibleby", |v: i128, by: i128| if by == 0 { type_error("integer modulo by zero") } else { Ok(v % by == 0) });
     environment.add_test("callable", |v: Value| v.kind() == ValueKind::Plain);
+}
+
+/// A filter from text to text without arguments.
+fn on_text(value: &Value, given: &[Value], change: fn(&str) -> String) -> Outcome {
+    parse("filter", &[], given)?;
+    Ok(Value::from(change(&text(value))))
 }
 
 fn parse(name: &str, names: &'static [&'static str], given: &[Value]) -> Outcome<Args> {
@@ -127,20 +141,22 @@ fn titlecase(letter: char) -> String {
     }
 }
 
-/// str.title starts a word after every character that is no letter; the filter after space and opening brackets or a dash.
-pub fn title_words(s: &str, method: bool) -> String {
+/// str.title starts a word after every character that is no letter.
+pub fn title_method(s: &str) -> String {
     let mut out = String::new();
-    let mut start = true;
-    for letter in s.chars() {
-        let breaks = if method { !letter.is_alphabetic() } else { is_space(letter) || "-({[<".contains(letter) };
-        if start && method {
-            out.push_str(&titlecase(letter));
-        } else if start {
-            out.extend(letter.to_uppercase());
-        } else {
-            out.extend(letter.to_lowercase());
-        }
-        start = breaks;
+    for word in s.split_inclusive(|c: char| !c.is_alphabetic()) {
+        out.push_str(&capitalize(word));
+    }
+    out
+}
+
+/// The title filter starts a word after space, an opening bracket or a dash.
+fn title(s: &str) -> String {
+    let mut out = String::new();
+    for word in s.split_inclusive(|c: char| is_space(c) || "-({[<".contains(c)) {
+        let mut letters = word.chars();
+        out.extend(letters.next().into_iter().flat_map(char::to_uppercase));
+        out.push_str(&letters.as_str().to_lowercase());
     }
     out
 }
@@ -178,7 +194,7 @@ fn reverse(_: &State, value: &Value, _: &[Value]) -> Outcome {
     }
     let mut items = iterate(value)?;
     items.reverse();
-    Ok(Value::from(items))
+    Ok(list(items))
 }
 
 /// Letters compare without case unless asked.
@@ -198,14 +214,14 @@ fn sort(_: &State, value: &Value, given: &[Value]) -> Outcome {
             Some(paths) if paths.kind() == ValueKind::String => {
                 let parts: Outcome<Vec<Value>> = text(paths).split(',')
                     .map(|path| Ok(folded(attribute(&item, &Value::from(path))?, case))).collect();
-                Value::from(parts?)
+                list(parts?)
             }
             Some(path) => folded(attribute(&item, path)?, case),
             None => folded(item.clone(), case),
         };
         keyed.push((key, item));
     }
-    Ok(Value::from(sorted(keyed, args.truth("reverse", false))?))
+    Ok(list(sorted(keyed, args.truth("reverse", false))?))
 }
 
 fn extreme(value: &Value, given: &[Value], largest: bool) -> Outcome {
@@ -236,7 +252,7 @@ fn sum(_: &State, value: &Value, given: &[Value]) -> Outcome {
 
 fn add(left: &Value, right: &Value) -> Outcome {
     match (left.kind(), right.kind()) {
-        (ValueKind::Seq, ValueKind::Seq) => Ok(Value::from([iterate(left)?, iterate(right)?].concat())),
+        (ValueKind::Seq, ValueKind::Seq) => Ok(list([iterate(left)?, iterate(right)?].concat())),
         (ValueKind::Number | ValueKind::Bool, ValueKind::Number | ValueKind::Bool) => {
             match (i128::try_from(left.clone()), i128::try_from(right.clone())) {
                 (Ok(a), Ok(b)) if type_name(left) != "float" && type_name(right) != "float" => Ok(Value::from(a.saturating_add(b))),
@@ -262,7 +278,12 @@ fn unique(_: &State, value: &Value, given: &[Value]) -> Outcome {
             kept.push(item);
         }
     }
-    Ok(Value::from(kept))
+    Ok(list(kept))
+}
+
+/// Nothing of a false value, even one that cannot be iterated.
+fn iterate_if_true(value: &Value) -> Outcome<Vec<Value>> {
+    if value.is_true() { iterate(value) } else { Ok(Vec::new()) }
 }
 
 fn map(state: &State, value: &Value, given: &[Value]) -> Outcome {
@@ -271,21 +292,21 @@ fn map(state: &State, value: &Value, given: &[Value]) -> Outcome {
     if positional.is_empty() {
         let named = |wanted: &str| keywords.iter().find(|(key, _)| key == wanted).map(|(_, value)| value);
         let Some(path) = named("attribute") else { return type_error("map requires a filter argument") };
-        for item in iterate(value)? {
+        for item in iterate_if_true(value)? {
             let found = attribute(&item, path)?;
             out.push(match named("default") {
                 Some(default) if found.is_undefined() => default.clone(),
                 _ => found,
             });
         }
-        return Ok(Value::from(out));
+        return Ok(list(out));
     }
     let name = text(&positional[0]);
-    for item in iterate(value)? {
+    for item in iterate_if_true(value)? {
         let arguments: Vec<Value> = std::iter::once(item).chain(given[1..].iter().cloned()).collect();
         out.push(state.apply_filter(&name, &arguments)?);
     }
-    Ok(Value::from(out))
+    Ok(list(out))
 }
 
 fn select(state: &State, value: &Value, given: &[Value], by_attribute: bool, keep: bool) -> Outcome {
@@ -295,7 +316,7 @@ fn select(state: &State, value: &Value, given: &[Value], by_attribute: bool, kee
     }
     let path = if by_attribute { Some(given.remove(0)) } else { None };
     let mut out = Vec::new();
-    for item in iterate(value)? {
+    for item in iterate_if_true(value)? {
         let subject = path.as_ref().map_or_else(|| Ok(item.clone()), |path| attribute(&item, path))?;
         let yes = match given.first() {
             None => subject.is_true(),
@@ -308,7 +329,7 @@ fn select(state: &State, value: &Value, given: &[Value], by_attribute: bool, kee
             out.push(item);
         }
     }
-    Ok(Value::from(out))
+    Ok(list(out))
 }
 
 fn batch(_: &State, value: &Value, given: &[Value]) -> Outcome {
@@ -319,9 +340,9 @@ fn batch(_: &State, value: &Value, given: &[Value]) -> Outcome {
         if let Some(fill) = args.get("fill_with").filter(|f| !f.is_none()) {
             row.resize(size, fill.clone());
         }
-        Value::from(row)
+        list(row)
     }).collect::<Vec<Value>>();
-    Ok(Value::from(rows))
+    Ok(list(rows))
 }
 
 fn slice(_: &State, value: &Value, given: &[Value]) -> Outcome {
@@ -338,9 +359,9 @@ fn slice(_: &State, value: &Value, given: &[Value]) -> Outcome {
         if let Some(fill) = args.get("fill_with").filter(|f| !f.is_none() && index >= extra && extra > 0) {
             part.push(fill.clone());
         }
-        out.push(Value::from(part));
+        out.push(list(part));
     }
-    Ok(Value::from(out))
+    Ok(list(out))
 }
 
 fn groupby(_: &State, value: &Value, given: &[Value]) -> Outcome {
@@ -367,7 +388,7 @@ fn groupby(_: &State, value: &Value, given: &[Value]) -> Outcome {
         }
     }
     let entry = |(key, members): (Value, Vec<Value>)| minijinja::context! { grouper => key, list => members };
-    Ok(Value::from(groups.into_iter().map(entry).collect::<Vec<Value>>()))
+    Ok(list(groups.into_iter().map(entry).collect()))
 }
 
 fn dictsort(_: &State, value: &Value, given: &[Value]) -> Outcome {
@@ -380,13 +401,13 @@ fn dictsort(_: &State, value: &Value, given: &[Value]) -> Outcome {
         let order = folded(if by_value { member.clone() } else { key.clone() }, case);
         keyed.push((order, tuple(vec![key, member])));
     }
-    Ok(Value::from(sorted(keyed, args.truth("reverse", false))?))
+    Ok(list(sorted(keyed, args.truth("reverse", false))?))
 }
 
 fn items(_: &State, value: &Value, _: &[Value]) -> Outcome {
     match value.kind() {
-        ValueKind::Undefined => Ok(Value::from(Vec::<Value>::new())),
-        ValueKind::Map => iterate(value)?.into_iter().map(|key| Ok(tuple(vec![key.clone(), value.get_item(&key)?]))).collect::<Outcome<Vec<Value>>>().map(Value::from),
+        ValueKind::Undefined => Ok(list(Vec::new())),
+        ValueKind::Map => iterate(value)?.into_iter().map(|key| Ok(tuple(vec![key.clone(), value.get_item(&key)?]))).collect::<Outcome<Vec<Value>>>().map(list),
         _ => type_error("Can only get item pairs from a mapping."),
     }
 }
@@ -616,23 +637,4 @@ fn xmlattr(_: &State, value: &Value, given: &[Value]) -> Outcome {
     }
     let space = if autospace && !parts.is_empty() { " " } else { "" };
     Ok(Value::from(format!("{space}{}", parts.join(" "))))
-}
-
-fn range(given: &[Value]) -> Outcome {
-    let args = parse("range", &["a", "b", "c"], given)?;
-    let (start, stop) = match args.get("b") {
-        Some(_) => (args.integer("a", 0)?, args.integer("b", 0)?),
-        None => (0, args.integer("a", 0)?),
-    };
-    let step = args.integer("c", 1)?;
-    if step == 0 || given.is_empty() {
-        return type_error("range() arg 3 must not be zero");
-    }
-    let count = ((i128::from(stop) - i128::from(start) + i128::from(step) - i128::from(step.signum())) / i128::from(step)).max(0);
-    if count > i128::from(MAX_ITEMS) {
-        return type_error(format!("Range too big. The sandbox blocks ranges larger than MAX_RANGE ({MAX_ITEMS})."));
-    }
-    let items = (0..count as i64).map(|index| Value::from(start + index * step)).collect();
-    let third = if step == 1 { String::new() } else { format!(", {step}") };
-    Ok(Value::from_object(View { name: "range", printed: format!("range({start}, {stop}{third})"), items }))
 }

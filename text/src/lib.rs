@@ -8,6 +8,7 @@ mod decode;
 mod error;
 mod filters;
 mod gguf;
+mod globals;
 mod methods;
 mod python;
 mod sentencepiece;

@@ -3,8 +3,8 @@
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 
-use crate::filters::{capitalize, checked_size, title_words};
-use crate::python::{braces, compare, iterate, text, tuple, type_error, type_name, Args, Outcome, View};
+use crate::filters::{capitalize, checked_size, title_method};
+use crate::python::{braces, compare, iterate, list, text, tuple, type_error, type_name, Args, Outcome, View};
 
 /// str.isspace for one character: Unicode white space and the four separators U+001C to U+001F.
 pub fn is_space(letter: char) -> bool {
@@ -34,7 +34,7 @@ fn on_dict(value: &Value, method: &str, given: &[Value]) -> Outcome<Option<Value
     let keys = iterate(value)?;
     let member = |key: &Value| value.get_item(key).unwrap_or_default();
     let view = |name: &'static str, items: Vec<Value>| {
-        let printed = format!("{name}({})", crate::python::repr(&Value::from(items.clone())));
+        let printed = format!("{name}({})", crate::python::repr(&list(items.clone())));
         Value::from_object(View { name, printed, items })
     };
     Ok(Some(match method {
@@ -90,7 +90,7 @@ fn on_string(s: &str, method: &str, given: &[Value]) -> Outcome<Option<Value>> {
         "upper" => s.to_uppercase(),
         "lower" => s.to_lowercase(),
         "casefold" => s.to_lowercase().replace('ß', "ss"),
-        "title" => title_words(s, true),
+        "title" => title_method(s),
         "capitalize" => capitalize(s),
         "swapcase" => s.chars().flat_map(|c| if c.is_uppercase() { c.to_lowercase().collect::<Vec<_>>() } else { c.to_uppercase().collect() }).collect(),
         "format" => braces(s, given)?,
@@ -146,7 +146,7 @@ fn question(s: &str, method: &str, given: &[Value]) -> Outcome<Option<Value>> {
         "isascii" => s.is_ascii(),
         "isupper" => cased(char::is_lowercase, char::is_uppercase),
         "islower" => cased(char::is_uppercase, char::is_lowercase),
-        "istitle" => !s.is_empty() && title_words(s, true) == s && s.chars().any(char::is_alphabetic),
+        "istitle" => !s.is_empty() && title_method(s) == s && s.chars().any(char::is_alphabetic),
         "startswith" | "endswith" => {
             let args = Args::parse(method, &["prefix", "start", "end"], given)?;
             let part = window(s, args.integer("start", 0)?, args.integer("end", i64::MAX)?);
@@ -191,7 +191,7 @@ fn search(s: &str, method: &str, given: &[Value]) -> Outcome<Option<Value>> {
 }
 
 fn cut(s: &str, method: &str, given: &[Value]) -> Outcome<Option<Value>> {
-    let strings = |parts: Vec<String>| Value::from(parts.into_iter().map(Value::from).collect::<Vec<Value>>());
+    let strings = |parts: Vec<String>| list(parts.into_iter().map(Value::from).collect());
     Ok(Some(match method {
         "strip" | "lstrip" | "rstrip" => {
             let args = Args::parse(method, &["chars"], given)?;

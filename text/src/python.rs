@@ -1,6 +1,7 @@
 //! Python's way of printing and ordering values: str, repr, json.dumps, percent formatting, and the arguments of calls.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, Value, ValueKind};
@@ -34,6 +35,71 @@ impl Object for Tuple {
         let parts: Vec<String> = self.0.iter().map(repr).collect();
         let comma = if parts.len() == 1 { "," } else { "" };
         write!(f, "({}{comma})", parts.join(", "))
+    }
+}
+
+/// A list that prints as Python prints it, also where the engine joins it to text.
+#[derive(Debug)]
+struct List(Vec<Value>);
+
+impl Object for List {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.0.get(key.as_usize()?).cloned()
+    }
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Seq(self.0.len())
+    }
+    fn render(self: &Arc<Self>, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "[{}]", self.0.iter().map(repr).collect::<Vec<_>>().join(", "))
+    }
+}
+
+pub fn list(items: Vec<Value>) -> Value {
+    Value::from_object(List(items))
+}
+
+/// A dict in the order of its keys, printing as Python's.
+#[derive(Debug)]
+struct Dict {
+    keys: Vec<Value>,
+    members: HashMap<Value, Value>,
+}
+
+impl Object for Dict {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.members.get(key).cloned()
+    }
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.keys.clone())
+    }
+    fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
+        Some(self.keys.len())
+    }
+    fn render(self: &Arc<Self>, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let pair = |key: &Value| format!("{}: {}", repr(key), self.members.get(key).map_or(String::new(), repr));
+        write!(f, "{{{}}}", self.keys.iter().map(pair).collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// The last of equal keys counts, at the place of the first.
+pub fn dict(pairs: impl IntoIterator<Item = (Value, Value)>) -> Value {
+    let mut made = Dict { keys: Vec::new(), members: HashMap::new() };
+    for (key, value) in pairs {
+        if made.members.insert(key.clone(), value).is_none() {
+            made.keys.push(key);
+        }
+    }
+    Value::from_object(made)
+}
+
+pub fn from_json(json: &serde_json::Value) -> Value {
+    match json {
+        serde_json::Value::Array(items) => list(items.iter().map(from_json).collect()),
+        serde_json::Value::Object(members) => dict(members.iter().map(|(key, value)| (Value::from(key.as_str()), from_json(value)))),
+        other => Value::from_serialize(other),
     }
 }
 
@@ -76,7 +142,7 @@ pub fn type_name(value: &Value) -> &'static str {
         ValueKind::Number => "float",
         ValueKind::String => "str",
         ValueKind::Seq if value.downcast_object_ref::<Tuple>().is_some() => "tuple",
-        ValueKind::Seq => "list",
+        ValueKind::Seq | ValueKind::Iterable => "list",
         ValueKind::Map => "dict",
         _ => "object",
     }
@@ -101,11 +167,11 @@ pub fn repr(value: &Value) -> String {
         ValueKind::Undefined => "Undefined".into(),
         ValueKind::String => repr_str(value.as_str().unwrap_or_default()),
         ValueKind::Number if !value.is_integer() => repr_float(f64::try_from(value.clone()).unwrap_or(f64::NAN)),
-        ValueKind::Seq if is_list(value) => {
+        ValueKind::Seq | ValueKind::Iterable if is_list(value) => {
             let parts: Vec<String> = items(value).iter().map(repr).collect();
             format!("[{}]", parts.join(", "))
         }
-        ValueKind::Map if value.downcast_object_ref::<Tuple>().is_none() => {
+        ValueKind::Map => {
             let parts: Vec<String> = items(value).iter()
                 .map(|key| format!("{}: {}", repr(key), repr(&value.get_item(key).unwrap_or_default()))).collect();
             format!("{{{}}}", parts.join(", "))

@@ -58,7 +58,12 @@ pub fn build(spec: Spec, merges: Option<Vec<Value>>) -> Result<Tokenizer> {
     for (id, piece) in spec.pieces.iter().enumerate() {
         match piece.kind {
             CONTROL => extras.add(&piece.text, id as u32, true)?,
-            UNKNOWN => unknown = Some(id),
+            UNKNOWN => {
+                unknown = Some(id);
+                if spec.unigram {
+                    extras.add(&piece.text, id as u32, true)?;
+                }
+            }
             USER_DEFINED => drop(extras.atoms.insert(piece.text.clone(), id as u32)),
             _ => {}
         }
@@ -150,7 +155,7 @@ fn merges_by_score(pieces: &[Piece]) -> Vec<Value> {
 fn unigram(spec: &Spec, unknown: Option<usize>) -> Value {
     let vocab: Vec<Value> = spec.pieces.iter().enumerate()
         .map(|(id, piece)| match piece.kind {
-            CONTROL | UNUSED => json!([format!("\u{10fffe}{id}"), piece.score]),
+            CONTROL | UNUSED | UNKNOWN => json!([format!("\u{10fffe}{id}"), piece.score]),
             _ => json!([piece.text, piece.score]),
         }).collect();
     json!({"type": "Unigram", "unk_id": unknown, "vocab": vocab, "byte_fallback": spec.byte_fallback})

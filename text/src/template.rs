@@ -47,7 +47,10 @@ impl Template {
         environment.add_function("strftime_now", move |format: String| clock.format(&format));
         let template = environment.template_from_str(&self.source).map_err(|problem| describe(&problem))?;
         let mut out = Bounded { text: Vec::new(), limit: limits.output_bytes };
-        let values = Value::from_serialize(context);
+        let values: Value = match context {
+            serde_json::Value::Object(members) => members.iter().map(|(key, value)| (key.clone(), python::from_json(value))).collect(),
+            _ => return invalid("template context: expected an object"),
+        };
         let rendered = template.render_captured_to(values, &mut out).map(drop);
         match rendered {
             Ok(()) => String::from_utf8(out.text).map_err(reading("chat template output")),

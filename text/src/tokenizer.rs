@@ -150,7 +150,8 @@ impl Tokenizer {
         let Some(piece) = self.piece(id) else {
             return Err(Error::new(Code::OutOfRange, format!("token id: found {id}, expected an id of the vocabulary (below {})", self.vocab_size)));
         };
-        if skip_special && self.plain.get_added_vocabulary().is_special_token(&piece) {
+        let shown = self.unknown == Some(id) && self.plan.shows_unknown();
+        if skip_special && !shown && self.plain.get_added_vocabulary().is_special_token(&piece) {
             return Ok(String::new());
         }
         Ok(stream.push(&self.plan, id, piece))
