@@ -9,6 +9,7 @@
 #include <string>
 
 #include "common/log.h"
+#include "worker/bench.h"
 #include "worker/comm/make_communicator.h"
 #include "worker/host.h"
 #include "worker/rank.h"
@@ -25,6 +26,7 @@ constexpr char kExamples[] =
     "Examples:\n"
     "  drover-worker --coordinator 127.0.0.1:7071 --group g0 --launch once\n"
     "  mpirun -np 2 --bind-to none drover-worker --coordinator 10.0.0.1:7071 --group g0 --launch 7f3a\n"
+    "  drover-worker bench --model tests/testdata/golden/llama4-scout --decode 32 --prefill 64\n"
     "Ranks of one mpirun find their place in its environment. `drover launch` writes such lines itself.";
 
 // A whole number from the environment, nullopt when it is not set.
@@ -43,6 +45,8 @@ struct Options {
   RankSettings rank;
   int64_t orphan_grace_s = 60, drain_limit_s = 300;
   std::string log_level = "info";
+  BenchOptions bench;
+  bool json = false;  // of bench
 };
 
 // Under mpirun its environment says who this is; flags that say otherwise are refused.
@@ -69,9 +73,9 @@ absl::Status FindPlace(Options& options, bool& under_mpirun, const CLI::App& app
 
 void AddOptions(CLI::App& app, Options& options) {
   RankHello& hello = options.rank.hello;
-  app.add_option("--coordinator", options.rank.coordinator, "HOST:PORT that workers dial")->required();
-  app.add_option("--group", hello.group, "Name of the group of ranks")->required();
-  app.add_option("--launch", hello.launch, "Nonce that the ranks of one launch share, and no other launch has")->required();
+  app.add_option("--coordinator", options.rank.coordinator, "HOST:PORT that workers dial");
+  app.add_option("--group", hello.group, "Name of the group of ranks");
+  app.add_option("--launch", hello.launch, "Nonce that the ranks of one launch share, and no other launch has");
   app.add_option("--rank", hello.rank, "This rank; under mpirun its own")->capture_default_str();
   app.add_option("--ranks", hello.ranks, "Ranks of the group; under mpirun its own")->capture_default_str();
   app.add_option("--listen", options.rank.listen, "HOST:PORT where rank 0 gives steps to the others; port 0: any free one")
@@ -86,6 +90,27 @@ void AddOptions(CLI::App& app, Options& options) {
   app.add_option("--drain-limit", options.drain_limit_s, "Seconds that running requests get after SIGTERM")
       ->check(CLI::Range(1, 86'400))->capture_default_str();
   app.add_option("--log-level", options.log_level, "debug, info, warning or error")->capture_default_str();
+}
+
+CLI::App* AddBench(CLI::App& app, Options& options) {
+  BenchOptions& bench = options.bench;
+  CLI::App* command = app.add_subcommand("bench", "Measure decode and prefill of a model on these ranks, and the share of read bandwidth");
+  command->add_option("--model", bench.model, "Checkpoint; a config.json alone is given random weights")->required();
+  command->add_option("--decode", bench.decode_tokens, "Tokens to decode one by one")->check(CLI::Range(0, 1'000'000))->capture_default_str();
+  command->add_option("--prefill", bench.prefill_tokens, "Tokens of the prompt")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+  command->add_option("--threads", bench.threads, "Threads of each rank")->check(CLI::Range(1, 1024))->capture_default_str();
+  command->add_option("--isa", bench.isa, "Instruction set: best, baseline, avx2, avx512 or reference")->capture_default_str();
+  command->add_flag("--json", options.json, "JSON instead of a table");
+  return command;
+}
+
+// A place in a group is needed to serve; a measurement needs none.
+absl::Status CheckServing(const Options& options) {
+  const std::pair<const char*, const std::string&> needed[] = {
+      {"--coordinator", options.rank.coordinator}, {"--group", options.rank.hello.group}, {"--launch", options.rank.hello.launch}};
+  for (const auto& [flag, value] : needed)
+    if (value.empty()) return InvalidArgument(flag, ": found nothing, expected a value (see --help)");
+  return absl::OkStatus();
 }
 
 void FillHello(Options& options) {
@@ -121,6 +146,18 @@ int Serve(Options options, int* argc, char*** argv) {
   return 0;
 }
 
+int Bench(const Options& options, int* argc, char*** argv) {
+  absl::StatusOr<std::unique_ptr<Peers>> peers = JoinPeers(options.rank.hello.rank, options.rank.hello.ranks, argc, argv);
+  absl::StatusOr<BenchReport> report = peers.ok() ? RunBench(options.bench, (*peers)->communicator()) : peers.status();
+  if (!report.ok()) {
+    std::fprintf(stderr, "drover-worker bench: %s\n", Message(report.status()).c_str());
+    _exit(1);
+  }
+  if (options.rank.hello.rank == 0) std::fputs(options.json ? (ToJson(*report).dump(2) + "\n").c_str() : ToText(*report).c_str(), stdout);
+  std::fflush(stdout);
+  return 0;
+}
+
 int Main(int argc, char** argv) {
   CLI::App app("One rank of a Drover group: joins a coordinator, loads its share of a model, and computes");
   app.name("drover-worker");
@@ -128,19 +165,23 @@ int Main(int argc, char** argv) {
   app.footer(kExamples);
   Options options;
   AddOptions(app, options);
+  const CLI::App* bench = AddBench(app, options);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {  // CLI11's way to end parsing; nothing of ours throws
     return app.exit(error) == 0 ? 0 : kExitUsage;
   }
   bool under_mpirun = false;
-  if (const absl::Status status = FindPlace(options, under_mpirun, app); !status.ok()) {
+  absl::Status status = FindPlace(options, under_mpirun, app);
+  if (status.ok() && !bench->parsed()) status = CheckServing(options);
+  if (!status.ok()) {
     std::fprintf(stderr, "drover-worker: %s\n", Message(status).c_str());
     return kExitUsage;
   }
   // A rank must not outlive its mpirun.
   const pid_t parent = getppid();
   if (under_mpirun && (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)) return 1;
+  if (bench->parsed()) return Bench(options, &argc, &argv);
   SignalThread::Block();
   StartLog(Cat("worker ", options.rank.hello.rank), options.log_level);
   FillHello(options);
