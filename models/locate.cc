@@ -87,6 +87,8 @@ absl::StatusOr<Source> LocateHf(const Weight& weight, const Checkpoint& checkpoi
 absl::StatusOr<Source> LocateGguf(const Weight& weight, const Checkpoint& checkpoint) {
   const std::string name = GgufName(weight.role, weight.layer);
   const TensorInfo* tensor = Find(checkpoint, name);
+  if (tensor == nullptr && weight.expert >= 0)
+    if (const TensorInfo* one = Find(checkpoint, OldGgufExpertName(weight.role, weight.layer, weight.expert))) return Plain(weight, *one);
   if (tensor == nullptr) return Missing(name, Shape(weight));
   if (weight.expert >= 0) {
     const int64_t experts = checkpoint.spec.layer(weight.layer).ffn.experts->count;

@@ -96,6 +96,12 @@ std::string GgufName(Role role, int32_t layer) {
   return layer < 0 ? std::string(name) : Cat("blk.", layer, ".", name);
 }
 
+std::string OldGgufExpertName(Role role, int32_t layer, int32_t expert) {
+  std::string name = GgufName(role, layer);
+  Replace(name, "_exps", Cat(".", expert));
+  return name;
+}
+
 bool IsIgnoredTensor(std::string_view name, bool tied_embeddings, bool has_vision) {
   if (name.ends_with(".rotary_emb.inv_freq") || name == "rope_freqs.weight") return true;
   if (tied_embeddings && (name == "lm_head.weight" || name == "language_model.lm_head.weight")) return true;

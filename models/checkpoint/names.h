@@ -19,6 +19,9 @@ std::string HfFusedName(std::string_view family, Role role, int32_t layer);
 // llama.cpp's names; experts are stacked ([experts, rows, cols]).
 std::string GgufName(Role role, int32_t layer);
 
+// Files written before experts were stacked (early 2024): one matrix an expert.
+std::string OldGgufExpertName(Role role, int32_t layer, int32_t expert);
+
 // Tensors that a checkpoint may hold and a served model does not read.
 bool IsIgnoredTensor(std::string_view name, bool tied_embeddings, bool has_vision);
 

@@ -33,7 +33,7 @@ constexpr const char* kScout =
        "interleave_moe_layer_step":2,"intermediate_size_mlp":72,"no_rope_layers":[],"use_qk_norm":true,"rope_theta":500000.0,
        "attention_dropout":0.0,"for_llm_compressor":false,)";
 
-INSTANTIATE_TEST_SUITE_P(All, Printed, testing::Values(
+INSTANTIATE_TEST_SUITE_P(LlamaAndMistral, Printed, testing::Values(
     Case{"Llama", Config("LlamaForCausalLM", R"("rope_scaling":null,"pretraining_tp":1,"hidden_act":"silu",)"),
          "llama: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
          "  layers 0-3: heads 4/2 of 12, rope half 12 theta 10000; dense 104 silu\n  bos 1, end 2\n"},
@@ -63,7 +63,10 @@ INSTANTIATE_TEST_SUITE_P(All, Printed, testing::Values(
          "  layers 0-3: heads 4/2 of 12, rope half 12 theta 10000; dense 104 silu\n  bos 1, end 2\n"},
     Case{"Mixtral", Config("MixtralForCausalLM", R"("sliding_window":null,"num_local_experts":6,"num_experts_per_tok":2,)"),
          "mixtral: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n  layers 0-3: heads 4/2 of 12, rope half 12 theta 1e+06; "
-         "6 experts of 104 silu, top 2, softmax renormalised\n  bos 1, end 2\n"},
+         "6 experts of 104 silu, top 2, softmax renormalised\n  bos 1, end 2\n"}),
+    [](const auto& row) { return std::string(row.param.name); });
+
+INSTANTIATE_TEST_SUITE_P(QwenAndLlama4, Printed, testing::Values(
     Case{"Qwen2WindowOff", Config("Qwen2ForCausalLM", R"("sliding_window":14,"use_sliding_window":false,"max_window_layers":1,)"),
          "qwen2: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
          "  layers 0-3: heads 4/2 of 12, qkv bias, rope half 12 theta 10000; dense 104 silu\n  bos 1, end 2\n"},

@@ -51,6 +51,7 @@ struct Model {
   std::string config;
   DType dtype;
   bool gguf = false;
+  bool other_experts = false;  // fused in one tensor of a layer; in GGUF files one tensor an expert
 };
 
 std::string Config(const std::string& architecture, const std::string& extra) {
@@ -68,12 +69,16 @@ std::string Matrix(const Weight& weight, DType dtype) {
   return bytes;
 }
 
-// Llama 4 as its files store it: experts of a layer in [E, in, gate and up] and [E, in, out].
-std::string FusedBytes(const std::vector<Weight>& table, int32_t layer, bool down, DType dtype) {
+// Experts of a layer as files store them: in [E, in, gate and up] and [E, in, out] (Llama 4), or not transposed.
+std::string FusedBytes(const std::vector<Weight>& table, int32_t layer, bool down, bool transposed, DType dtype) {
   std::string bytes;
   for (size_t i = 0; i < table.size(); ++i) {
     const Weight& gate = table[i];
     if (gate.layer != layer || gate.role != (down ? Role::kExpertDown : Role::kExpertGate)) continue;
+    if (!transposed) {
+      bytes += Matrix(gate, dtype) + (down ? std::string() : Matrix(table[i + 1], dtype));
+      continue;
+    }
     for (int64_t c = 0; c < gate.cols; ++c) {
       for (int64_t r = 0; r < gate.rows; ++r) bytes += Stored(dtype, Element(gate.name, r, c));
       for (int64_t r = 0; !down && r < gate.rows; ++r) bytes += Stored(dtype, Element(table[i + 1].name, r, c));
@@ -82,18 +87,22 @@ std::string FusedBytes(const std::vector<Weight>& table, int32_t layer, bool dow
   return bytes;
 }
 
-std::vector<TestTensor> HfTensors(const ModelSpec& spec, DType dtype) {
+std::vector<TestTensor> HfTensors(const ModelSpec& spec, DType dtype, bool fused) {
+  const bool transposed = spec.family == "llama4";
   const std::vector<Weight> table = WeightTable(spec);
   const std::string type(Info(dtype).safetensors);
   std::vector<TestTensor> tensors;
   for (const Weight& weight : table) {
-    if (weight.expert < 0 || spec.family != "llama4") {
+    if (weight.expert < 0 || !fused) {
       tensors.push_back({weight.name, type, ShapeOf(weight), Matrix(weight, dtype)});
     } else if (weight.expert == 0 && weight.role != Role::kExpertUp) {
       const bool down = weight.role == Role::kExpertDown;
       const int64_t experts = spec.layer(weight.layer).ffn.experts->count;
-      tensors.push_back({Cat("model.layers.", weight.layer, ".feed_forward.experts.", down ? "down_proj" : "gate_up_proj"), type,
-                         {experts, weight.cols, down ? weight.rows : 2 * weight.rows}, FusedBytes(table, weight.layer, down, dtype)});
+      const int64_t outputs = down ? weight.rows : 2 * weight.rows;
+      tensors.push_back({Cat("model.layers.", weight.layer, transposed ? ".feed_forward" : ".mlp", ".experts.", down ? "down_proj" : "gate_up_proj"),
+                         type,
+                         {experts, transposed ? weight.cols : outputs, transposed ? outputs : weight.cols},
+                         FusedBytes(table, weight.layer, down, transposed, dtype)});
     }
   }
   return tensors;
@@ -105,7 +114,7 @@ int64_t LogicalRow(int64_t stored, int64_t head_dim) {
   return stored - in_head + in_head % 2 * (head_dim / 2) + in_head / 2;
 }
 
-std::string GgufBytes(const ModelSpec& spec, DType dtype) {
+std::string GgufBytes(const ModelSpec& spec, DType dtype, bool one_an_expert) {
   constexpr std::pair<DType, uint32_t> kNumbers[] = {{DType::kQ4_0, 2}, {DType::kQ4_1, 3}, {DType::kQ8_0, 8}, {DType::kF16, 1}};
   uint32_t number = 0;
   for (const auto& [type, n] : kNumbers) number = type == dtype ? n : number;
@@ -128,17 +137,18 @@ std::string GgufBytes(const ModelSpec& spec, DType dtype) {
     for (int64_t r = 0; r < weight.rows; ++r)
       bytes += Row(weight.name, permuted > 1 ? LogicalRow(r, permuted) : r, {0, weight.cols}, type);
     std::vector<int64_t> shape = ShapeOf(weight);
-    if (weight.expert > 0) continue;
-    for (int32_t e = 1; weight.expert == 0 && e < spec.kinds[0].ffn.experts->count; ++e)
+    if (weight.expert > 0 && !one_an_expert) continue;
+    for (int32_t e = 1; !one_an_expert && weight.expert == 0 && e < spec.kinds[0].ffn.experts->count; ++e)
       for (const Weight& other : table)
         if (other.layer == weight.layer && other.role == weight.role && other.expert == e) bytes += Matrix(other, type);
-    if (weight.expert == 0) shape.insert(shape.begin(), spec.kinds[0].ffn.experts->count);
+    if (weight.expert == 0 && !one_an_expert) shape.insert(shape.begin(), spec.kinds[0].ffn.experts->count);
     static const std::map<Role, std::string> kGguf = {
         {Role::kEmbedding, "token_embd"}, {Role::kFinalNorm, "output_norm"}, {Role::kOutput, "output"}, {Role::kAttnNorm, "attn_norm"},
         {Role::kQ, "attn_q"}, {Role::kK, "attn_k"}, {Role::kV, "attn_v"}, {Role::kO, "attn_output"}, {Role::kFfnNorm, "ffn_norm"},
         {Role::kGate, "ffn_gate"}, {Role::kUp, "ffn_up"}, {Role::kDown, "ffn_down"}, {Role::kRouter, "ffn_gate_inp"},
         {Role::kExpertGate, "ffn_gate_exps"}, {Role::kExpertUp, "ffn_up_exps"}, {Role::kExpertDown, "ffn_down_exps"}};
-    const std::string name = Cat(weight.layer < 0 ? std::string() : Cat("blk.", weight.layer, "."), kGguf.at(weight.role), ".weight");
+    std::string name = Cat(weight.layer < 0 ? std::string() : Cat("blk.", weight.layer, "."), kGguf.at(weight.role), ".weight");
+    if (weight.expert >= 0 && one_an_expert) name.replace(name.find("_exps"), 5, Cat(".", weight.expert));
     writer.Tensor(name, type == DType::kF32 ? 0 : number, shape, bytes);
   }
   return writer.Bytes();
@@ -150,10 +160,10 @@ Checkpoint WriteAndOpen(const Model& model, const TempDir& dir) {
   std::string path = dir.path();
   if (model.gguf) {
     path = dir.Path("model.gguf");
-    test::WriteFile(path, GgufBytes(*spec, model.dtype));
+    test::WriteFile(path, GgufBytes(*spec, model.dtype, model.other_experts));
   } else {
     test::WriteFile(dir.Path("config.json"), model.config);
-    test::WriteFile(dir.Path("model.safetensors"), test::SafetensorsBytes(HfTensors(*spec, model.dtype)));
+    test::WriteFile(dir.Path("model.safetensors"), test::SafetensorsBytes(HfTensors(*spec, model.dtype, model.other_experts)));
   }
   auto checkpoint = OpenCheckpoint(path);
   EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
@@ -232,7 +242,9 @@ INSTANTIATE_TEST_SUITE_P(All, Reassembles, testing::Values(
     Model{"QkNorm", Config("Qwen3ForCausalLM", kHeads), DType::kF32},
     Model{"Experts", Config("MixtralForCausalLM", std::string(kHeads) + R"("num_local_experts":6,)"), DType::kBF16},
     Model{"ExpertsOnSomeLayers", Config("Qwen3MoeForCausalLM", std::string(kHeads) + R"("num_experts":5,"num_experts_per_tok":2,"moe_intermediate_size":7,"mlp_only_layers":[0],)"), DType::kF32},
-    Model{"FusedTransposed", Config("Llama4ForCausalLM", std::string(kHeads) + R"("num_local_experts":6,)"), DType::kBF16},
+    Model{"FusedTransposed", Config("Llama4ForCausalLM", std::string(kHeads) + R"("num_local_experts":6,)"), DType::kBF16, false, true},
+    Model{"Fused", Config("Qwen3MoeForCausalLM", std::string(kHeads) + R"("num_experts":5,"num_experts_per_tok":2,"moe_intermediate_size":7,)"), DType::kF16, false, true},
+    Model{"OneTensorAnExpert", Config("MixtralForCausalLM", std::string(kQuantised) + R"("num_local_experts":3,)"), DType::kQ8_0, true, true},
     Model{"Q8", Config("LlamaForCausalLM", kQuantised), DType::kQ8_0, true},
     Model{"Q4WithBorderBlocks", Config("LlamaForCausalLM", kQuantised), DType::kQ4_0, true},
     Model{"Q41Experts", Config("MixtralForCausalLM", std::string(kQuantised) + R"("num_local_experts":6,)"), DType::kQ4_1, true},
