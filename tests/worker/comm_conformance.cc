@@ -1,0 +1,142 @@
+// See comm_conformance.h.
+#include "tests/worker/comm_conformance.h"
+
+#include <cstring>
+#include <numeric>
+
+#include "common/status.h"
+
+namespace drover {
+namespace {
+
+// Element i of rank r: of very different sizes, so that another order of additions gives other bits.
+float Value(int64_t rank, int64_t i) {
+  const float scale = (i + rank) % 3 == 0 ? 1e6f : 1e-3f;
+  return scale * static_cast<float>((i * 37 + rank * 101) % 97 - 48) / 7;
+}
+
+std::vector<float> Values(int64_t rank, int64_t count) {
+  std::vector<float> values;
+  for (int64_t i = 0; i < count; ++i) values.push_back(Value(rank, i));
+  return values;
+}
+
+template <class T>
+absl::Status Same(const std::vector<T>& found, const std::vector<T>& expected, std::string_view what) {
+  if (found.size() != expected.size()) return Internal(what, ": found ", found.size(), " values, expected ", expected.size());
+  for (size_t i = 0; i < found.size(); ++i)
+    if (std::memcmp(&found[i], &expected[i], sizeof(T)) != 0) return Internal(what, ": value ", i, " differs");
+  return absl::OkStatus();
+}
+
+absl::Status SumOf(Communicator& comm, int64_t count) {
+  std::vector<float> x = Values(comm.rank(), count), expected = Values(0, count);
+  for (int64_t r = 1; r < comm.size(); ++r)
+    for (int64_t i = 0; i < count; ++i) expected[static_cast<size_t>(i)] += Value(r, i);
+  DROVER_RETURN_IF_ERROR(comm.AllReduceSum(x));
+  return Same(x, expected, Cat("sum of ", count));
+}
+
+absl::Status Sums(Communicator& comm) {
+  for (const int64_t count : {0, 1, 2, 3, 7, 576, 16384, 16385, 100003}) DROVER_RETURN_IF_ERROR(SumOf(comm, count));
+  return absl::OkStatus();
+}
+
+// Above one block of a summed piece.
+absl::Status LargeSum(Communicator& comm) { return SumOf(comm, (int64_t{1} << 20) + 12345); }
+
+absl::Status GatherOf(Communicator& comm, const std::vector<int64_t>& counts) {
+  std::vector<float> expected;
+  for (int64_t r = 0; r < comm.size(); ++r) {
+    const std::vector<float> part = Values(r, counts[static_cast<size_t>(r)]);
+    expected.insert(expected.end(), part.begin(), part.end());
+  }
+  std::vector<float> all(expected.size());
+  DROVER_RETURN_IF_ERROR(comm.AllGather(Values(comm.rank(), counts[static_cast<size_t>(comm.rank())]), counts, all));
+  return Same(all, expected, "gather");
+}
+
+absl::Status Gathers(Communicator& comm) {
+  std::vector<int64_t> equal, growing, only_last, none;
+  for (int64_t r = 0; r < comm.size(); ++r) {
+    equal.push_back(5);
+    growing.push_back(r * 33);
+    only_last.push_back(r + 1 == comm.size() ? 1001 : 0);
+    none.push_back(0);
+  }
+  for (const auto& counts : {equal, growing, only_last, none}) DROVER_RETURN_IF_ERROR(GatherOf(comm, counts));
+  return absl::OkStatus();
+}
+
+// Rank a sends (a·3 + b·5) mod 11 floats to rank b: unequal, some none.
+int64_t Traffic(int64_t from, int64_t to) { return (from * 3 + to * 5) % 11 * 7; }
+
+absl::Status AllToAlls(Communicator& comm) {
+  std::vector<float> send, expected;
+  std::vector<int64_t> send_counts, receive_counts;
+  for (int64_t r = 0; r < comm.size(); ++r) {
+    send_counts.push_back(Traffic(comm.rank(), r));
+    receive_counts.push_back(Traffic(r, comm.rank()));
+    for (int64_t i = 0; i < send_counts.back(); ++i) send.push_back(Value(comm.rank() * 100 + r, i));
+    for (int64_t i = 0; i < receive_counts.back(); ++i) expected.push_back(Value(r * 100 + comm.rank(), i));
+  }
+  std::vector<float> received(expected.size());
+  DROVER_RETURN_IF_ERROR(comm.AllToAll(send, send_counts, received, receive_counts));
+  return Same(received, expected, "all-to-all");
+}
+
+absl::Status Broadcasts(Communicator& comm) {
+  for (int64_t root = 0; root < comm.size(); ++root) {
+    for (const size_t size : {size_t{0}, size_t{1}, size_t{1000}}) {
+      std::vector<std::byte> bytes(size, static_cast<std::byte>(comm.rank() == root ? 40 + root : 0));
+      DROVER_RETURN_IF_ERROR(comm.Broadcast(bytes, root));
+      DROVER_RETURN_IF_ERROR(Same(bytes, std::vector<std::byte>(size, static_cast<std::byte>(40 + root)), "broadcast"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Each rank sends to the next one; rank 0 receives first.
+absl::Status Ring(Communicator& comm) {
+  if (comm.size() == 1) return absl::OkStatus();
+  const int64_t next = (comm.rank() + 1) % comm.size(), previous = (comm.rank() + comm.size() - 1) % comm.size();
+  std::vector<std::byte> token(77, static_cast<std::byte>(9));
+  if (comm.rank() == 0) DROVER_RETURN_IF_ERROR(comm.Send(token, next));
+  std::vector<std::byte> received(77);
+  DROVER_RETURN_IF_ERROR(comm.Receive(received, previous));
+  DROVER_RETURN_IF_ERROR(Same(received, token, "ring"));
+  return comm.rank() == 0 ? absl::OkStatus() : comm.Send(received, next);
+}
+
+absl::Status BackToBack(Communicator& comm) {
+  for (int64_t round = 0; round < 200; ++round) {
+    DROVER_RETURN_IF_ERROR(SumOf(comm, round % 13));
+    if (round % 7 == 0) DROVER_RETURN_IF_ERROR(Gathers(comm));
+    if (round % 11 == 0) DROVER_RETURN_IF_ERROR(AllToAlls(comm));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WrongArguments(Communicator& comm) {
+  std::vector<float> x(4);
+  std::vector<std::byte> bytes(4);
+  const std::vector<int64_t> counts(static_cast<size_t>(comm.size()) + 1, 4);
+  const std::pair<std::string_view, absl::Status> found[] = {
+      {"one count too many", comm.AllGather(x, counts, x)},
+      {"root out of range", comm.Broadcast(bytes, comm.size())},
+      {"send to itself", comm.Send(bytes, comm.rank())},
+      {"receive from nobody", comm.Receive(bytes, -1)},
+  };
+  for (const auto& [what, status] : found)
+    if (status.code() != absl::StatusCode::kInvalidArgument) return Internal(what, ": found ", Message(status), ", expected a refusal");
+  return SumOf(comm, 3);  // still alive
+}
+
+}  // namespace
+
+std::vector<CommCheck> CommChecks() {
+  return {{"Sums", Sums},           {"LargeSum", LargeSum}, {"Gathers", Gathers},       {"AllToAlls", AllToAlls},
+          {"Broadcasts", Broadcasts}, {"Ring", Ring},       {"BackToBack", BackToBack}, {"WrongArguments", WrongArguments}};
+}
+
+}  // namespace drover

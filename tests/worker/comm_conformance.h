@@ -1,0 +1,20 @@
+// What every communicator must do, as named checks that each rank of a group runs. Results are compared with serial sums.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "worker/comm/communicator.h"
+
+namespace drover {
+
+struct CommCheck {
+  std::string name;
+  // Runs on every rank at once; an error says what was wrong.
+  std::function<absl::Status(Communicator&)> run;
+};
+
+std::vector<CommCheck> CommChecks();
+
+}  // namespace drover
