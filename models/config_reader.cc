@@ -10,13 +10,20 @@ namespace {
 
 // Keys without effect on what a served model computes: training, bookkeeping of the library, defaults of generation that the
 // server takes from generation_config.json or from the request. Keys that begin with an underscore are private notes.
-constexpr std::array<std::string_view, 35> kIgnored = {
-    "attention_dropout", "auto_map", "chunk_size_feed_forward", "do_sample", "dtype", "embd_pdrop", "for_llm_compressor",
-    "gradient_checkpointing", "hidden_dropout", "id2label", "initializer_range", "label2id", "max_length", "model_type",
-    "output_attentions", "output_hidden_states", "output_router_logits", "pad_token_id", "pretraining_tp", "resid_pdrop",
-    "return_dict", "router_aux_loss_coef", "router_jitter_noise", "temperature", "tokenizer_class", "top_k", "top_p",
-    "torch_dtype", "transformers_version", "unk_token_id", "unsloth_fixed", "unsloth_version", "use_bfloat16", "use_cache",
-    "is_encoder_decoder",
+constexpr std::array<std::string_view, 71> kIgnored = {
+    "add_cross_attention", "attention_dropout", "auto_map", "bad_words_ids", "begin_suppress_tokens",
+    "cache_implementation", "chunk_size_feed_forward", "cross_attention_hidden_size", "decoder_start_token_id",
+    "diversity_penalty", "do_sample", "dtype", "early_stopping", "embd_pdrop", "encoder_no_repeat_ngram_size",
+    "exponential_decay_length_penalty", "finetuning_task", "for_llm_compressor", "forced_bos_token_id",
+    "forced_eos_token_id", "gradient_checkpointing", "hidden_dropout", "id2label", "initializer_range", "is_decoder",
+    "is_encoder_decoder", "is_llama_config", "label2id", "length_penalty", "max_length", "min_length", "model_type",
+    "no_repeat_ngram_size", "num_beam_groups", "num_beams", "num_return_sequences", "output_attentions",
+    "output_hidden_states", "output_router_logits", "output_scores", "pad_token_id", "prefix", "pretraining_tp",
+    "problem_type", "pruned_heads", "remove_invalid_values", "repetition_penalty", "resid_pdrop", "return_dict",
+    "return_dict_in_generate", "router_aux_loss_coef", "router_jitter_noise", "sep_token_id", "suppress_tokens",
+    "task_specific_params", "temperature", "tf_legacy_loss", "tie_encoder_decoder", "tokenizer_class", "top_k", "top_p",
+    "torch_dtype", "torchscript", "transformers.js_config", "transformers_version", "typical_p", "unk_token_id",
+    "unsloth_fixed", "unsloth_version", "use_bfloat16", "use_cache",
 };
 
 constexpr int64_t kListEntries = 4096;
@@ -112,6 +119,15 @@ bool ConfigReader::BoolOr(std::string_view key, bool fallback) {
   if (value->is_boolean()) return value->get<bool>();
   FailFound(key, *value, "true or false");
   return fallback;
+}
+
+bool ConfigReader::SwitchOr(std::string_view key, bool fallback) {
+  const Json* value = Find(key);
+  return value != nullptr && value->is_number_integer() ? value->get<int64_t>() != 0 : BoolOr(key, fallback);
+}
+
+void ConfigReader::RequireFalse(std::string_view key) {
+  if (BoolOr(key, false)) Fail(key, "true", "false (true is not served)");
 }
 
 std::string ConfigReader::StringOr(std::string_view key, std::string_view fallback) {

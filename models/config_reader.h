@@ -37,6 +37,8 @@ class ConfigReader {
   double NumberOr(std::string_view key, double fallback);    // finite, > 0
   std::optional<double> MaybeNumber(std::string_view key);   // finite, > 0
   bool BoolOr(std::string_view key, bool fallback);
+  bool SwitchOr(std::string_view key, bool fallback);  // also an integer: 0 is off
+  void RequireFalse(std::string_view key);             // absent or false
   std::string StringOr(std::string_view key, std::string_view fallback);
   // A list, or one integer standing for a list of one; empty when absent. At most 4,096 entries.
   std::vector<int64_t> IntList(std::string_view key, IntRange range);

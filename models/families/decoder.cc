@@ -61,9 +61,8 @@ absl::StatusOr<ModelSpec> ReadDecoder(ConfigReader& config, const DecoderDefault
   spec.layer_kind.assign(static_cast<size_t>(config.Int("num_hidden_layers", {1, 4096})), 0);
   for (const int64_t id : config.IntList("eos_token_id", {0, spec.vocab - 1})) spec.end_ids.push_back(static_cast<int32_t>(id));
   if (const auto bos = config.MaybeInt("bos_token_id", {0, spec.vocab - 1})) spec.bos_id = static_cast<int32_t>(*bos);
-  if (ConfigReader* quantised = config.Object("quantization_config"))
-    return InvalidArgument("quantization_config: found quant_method \"", quantised->StringOr("quant_method", "unnamed"),
-                           "\", expected an unquantised checkpoint or a GGUF file");
+  config.RequireFalse("use_mrope");
+  config.RequireFalse("rope_interleaved");
   return spec;
 }
 

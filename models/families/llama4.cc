@@ -13,7 +13,7 @@ void ReadLayerAttention(ConfigReader& config, ModelSpec& spec) {
   if (config.IsNull("attention_chunk_size")) chunk.reset();
   std::optional<QueryTemperature> temperature;
   const QueryTemperature written{config.NumberOr("attn_scale", 0.1), config.NumberOr("floor_scale", 8192)};
-  if (config.BoolOr("attn_temperature_tuning", true)) temperature = written;
+  if (config.SwitchOr("attn_temperature_tuning", true)) temperature = written;
   const int64_t interval = config.IntOr("no_rope_layer_interval", 4, {1, 1 << 16});
   const std::vector<int64_t> uses_rope = config.IntList("no_rope_layers", {0, 1});  // 1: the layer uses RoPE
   if (!uses_rope.empty() && static_cast<int64_t>(uses_rope.size()) < spec.layers())

@@ -173,6 +173,18 @@ TEST(Config, PrivateAndTrainingKeysAreIgnored) {
   EXPECT_TRUE(SpecFromConfigText(Config("LlamaForCausalLM", R"("_name_or_path":"x","auto_map":{"a":"b"},"initializer_range":0.02,)")).ok());
 }
 
+TEST(Config, WhatPublishedConfigsCarryIsRead) {
+  EXPECT_TRUE(SpecFromConfigText(Config("Qwen2ForCausalLM", R"("use_mrope":false,"max_window_layers":28,)")).ok());
+  EXPECT_TRUE(SpecFromConfigText(Config("LlamaForCausalLM", R"("is_llama_config":true,"rope_interleaved":false,"transformers.js_config":{"a":1},)")).ok());
+  const auto interleaved = SpecFromConfigText(Config("LlamaForCausalLM", R"("rope_interleaved":true,)"));
+  EXPECT_NE(Message(interleaved.status()).find("rope_interleaved: found true, expected false"), std::string::npos) << interleaved.status();
+  const auto on = SpecFromConfigText(Config("Llama4ForCausalLM", R"("attn_temperature_tuning":4,"cache_implementation":"hybrid",)"));
+  ASSERT_TRUE(on.ok()) << on.status();
+  EXPECT_TRUE(on->layer(3).attention.temperature.has_value());
+  const auto off = SpecFromConfigText(Config("Llama4ForCausalLM", R"("attn_temperature_tuning":0,)"));
+  EXPECT_FALSE(off->layer(3).attention.temperature.has_value());
+}
+
 TEST(Config, SizesBeyondReasonAreRefusedBeforeAnythingIsBuilt) {
   const auto experts = SpecFromConfigText(Config("MixtralForCausalLM", R"("num_local_experts":65536,"num_experts_per_tok":1,)"));
   EXPECT_TRUE(experts.ok()) << experts.status();  // 4 layers of 65,536
