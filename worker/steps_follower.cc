@@ -81,6 +81,7 @@ absl::StatusOr<std::unique_ptr<StepsFollower>> StepsFollower::Dial(const FollowR
     auto follower = std::make_unique<GrpcStepsFollower>(channel);
     last = follower->Greet(request);
     if (last.ok()) return follower;
+    if (absl::IsInvalidArgument(last)) return last;  // asking again does not help
     std::this_thread::sleep_for(kRetryAfter);
   }
   return DeadlineExceeded("leader at ", request.address, ": ", Message(last));

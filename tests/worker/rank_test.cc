@@ -258,7 +258,7 @@ TEST(RankTest, AbortLeavesAtOnce) {
 
 TEST(RankTest, OrphansLeaveAfterTheirGrace) {
   auto coordinator = std::make_unique<FakeCoordinator>();
-  Group group(2, coordinator->address(), std::chrono::milliseconds(700));
+  Group group(2, coordinator->address(), std::chrono::seconds(3));
   ASSERT_TRUE(BringUp(*coordinator, 1, 2));
   coordinator.reset();
   group.Join();

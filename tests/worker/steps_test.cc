@@ -65,9 +65,9 @@ TEST_F(StepsTest, EveryFollowerGetsEveryStepInOrder) {
 
 TEST_F(StepsTest, OnlyTheRightEpochAndNonceAreAccepted) {
   Begin(2);
-  EXPECT_THAT(Message(Dial(1, milliseconds(250), "guess").status()), HasSubstr("the leader is not in this epoch"));
-  EXPECT_THAT(Message(Dial(1, milliseconds(250), "secret", 4).status()), HasSubstr("the leader is not in this epoch"));
-  EXPECT_THAT(Message(Dial(2, milliseconds(250)).status()), HasSubstr("rank: found 2, expected 1 to 1"));
+  EXPECT_THAT(Message(Dial(1, milliseconds(1500), "guess").status()), HasSubstr("the leader is not in this epoch"));
+  EXPECT_THAT(Message(Dial(1, milliseconds(1500), "secret", 4).status()), HasSubstr("the leader is not in this epoch"));
+  EXPECT_THAT(Message(Dial(2, milliseconds(1500)).status()), HasSubstr("rank: found 2, expected 1 to 1"));
   EXPECT_TRUE(Dial(1).ok());
 }
 
@@ -75,7 +75,7 @@ TEST_F(StepsTest, ARankFollowsOnce) {
   Begin(2);
   auto first = Dial(1);
   ASSERT_TRUE(first.ok());
-  EXPECT_THAT(Message(Dial(1, milliseconds(250)).status()), HasSubstr("rank 1 follows already"));
+  EXPECT_THAT(Message(Dial(1, milliseconds(1500)).status()), HasSubstr("rank 1 follows already"));
 }
 
 TEST_F(StepsTest, AFollowerMayComeBeforeItsEpoch) {
