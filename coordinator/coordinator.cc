@@ -2,6 +2,7 @@
 #include "coordinator/coordinator.h"
 
 #include <algorithm>
+#include <future>
 #include <utility>
 
 #include "common/log.h"
@@ -10,6 +11,7 @@ namespace drover {
 namespace {
 
 constexpr int kTextThreads = 2;
+constexpr Duration kTellWithin = std::chrono::seconds(1);
 constexpr Duration kPingEvery = std::chrono::seconds(1);
 
 Piece ErrorPiece(absl::Status why) { return {.finish = FinishReason::kError, .error = std::move(why)}; }
@@ -247,7 +249,12 @@ void Coordinator::StartDrain() {
 }
 
 void Coordinator::CancelAll(const absl::Status& why) {
-  loop_.Post([this, why] { dispatcher_.FailAll(why, parts_.clock.Now()); });
+  auto told = std::make_shared<std::promise<void>>();  // owned by this call and by the task, which may outlive it
+  const bool posted = loop_.Post([this, why, told] {
+    dispatcher_.FailAll(why, parts_.clock.Now());
+    told->set_value();
+  });
+  if (posted) told->get_future().wait_for(kTellWithin);
 }
 
 }  // namespace drover

@@ -84,7 +84,8 @@ class Coordinator {
   void ReleaseRanks();
 
   std::shared_ptr<const ClusterView> view() const;
-  // StartDrain refuses new requests from now on; CancelAll ends those that still run.
+  // StartDrain refuses new requests from now on; CancelAll ends those that still run and
+  // returns when their clients have been told (or after a second); not for the loop itself.
   void StartDrain();
   void CancelAll(const absl::Status& why);
   void Stop();

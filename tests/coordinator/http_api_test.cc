@@ -231,6 +231,19 @@ TEST_F(HttpApi, ADrainingServerRefusesNewAndFinishesOld) {
   EXPECT_EQ(client.Read().status, 200);
 }
 
+TEST_F(HttpApi, AStoppingServerTellsItsClients) {
+  StartWith({.endless = true, .tick_ms = 5});
+  RawClient stream(ports_.http), whole(ports_.http);
+  stream.Send(PostText("/v1/completions", R"({"prompt": "x", "max_tokens": 4000, "stream": true})"));
+  whole.Send(PostText("/v1/completions", R"({"prompt": "x", "max_tokens": 4000})"));
+  ASSERT_TRUE(Eventually([this] { return ranks_[0]->submits() == 2; }));
+  stream.ReadUntil("data: ");
+  server_->Stop();
+  const std::string rest = stream.ReadUntil("[DONE]\n\n");
+  EXPECT_NE(rest.find("shutting down"), std::string::npos) << rest;
+  EXPECT_EQ(whole.Read().status, 503);
+}
+
 TEST_F(HttpApi, MetricsNameTheModelAndCountTokens) {
   StartWith({});
   Post(ports_.http, "/v1/completions", R"({"prompt": [1, 2], "max_tokens": 5})");
