@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Streams one chat answer and prints, as one JSON line, how it went: chunks, seconds, finish_reason, whether [DONE] came.
+"""Streams several chat answers at once and prints, as one JSON line, how they went: seconds of the shortest and the longest,
+those that ended as asked (finish_reason length, then [DONE]) and those that did not.
 
-usage: stream.py BASE_URL MAX_TOKENS [QUESTION]       ignores the end token, so that the answer is as long as asked
+usage: stream.py BASE_URL MAX_TOKENS STREAMS       ignores the end token, so that every answer is as long as asked
 """
+import concurrent.futures
 import json
 import sys
 import time
@@ -33,7 +35,16 @@ def stream(base, max_tokens, question):
     return result
 
 
+def main():
+    base, max_tokens, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        results = list(pool.map(lambda i: stream(base, max_tokens, f"What is {i} + {i}?"), range(count)))
+    bad = [r for r in results if not (r["done"] and r["finish"] == "length" and not r["error"])]
+    seconds = [r["seconds"] for r in results]
+    print(json.dumps({"good": count - len(bad), "bad": bad, "shortest": min(seconds), "longest": max(seconds)}))
+
+
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
+    if len(sys.argv) != 4:
         sys.exit(__doc__)
-    print(json.dumps(stream(sys.argv[1], int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else "Tell me about Drover.")))
+    main()
