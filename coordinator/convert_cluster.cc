@@ -33,7 +33,7 @@ absl::StatusOr<TokenEvent> FromNews(const v1::TokenNews& in) {
   for (int i = 0; i < in.top_ids_size(); ++i) event.top.push_back({in.top_ids(i), in.top_logprobs(i)});
   event.prompt_logprobs.assign(in.prompt_logprobs().begin(), in.prompt_logprobs().end());
   event.logits.resize(in.logits().size() / sizeof(float));
-  std::memcpy(event.logits.data(), in.logits().data(), in.logits().size());
+  if (!in.logits().empty()) std::memcpy(event.logits.data(), in.logits().data(), in.logits().size());
   event.logits_first_row = in.logits_first_row();
   event.finish = static_cast<FinishReason>(in.finish());
   event.error = in.error();

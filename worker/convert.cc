@@ -137,6 +137,7 @@ class NewsPacker {
 };
 
 void SetRows(v1::TokenNews& news, std::span<const float> values) {
+  if (values.empty()) return;
   news.mutable_logits()->resize(values.size_bytes());
   std::memcpy(news.mutable_logits()->data(), values.data(), values.size_bytes());
 }

@@ -114,7 +114,7 @@ TEST(ConvertTest, ManyRowsAreCutIntoMessages) {
     for (const v1::TokenNews& news : message.tokens().news()) {
       EXPECT_EQ(news.logits_first_row(), 7 + static_cast<int64_t>(values.size()) / vocab);
       values.resize(values.size() + news.logits().size() / sizeof(float));
-      std::memcpy(&*values.end() - news.logits().size() / sizeof(float), news.logits().data(), news.logits().size());
+      std::memcpy(values.data() + values.size() - news.logits().size() / sizeof(float), news.logits().data(), news.logits().size());
       const bool last = ++news_seen == 3;
       EXPECT_EQ(news.has_token(), last);
       EXPECT_EQ(news.finish(), last ? 2 : 0);
