@@ -285,6 +285,9 @@ fn fallback_byte(piece: &str) -> Option<u8> {
     if digits.len() == 2 { u8::from_str_radix(digits, 16).ok() } else { None }
 }
 
+/// Bytes of a run that are kept back at most.
+const MAX_HELD: usize = 96;
+
 fn push_byte(state: &mut State, byte: u8, whole: bool, out: &mut Vec<String>) {
     state.bytes.push(byte);
     if whole {
@@ -295,6 +298,11 @@ fn push_byte(state: &mut State, byte: u8, whole: bool, out: &mut Vec<String>) {
         if !state.spoiled {
             return;
         }
+    }
+    // A replacement character may yet turn out to be the first of a broken run.
+    let ends_broken = state.bytes.ends_with("\u{fffd}".as_bytes()) && !state.spoiled;
+    if ends_broken && state.bytes.len() < MAX_HELD {
+        return;
     }
     let held = std::mem::take(&mut state.bytes);
     out.push(if state.spoiled { "\u{fffd}".repeat(held.len()) } else { String::from_utf8_lossy(&held).into_owned() });

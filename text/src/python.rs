@@ -161,20 +161,27 @@ pub fn text(value: &Value) -> String {
     }
 }
 
+/// Nesting that repr follows; Python's own recursion limit is near it.
+const MAX_NESTING: usize = 500;
+
 /// Python's repr().
 pub fn repr(value: &Value) -> String {
+    repr_nested(value, 0)
+}
+
+fn repr_nested(value: &Value, depth: usize) -> String {
+    let inner = |value: &Value| repr_nested(value, depth + 1);
     match value.kind() {
         ValueKind::Undefined => "Undefined".into(),
         ValueKind::String => repr_str(value.as_str().unwrap_or_default()),
         ValueKind::Number if !value.is_integer() => repr_float(f64::try_from(value.clone()).unwrap_or(f64::NAN)),
+        ValueKind::Seq | ValueKind::Iterable | ValueKind::Map if depth > MAX_NESTING => "...".into(),
         ValueKind::Seq | ValueKind::Iterable if is_list(value) => {
-            let parts: Vec<String> = items(value).iter().map(repr).collect();
-            format!("[{}]", parts.join(", "))
+            format!("[{}]", items(value).iter().map(inner).collect::<Vec<_>>().join(", "))
         }
         ValueKind::Map => {
-            let parts: Vec<String> = items(value).iter()
-                .map(|key| format!("{}: {}", repr(key), repr(&value.get_item(key).unwrap_or_default()))).collect();
-            format!("{{{}}}", parts.join(", "))
+            let pair = |key: &Value| format!("{}: {}", inner(key), inner(&value.get_item(key).unwrap_or_default()));
+            format!("{{{}}}", items(value).iter().map(pair).collect::<Vec<_>>().join(", "))
         }
         _ => value.to_string(),
     }

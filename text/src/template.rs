@@ -9,7 +9,20 @@ use crate::error::{exhausted, invalid, reading, Code, Error, Result};
 use crate::python::{self, Outcome};
 use crate::{filters, methods};
 
-const MAX_SOURCE: usize = 1 << 20;
+const MAX_SOURCE: usize = 256 << 10;
+
+/// The engine walks nested expressions and values by recursion. What bounds them is the size of the source and the fuel, so this
+/// is set to hold the deepest of both; only touched pages cost memory.
+const STACK_BYTES: usize = 512 << 20;
+
+/// Runs `work` on a thread with a deep stack; its panics go on in this one.
+fn with_deep_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        let worker = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work)
+            .map_err(|problem| Error::new(Code::ResourceExhausted, format!("chat template: no thread: {problem}")))?;
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
 
 /// Bounds of one rendering.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -30,7 +43,7 @@ impl Template {
             return exhausted(format!("chat template: found {} bytes, expected at most {MAX_SOURCE}", source.len()));
         }
         let template = Self { source: crate::syntax::adapt(source).map_err(|m| Error::new(Code::InvalidArgument, format!("chat template: syntax: {m}")))? };
-        environment().template_from_str(&template.source).map_err(|problem| describe(&problem))?;
+        with_deep_stack(|| environment().template_from_str(&template.source).map(drop).map_err(|problem| describe(&problem)))?;
         Ok(template)
     }
 
@@ -40,6 +53,10 @@ impl Template {
 
     /// `now` is the local time that strftime_now prints, as 2025-03-09T14:05:06.
     pub fn render(&self, context: &serde_json::Value, now: &str, limits: Limits) -> Result<String> {
+        with_deep_stack(|| self.render_here(context, now, limits))
+    }
+
+    fn render_here(&self, context: &serde_json::Value, now: &str, limits: Limits) -> Result<String> {
         let mut environment = environment();
         environment.set_fuel(Some(limits.fuel));
         environment.set_recursion_limit(limits.recursion);

@@ -1,0 +1,116 @@
+// What a model's directory says about text.
+#include "text/model_text.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "golden_text.h"
+
+namespace drover::text {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Directory : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = testing::TempDir() + "/model_text_XXXXXX";
+    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+    path_ = pattern;
+  }
+  void TearDown() override { fs::remove_all(path_); }
+
+  void Write(const std::string& name, const std::string& text) { std::ofstream(path_ / name) << text; }
+  void AddTokenizer() { fs::copy(RepositoryText() / "features/bytelevel_gpt2/tokenizer.json", path_ / "tokenizer.json"); }
+  ModelText Load() {
+    absl::StatusOr<ModelText> text = LoadModelText(path_.string());
+    EXPECT_TRUE(text.ok()) << text.status();
+    return *std::move(text);
+  }
+  static std::string Say(const ChatTemplate& chat_template) { return *chat_template.Render(ChatContext()); }
+
+  fs::path path_;
+};
+
+TEST_F(Directory, WithoutTokenizerIsFine) {
+  const ModelText text = Load();
+  EXPECT_FALSE(text.tokenizer.has_value());
+  EXPECT_FALSE(text.chat_template.has_value());
+}
+
+TEST_F(Directory, TokensMayBeTextOrObjects) {
+  AddTokenizer();
+  Write("tokenizer_config.json", R"({"bos_token": {"content": "<|begin|>", "lstrip": false}, "eos_token": "<|end|>", "pad_token": null})");
+  Write("special_tokens_map.json", R"({"bos_token": "<other>", "unk_token": "<unk>"})");
+  const ModelText text = Load();
+  const std::map<std::string, std::string> want = {{"bos_token", "<|begin|>"}, {"eos_token", "<|end|>"}, {"unk_token", "<unk>"}};
+  EXPECT_EQ(text.special_tokens, want);
+  EXPECT_EQ(text.end_ids, std::vector<int32_t>{*text.tokenizer->TokenId("<|end|>")});
+}
+
+TEST_F(Directory, EveryEndIdCounts) {
+  AddTokenizer();
+  Write("config.json", R"({"eos_token_id": 7})");
+  Write("generation_config.json", R"({"eos_token_id": [5, 6, 5], "temperature": 0.6, "top_p": 0.9, "top_k": 40, "do_sample": true})");
+  const ModelText text = Load();
+  EXPECT_EQ(text.end_ids, (std::vector<int32_t>{5, 6}));
+  EXPECT_EQ(text.generation.temperature, 0.6);
+  EXPECT_EQ(text.generation.top_k, 40);
+  EXPECT_EQ(text.generation.do_sample, true);
+  EXPECT_FALSE(text.generation.min_p.has_value());
+}
+
+TEST_F(Directory, TemplatesHaveAnOrder) {
+  Write("tokenizer_config.json", R"({"chat_template": [{"name": "default", "template": "d"}, {"name": "tool_use", "template": "t"}]})");
+  const ModelText named = Load();
+  EXPECT_EQ(Say(*named.TemplateFor(nullptr)), "d");
+  EXPECT_EQ(Say(*named.TemplateFor(Json::array({1}))), "t");
+  Write("chat_template.json", R"({"chat_template": "j"})");
+  EXPECT_EQ(Say(*Load().chat_template), "j");
+  Write("chat_template.jinja", "f");
+  EXPECT_EQ(Say(*Load().chat_template), "f");
+}
+
+TEST_F(Directory, FaultsNameTheFile) {
+  Write("tokenizer.json", "{\"version\": \"1.0\"");
+  EXPECT_NE(Message(LoadModelText(path_.string()).status()).find("tokenizer.json"), std::string::npos);
+  fs::remove(path_ / "tokenizer.json");
+  Write("chat_template.jinja", "{% if x %}");
+  const std::string problem = Message(LoadModelText(path_.string()).status());
+  EXPECT_NE(problem.find("chat_template.jinja"), std::string::npos) << problem;
+  fs::remove(path_ / "chat_template.jinja");
+  Write("generation_config.json", "[1]");
+  EXPECT_NE(Message(LoadModelText(path_.string()).status()).find("generation_config.json"), std::string::npos);
+}
+
+TEST(ModelTextOfAVocabulary, TakesTokensAndTemplateFromIt) {
+  const Vocabulary vocabulary = {.model = "gpt2", .pre = "gpt-2", .tokens = {"a", "b", "ab", "<s>", "</s>"},
+                                 .types = {TokenType::kNormal, TokenType::kNormal, TokenType::kNormal, TokenType::kControl, TokenType::kControl},
+                                 .merges = {"a b"}, .bos = 3, .eos = 4, .end_ids = {4, 2}, .add_bos = true,
+                                 .chat_template = "{{ bos_token }}{{ messages[0].content }}"};
+  const absl::StatusOr<ModelText> text = ModelTextFromVocabulary(vocabulary);
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_EQ(text->end_ids, (std::vector<int32_t>{4, 2}));
+  EXPECT_EQ(*text->tokenizer->Encode("ab"), (std::vector<int32_t>{3, 2}));
+  EXPECT_EQ(*text->tokenizer->Encode("</s>ab", {.add_special_tokens = false, .parse_special = true}), (std::vector<int32_t>{4, 2}));
+  ChatContext context = {.special_tokens = text->special_tokens};
+  context.variables["messages"] = Json::array({{{"content", "x"}}});
+  EXPECT_EQ(*text->chat_template->Render(context), "<s>x");
+}
+
+TEST(Pieces, ShowTheirBytes) {
+  const absl::StatusOr<Tokenizer> byte_level = LoadFeature(RepositoryText() / "features/bytelevel_gpt2");
+  const absl::StatusOr<Tokenizer> pieces = LoadFeature(RepositoryText() / "features/sp_bpe_byte_fallback");
+  ASSERT_TRUE(byte_level.ok() && pieces.ok());
+  EXPECT_EQ(*byte_level->IdToBytes(*byte_level->TokenId("\xc4\xa0")), " ");
+  EXPECT_EQ(*pieces->IdToBytes(*pieces->TokenId("<0xE4>")), "\xe4");
+  EXPECT_EQ(*pieces->IdToBytes(*pieces->TokenId("\xe2\x96\x81")), " ");
+  EXPECT_FALSE(pieces->IdToBytes(-1).ok());
+  EXPECT_FALSE(pieces->IdToPiece(static_cast<int32_t>(pieces->VocabSize())).ok());
+  EXPECT_FALSE(pieces->TokenId("no such piece").has_value());
+}
+
+}  // namespace
+}  // namespace drover::text
