@@ -10,6 +10,7 @@
 #include "cli/launch.h"
 #include "cli/model_commands.h"
 #include "cli/serve.h"
+#include "cli/text_commands.h"
 #include "cli/verify.h"
 #include "common/log.h"
 
@@ -29,6 +30,8 @@ int main(int argc, char** argv) {
   drover::AddInspectCommand(app, finish);
   drover::AddVerifyCommand(app, finish);
   drover::AddBenchCommand(app, finish);
+  drover::AddTokenizeCommand(app, finish);
+  drover::AddRenderCommand(app, finish);
   drover::AddHealthCommand(app, finish);
   try {
     app.parse(argc, argv);
