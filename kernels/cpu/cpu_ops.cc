@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t kFloat = sizeof(float);
 constexpr int64_t kTokenBlockBytes = 512 << 10;   // activations that stay in a core's cache while all rows pass
-constexpr int64_t kChunkBytes = 64 << 10;         // least weight bytes worth a hand-over to another thread
+constexpr int64_t kChunkBytes = 24 << 10;         // least weight bytes worth a hand-over to another thread
 constexpr int64_t kChunksPerThread = 6;           // more than one evens out threads of unequal speed
 constexpr int64_t kSerialFloats = 8192;           // smaller element-wise work stays on the calling thread
 
