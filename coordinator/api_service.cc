@@ -12,6 +12,7 @@ namespace {
 
 constexpr size_t kUnreadBytesMax = 256 << 10;
 constexpr size_t kUnreadLogitsBytesMax = 512 << 20;  // an operator's verify run, not a client's
+constexpr Duration kTimeoutMax = std::chrono::hours(1);
 constexpr int64_t kDetokenizeIdsMax = 1 << 20;
 
 class GenerateReactor final : public grpc::ServerWriteReactor<v1::GenerateResponse> {
@@ -19,10 +20,11 @@ class GenerateReactor final : public grpc::ServerWriteReactor<v1::GenerateRespon
   explicit GenerateReactor(Coordinator& coordinator) : coordinator_(coordinator) {}
 
   // `self` keeps the reactor alive while the library or the coordinator may still call it.
-  void Start(const v1::GenerateRequest& in, std::shared_ptr<GenerateReactor> self) {
+  void Start(const v1::GenerateRequest& in, std::optional<Duration> timeout, std::shared_ptr<GenerateReactor> self) {
     self_ = self;
     absl::StatusOr<ClientRequest> request = FromProto(in);
     if (!request.ok()) return End(ToGrpc(request.status()));
+    request->timeout = timeout;
     unread_max_ = request->logits == LogitsWanted::kNone ? kUnreadBytesMax : kUnreadLogitsBytesMax;
     std::shared_ptr<Ticket> ticket = coordinator_.Generate(*std::move(request), [self](Piece piece) { self->Hear(std::move(piece)); });
     MutexLock lock(mutex_);
@@ -100,6 +102,12 @@ class GenerateReactor final : public grpc::ServerWriteReactor<v1::GenerateRespon
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
+// What the client's deadline leaves, an hour at most; nullopt without one.
+std::optional<Duration> TimeoutOf(const grpc::CallbackServerContext& context) {
+  if (context.deadline() == std::chrono::system_clock::time_point::max()) return std::nullopt;
+  return std::min<Duration>(context.deadline() - std::chrono::system_clock::now(), kTimeoutMax);
+}
+
 absl::Status CheckModel(const std::string& asked, const ModelInfo& model) {
   if (asked.empty() || asked == model.name) return absl::OkStatus();
   return NotFound("the model does not exist");
@@ -127,9 +135,9 @@ class ApiService final : public v1::Drover::CallbackService {
  public:
   explicit ApiService(Coordinator& coordinator) : coordinator_(coordinator) {}
 
-  grpc::ServerWriteReactor<v1::GenerateResponse>* Generate(grpc::CallbackServerContext*, const v1::GenerateRequest* in) override {
+  grpc::ServerWriteReactor<v1::GenerateResponse>* Generate(grpc::CallbackServerContext* context, const v1::GenerateRequest* in) override {
     auto reactor = std::make_shared<GenerateReactor>(coordinator_);
-    reactor->Start(*in, reactor);
+    reactor->Start(*in, TimeoutOf(*context), reactor);
     return reactor.get();
   }
 

@@ -47,7 +47,7 @@ struct ClientRequest {
   std::optional<Duration> timeout;
 };
 
-// Bounds on one request; reasons in docs.
+// Bounds on one request.
 inline constexpr int64_t kStopStringsMax = 16;
 inline constexpr int64_t kStopStringBytesMax = 256;
 inline constexpr int64_t kStopTokensMax = 64;

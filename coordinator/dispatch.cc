@@ -155,7 +155,7 @@ void Dispatcher::FailAll(const absl::Status& why, TimePoint now) {
 
 void Dispatcher::Tick(TimePoint now) {
   std::vector<RequestId> late, stranded;
-  const bool hopeless = targets_.empty() && now - no_group_since_ >= limits_.hold_without_group;
+  const bool hopeless = targets_.empty() && (draining_ || now - no_group_since_ >= limits_.hold_without_group);
   for (const auto& [id, flight] : flights_) {
     if (now >= flight.submission.deadline) {
       // Waiting ones first: the slots of the others must not go to what is late itself.

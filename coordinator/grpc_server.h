@@ -1,4 +1,4 @@
-// A listening gRPC server under the limits of docs/OPERATIONS: message sizes, streams, keepalive, connection age.
+// A listening gRPC server under limits: message sizes, streams, keepalive, handshake time, connection age.
 #pragma once
 
 #include <grpcpp/impl/service_type.h>

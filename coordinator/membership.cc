@@ -6,6 +6,8 @@
 namespace drover {
 namespace {
 
+constexpr size_t kHelloTextMax = 512;  // bytes of host, address, fingerprint, version
+
 std::string LaunchKey(const Hello& hello) { return Cat(hello.group, "/", hello.launch); }
 
 absl::Status CheckHello(const Hello& hello, const MembershipLimits& limits) {
@@ -13,6 +15,8 @@ absl::Status CheckHello(const Hello& hello, const MembershipLimits& limits) {
     return InvalidArgument("hello.group: found ", hello.group.size(), " bytes, expected 1 to 64");
   if (hello.launch.empty() || hello.launch.size() > 128)
     return InvalidArgument("hello.launch: found ", hello.launch.size(), " bytes, expected 1 to 128");
+  for (const std::string* text : {&hello.host, &hello.steps_address, &hello.loaded_fingerprint, &hello.version})
+    if (text->size() > kHelloTextMax) return InvalidArgument("hello: found a text of ", text->size(), " bytes, expected at most ", kHelloTextMax);
   if (hello.ranks < 1 || hello.ranks > limits.ranks)
     return InvalidArgument("hello.ranks: found ", hello.ranks, ", expected 1 to ", limits.ranks);
   if (hello.rank < 0 || hello.rank >= hello.ranks)

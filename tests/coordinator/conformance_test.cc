@@ -261,6 +261,11 @@ std::vector<BodyRow> FieldRows() {
       {"A21 kwargs with tokenize", kChat, Chat(R"("chat_template_kwargs": {"tokenize": true})"), 400, "chat_template_kwargs"},
       {"A23 stream options without stream", kChat, Chat(R"("stream_options": {"include_usage": true})"), 400, "stream_options"},
       {"A23 stream yes", kChat, Chat(R"("stream": "yes")"), 400, "stream"},
+  };
+}
+
+std::vector<BodyRow> WireRows() {
+  return {
       {"W top_logprobs without logprobs", kChat, Chat("\"top_logprobs\": 2"), 400, "top_logprobs"},
       {"W negative logprobs", kCompletions, Complete("\"logprobs\": -2"), 400, "logprobs"},
       {"W logprobs as text", kCompletions, Complete(R"("logprobs": "many")"), 400, "logprobs"},
@@ -301,6 +306,7 @@ class BodyConformance : public Conformance {
 
 TEST_F(BodyConformance, JsonRows) { Check(JsonRows()); }
 TEST_F(BodyConformance, FieldRows) { Check(FieldRows()); }
+TEST_F(BodyConformance, WireRows) { Check(WireRows()); }
 
 TEST_F(BodyConformance, ContextOverflowNamesBothNumbers) {
   StartWith({});

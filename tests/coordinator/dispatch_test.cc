@@ -153,6 +153,15 @@ TEST_F(Dispatch, WaitingRequestsOutliveTheirGroupForAWhile) {
   EXPECT_EQ(dispatcher_.in_flight(), 0);
 }
 
+TEST_F(Dispatch, WithoutAGroupADrainingServerHoldsNobody) {
+  dispatcher_.OnGroupReady("g", Epoch{1}, 0, now_);
+  Submit(1);
+  dispatcher_.OnGroupLost("g", "gone", now_);
+  dispatcher_.StartDrain();
+  dispatcher_.Tick(now_);
+  EXPECT_EQ(heard_[1].error.code(), absl::StatusCode::kUnavailable);
+}
+
 TEST_F(Dispatch, ADeadlineEndsWaitingAndRunningAlike) {
   dispatcher_.OnGroupReady("g", Epoch{1}, 1, now_);
   Submit(1);
