@@ -49,7 +49,7 @@ absl::Status Bench(BenchOptions options) {
 void AddBenchCommand(CLI::App& app, const Finish& finish) {
   CLI::App* command = app.add_subcommand("bench", "Measure tokens per second of a model on this machine");
   const auto options = std::make_shared<BenchOptions>();
-  command->add_option("model", options->model, "Directory or .gguf file; a config.json alone gets random weights")->required();
+  command->add_option("model", options->model, "Checkpoint, or config.json for random weights")->required();
   command->add_option("--ranks", options->ranks, "Worker ranks")->check(CLI::Range(int64_t{1}, kRanksMax))->capture_default_str();
   command->add_option("--threads", options->threads, "Threads of each rank (cores / ranks)")->check(CLI::Range(1, 1024));
   command->add_option("--decode", options->decode, "Tokens to decode one by one")->check(CLI::Range(0, 1'000'000))->capture_default_str();

@@ -118,7 +118,7 @@ void AddChatCommand(CLI::App& app, const Finish& finish) {
   CLI::App* command = app.add_subcommand("chat", "Talk to a served model, or to MODEL served for the occasion");
   const auto options = std::make_shared<ChatOptions>();
   options->serve.http = options->serve.grpc = options->serve.cluster = "127.0.0.1:0";
-  command->add_option("model", options->serve.model, "Serve this checkpoint while chatting; else a running server is used");
+  command->add_option("model", options->serve.model, "Serve this checkpoint; else use a server");
   command->add_option("--url", options->url, "gRPC address of the running server")->capture_default_str();
   command->add_option("-p,--prompt", options->question, "Ask this and leave");
   command->add_option("--system", options->system, "System message");

@@ -73,7 +73,7 @@ void AddHealthCommand(CLI::App& app, const std::function<void(int)>& finish) {
   question->coordinator = "127.0.0.1:8001";
   command->add_option("--coordinator", question->coordinator, "gRPC address HOST:PORT")->envname("DROVER_COORDINATOR_GRPC");
   command->add_option("--group", question->group, "Ask about this group")->envname("DROVER_GROUP");
-  command->add_option("--check", question->check, "ready: the model answers; alive: no reason to start it again")
+  command->add_option("--check", question->check, "Whether it answers, or need not be restarted")
       ->check(CLI::IsMember({"ready", "alive"}));
   command->add_option("--timeout-ms", *milliseconds, "Wait so long for the answer")->check(CLI::Range(1, 600000));
   command->add_flag("--json", question->json, "Print the whole state as JSON");

@@ -57,10 +57,10 @@ void AddLaunchCommand(CLI::App& app, const Finish& finish) {
       ->check(CLI::Range(int64_t{1}, kRanksMax))->envname("DROVER_RANKS")->capture_default_str();
   command->add_option("--threads", launch->threads, "Threads of each rank (the planner chooses)")
       ->check(CLI::Range(0, 1024))->envname("DROVER_THREADS");
-  AddMemoryOption(*command, launch->memory_bytes, "Memory of this host for the plan, e.g. 64GiB (what there is)");
-  command->add_option("--orphan-grace", launch->orphan_grace_s, "Seconds that loaded ranks wait for a lost coordinator (60)")
+  AddMemoryOption(*command, launch->memory_bytes, "Memory of this host for the plan, e.g. 64GiB");
+  command->add_option("--orphan-grace", launch->orphan_grace_s, "Seconds to wait for a lost coordinator (60)")
       ->check(CLI::Range(1, 86'400))->envname("DROVER_ORPHAN_GRACE");
-  command->add_option("--drain-limit", launch->drain_s, "Seconds that running requests get after SIGTERM (0)")
+  command->add_option("--drain-limit", launch->drain_s, "Seconds for running requests after SIGTERM (0)")
       ->check(CLI::Range(0, 3600))->envname("DROVER_GROUP_DRAIN_LIMIT");
   command->add_option("--log-level", launch->log_level, "What ranks log: debug to error")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}))->envname("DROVER_LOG_LEVEL")->capture_default_str();

@@ -91,7 +91,7 @@ void AddGroupOptions(CLI::App& command, ServeOptions& options) {
   command.add_option("--threads", options.threads, "Threads of each rank (cores / ranks)")->check(CLI::Range(1, 1024));
   command.add_option("--max-model-len", options.max_model_len, "Tokens of prompt and answer (the model's)")->check(CLI::PositiveNumber);
   command.add_option("--kv-tokens", options.kv_tokens, "Tokens the cache holds for all requests")->check(CLI::PositiveNumber);
-  AddMemoryOption(command, options.memory_bytes, "Memory that a rank may use, e.g. 8GiB (what there is)");
+  AddMemoryOption(command, options.memory_bytes, "Memory that a rank may use, e.g. 8GiB");
   command.add_option("--name", options.name, "Name shown to clients");
   command.add_option("--log-level", options.log_level, "What children log: debug to error")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}))->capture_default_str();
@@ -101,7 +101,7 @@ void AddServeCommand(CLI::App& app, const Finish& finish) {
   CLI::App* command = app.add_subcommand("serve", "Serve a model on this machine until Ctrl-C");
   const auto options = std::make_shared<ServeOptions>();
   const auto ready_file = std::make_shared<std::string>();
-  command->add_option("model", options->model, "Directory with config.json and safetensors, or a .gguf file")->required();
+  command->add_option("model", options->model, "Directory of safetensors, or a .gguf file")->required();
   AddGroupOptions(*command, *options);
   command->add_option("--http", options->http, "OpenAI-compatible HTTP; port 0 takes any")->capture_default_str();
   command->add_option("--grpc", options->grpc, "gRPC for clients")->capture_default_str();

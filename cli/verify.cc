@@ -126,7 +126,7 @@ absl::StatusOr<bool> Verify(const VerifyOptions& options) {
 
 void AddTolerances(CLI::App& command, Tolerances& tolerances) {
   command.add_option("--tolerance", tolerances.logit, "Largest absolute error of a logit")->check(CLI::NonNegativeNumber)->capture_default_str();
-  command.add_option("--logprob-tolerance", tolerances.logprob, "The same of a log-probability, for references without logits")
+  command.add_option("--logprob-tolerance", tolerances.logprob, "The same of a log-probability")
       ->check(CLI::NonNegativeNumber)->capture_default_str();
   command.add_option("--mean-logprob-tolerance", tolerances.logprob_mean, "The same of their mean")
       ->check(CLI::NonNegativeNumber)->capture_default_str();
@@ -139,15 +139,15 @@ void AddVerifyCommand(CLI::App& app, const Finish& finish) {
   const auto options = std::make_shared<VerifyOptions>();
   options->serve.http = options->serve.grpc = options->serve.cluster = "127.0.0.1:0";
   options->serve.allow_logits = true;
-  command->add_option("model", options->serve.model, "Serve this checkpoint for it; else a server that runs with --allow-logits is asked");
+  command->add_option("model", options->serve.model, "Serve this checkpoint; else use a server");
   command->add_option("--against", options->against, "Reference: .safetensors or .json")->required();
-  command->add_option("--url", options->url, "gRPC address of the running server")->capture_default_str();
+  command->add_option("--url", options->url, "gRPC address of a server with --allow-logits")->capture_default_str();
   command->add_option("--prompts", options->prompts, "Only the first so many")->check(CLI::PositiveNumber);
   AddTolerances(*command, options->tolerances);
   AddGroupOptions(*command, options->serve);
   command->add_flag("--json", options->json, "JSON instead of a table");
-  command->footer("Examples:\n  drover verify golden/qwen3 --against golden/qwen3/reference.safetensors --ranks 4\n"
-                  "  drover verify SmolLM2-135M-Instruct.Q4_1.gguf --against smollm2/reference.json --prompts 3\n");
+  command->footer("Examples:\n  drover verify qwen3 --against qwen3/reference.safetensors --ranks 4\n"
+                  "  drover verify SmolLM2.gguf --against reference.json --prompts 3\n");
   command->callback([options, finish] {
     const absl::StatusOr<bool> passed = Verify(*options);
     finish(passed.ok() ? (*passed ? 0 : 1) : Report(passed.status()));

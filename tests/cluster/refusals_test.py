@@ -77,9 +77,14 @@ class RefusalsTest(unittest.TestCase):
         self.refused(says=["config.json", "MysteryForCausalLM"])
 
     def test_missing_weight(self):
-        header, body = read_header(self.shard())
-        del header[next(name for name in header if "q_proj" in name)]
-        write_header(self.shard(), header, body)
+        index = self.model / "model.safetensors.index.json"
+        shards = json.loads(index.read_text())
+        gone = next(name for name in shards["weight_map"] if "q_proj" in name)
+        shard = self.model / shards["weight_map"].pop(gone)
+        index.write_text(json.dumps(shards))
+        header, body = read_header(shard)
+        header["renamed.weight"] = header.pop(gone)
+        write_header(shard, header, body)
         self.refused(says=["q_proj"])
 
     def test_gguf_of_noise(self):
