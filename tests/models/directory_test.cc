@@ -199,7 +199,7 @@ TEST(BadTensors, WrongShapeAndDtypeAndLeftOver) {
   for (const auto& [replaced, tensor, message] : rows) {
     const TempDir dir;
     std::vector<TestTensor> tensors = Tensors();
-    std::erase_if(tensors, [&](const TestTensor& t) { return t.name == replaced; });
+    std::erase_if(tensors, [&name = replaced](const TestTensor& t) { return t.name == name; });
     tensors.push_back(tensor);
     WriteSingle(dir, tensors);
     ExpectRefused(dir.path(), message);
