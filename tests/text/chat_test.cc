@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "golden_text.h"
+#include "tests/text/golden_text.h"
 #include "text/prompt.h"
 
 namespace drover::text {

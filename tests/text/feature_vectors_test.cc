@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <set>
 
-#include "golden_text.h"
+#include "tests/text/golden_text.h"
 
 namespace drover::text {
 namespace {
@@ -28,7 +28,7 @@ TEST_P(FeatureVectors, AreReproduced) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, FeatureVectors, testing::ValuesIn(Folders()),
-                         [](const auto& info) { return info.param.filename().string(); });
+                         [](const auto& each) { return each.param.filename().string(); });
 
 TEST(FeatureVectorsCorpus, IsComplete) {
   if (!std::filesystem::exists(SharedText() / "features"))

@@ -1,5 +1,5 @@
 // See golden_text.h.
-#include "golden_text.h"
+#include "tests/text/golden_text.h"
 
 #include <gtest/gtest.h>
 

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <fstream>
 
-#include "golden_text.h"
+#include "tests/text/golden_text.h"
 
 namespace drover::text {
 namespace {

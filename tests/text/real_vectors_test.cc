@@ -2,7 +2,7 @@
 // absent are skipped by name.
 #include <gtest/gtest.h>
 
-#include "golden_text.h"
+#include "tests/text/golden_text.h"
 #include "text/model_text.h"
 
 namespace drover::text {
@@ -68,7 +68,7 @@ TEST_P(RealVectors, AreReproduced) {
   RecordProperty("streams", static_cast<int>(streams));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, RealVectors, testing::ValuesIn(kReal), [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(All, RealVectors, testing::ValuesIn(kReal), [](const auto& each) { return std::string(each.param.name); });
 
 }  // namespace
 }  // namespace drover::text

@@ -3,7 +3,7 @@
 
 #include <map>
 
-#include "golden_text.h"
+#include "tests/text/golden_text.h"
 
 namespace drover::text {
 namespace {

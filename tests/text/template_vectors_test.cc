@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <set>
 
-#include "golden_text.h"
+#include "tests/text/golden_text.h"
 #include "text/chat_template.h"
 
 namespace drover::text {
@@ -54,7 +54,7 @@ TEST_P(TemplateVectors, AreReproduced) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, TemplateVectors, testing::ValuesIn(Folders()),
-                         [](const auto& info) { return info.param.filename().string(); });
+                         [](const auto& each) { return each.param.filename().string(); });
 
 TEST(TemplateVectorsCorpus, IsComplete) {
   if (!fs::exists(SharedText() / "templates"))

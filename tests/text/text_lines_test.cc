@@ -6,7 +6,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "golden_text.h"
+#include "tests/text/golden_text.h"
 
 namespace drover {
 namespace {

@@ -3,8 +3,10 @@
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 
-use crate::filters::{capitalize, checked_size, title_method};
-use crate::python::{braces, compare, iterate, list, text, tuple, type_error, type_name, Args, Outcome, View};
+use crate::filters::checked_size;
+use crate::formatting::braces;
+use crate::scalar::{capitalize, title_method};
+use crate::python::{compare, iterate, list, text, tuple, type_error, type_name, Args, Outcome, View};
 
 /// str.isspace for one character: Unicode white space and the four separators U+001C to U+001F.
 pub fn is_space(letter: char) -> bool {
