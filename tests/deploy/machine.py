@@ -17,11 +17,12 @@ TAG = "test"
 SIZE_LIMIT = 150_000_000  # bytes of an image beyond its base
 
 
-def run(*command, check=True, timeout=600, **more):
+def run(*command, check=True, timeout=600, merge=False, **more):
+    """The output of a command, with its messages when merged; a failure raises unless check is off, then the result is returned."""
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=timeout, check=False, **more)
     if check and done.returncode != 0:
         raise RuntimeError(f"{' '.join(str(c) for c in command)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout if check else done
+    return (done.stdout + done.stderr if merge else done.stdout) if check else done
 
 
 def programs():
