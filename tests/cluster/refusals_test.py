@@ -81,6 +81,7 @@ class RefusalsTest(unittest.TestCase):
         shards = json.loads(index.read_text())
         gone = next(name for name in shards["weight_map"] if "q_proj" in name)
         shard = self.model / shards["weight_map"].pop(gone)
+        shards["weight_map"]["renamed.weight"] = shard.name
         index.write_text(json.dumps(shards))
         header, body = read_header(shard)
         header["renamed.weight"] = header.pop(gone)
