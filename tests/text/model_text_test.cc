@@ -100,6 +100,22 @@ TEST(ModelTextOfAVocabulary, TakesTokensAndTemplateFromIt) {
   EXPECT_EQ(*text->chat_template->Render(context), "<s>x");
 }
 
+TEST(ModelTextOfAVocabulary, MergesSentencePiecesByScore) {
+  constexpr TokenType kNormal = TokenType::kNormal;
+  const Vocabulary vocabulary = {
+      .model = "llama", .pre = "default",
+      .tokens = {"<unk>", "<s>", "</s>", "<0xC3>", "<0xA9>", "\xe2\x96\x81", "a", "b", "ab", "\xe2\x96\x81""a", "\xe2\x96\x81""ab"},
+      .scores = {0, 0, 0, 0, 0, -5, -6, -7, -1, -3, -2},
+      .types = {TokenType::kUnknown, TokenType::kControl, TokenType::kControl, TokenType::kByte, TokenType::kByte, kNormal, kNormal,
+                kNormal, kNormal, kNormal, kNormal},
+      .bos = 1, .eos = 2};
+  const absl::StatusOr<Tokenizer> tokenizer = Tokenizer::FromVocabulary(vocabulary);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  EXPECT_EQ(*tokenizer->Encode("ab a\u00e9"), (std::vector<int32_t>{1, 10, 9, 3, 4}));
+  EXPECT_EQ(*tokenizer->Encode("a</s>a", {.parse_special = true}), (std::vector<int32_t>{1, 9, 2, 9}));
+  EXPECT_EQ(*tokenizer->Decode(std::vector<int32_t>{1, 10, 9, 3, 4, 2}, true), "ab a\u00e9");
+}
+
 TEST(Pieces, ShowTheirBytes) {
   const absl::StatusOr<Tokenizer> byte_level = LoadFeature(RepositoryText() / "features/bytelevel_gpt2");
   const absl::StatusOr<Tokenizer> pieces = LoadFeature(RepositoryText() / "features/sp_bpe_byte_fallback");
