@@ -7,6 +7,7 @@
 #include <atomic>
 #include <filesystem>
 #include <thread>
+#include <utility>
 
 #include "cli/group_child.h"
 #include "cli/preflight.h"
@@ -21,8 +22,11 @@ using std::chrono::seconds;
 constexpr Duration kListenWithin = seconds(30);
 constexpr Duration kAskEvery = milliseconds(150);
 constexpr Duration kAskTimeout = milliseconds(500);
-constexpr Duration kDrainPatience = seconds(4);  // for answers to finish; kKillPatience and the kernel come on top
-constexpr Duration kKillPatience = seconds(3);
+// Stopping takes at most their sum and the kernel's time: less than the promised 10 s.
+constexpr Duration kIdlePatience = milliseconds(1200);   // one heartbeat: it may still count an answer that is over
+constexpr Duration kLeavePatience = milliseconds(1500);  // for idle ranks
+constexpr Duration kDrainPatience = seconds(4);          // for answers to finish
+constexpr Duration kKillPatience = milliseconds(2000);
 constexpr int64_t kPortsFileBytesMax = 4096;
 
 std::string HostOf(const std::string& address) { return address.substr(0, address.rfind(':')); }
@@ -145,16 +149,34 @@ absl::Status LocalCluster::While(const std::function<absl::Status()>& work) {
   return health.ok() ? result : health;
 }
 
+bool LocalCluster::Idle() {
+  const absl::StatusOr<v1::GetClusterResponse> cluster = client_->GetCluster(kAskTimeout);
+  if (!cluster.ok() || !cluster->ready()) return false;
+  for (const v1::GroupStatus& group : cluster->groups())
+    if (group.running() + group.waiting() > 0) return false;
+  return true;
+}
+
+// Until the child has left, `patience` is over, or one more stop signal came.
+void LocalCluster::WaitForEnd(size_t child, Duration patience) {
+  const TimePoint deadline = SystemClock().Now() + patience;
+  const int asked = supervisor_.stop_requests();
+  while (supervisor_.running(child) && SystemClock().Now() < deadline && supervisor_.stop_requests() == asked)
+    supervisor_.Turn(milliseconds(50)).IgnoreError();
+}
+
 void LocalCluster::Stop() {
   supervisor_.NoRestarts();
-  const TimePoint deadline = SystemClock().Now() + kDrainPatience;
-  if (group_started_) supervisor_.Signal(coordinator_, SIGTERM);  // it drains, and tells the ranks to leave
-  const int asked = supervisor_.stop_requests();
-  while (group_started_ && supervisor_.running(coordinator_) && SystemClock().Now() < deadline &&
-         supervisor_.stop_requests() <= asked + 1) {
-    supervisor_.Turn(milliseconds(50)).IgnoreError();
+  if (std::exchange(group_started_, false)) {
+    const TimePoint deadline = SystemClock().Now() + kIdlePatience;
+    while (!Idle() && SystemClock().Now() < deadline) supervisor_.Turn(milliseconds(100)).IgnoreError();
+    if (Idle()) {  // the ranks may leave first, in good order; mpirun hands SIGUSR1 on to them
+      supervisor_.Signal(group_, SIGUSR1);
+      WaitForEnd(group_, kLeavePatience);
+    }
+    supervisor_.Signal(coordinator_, SIGTERM);  // it lets answers finish
+    WaitForEnd(coordinator_, kDrainPatience);
   }
-  group_started_ = false;
   supervisor_.Stop(kKillPatience);
 }
 

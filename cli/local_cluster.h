@@ -64,6 +64,8 @@ class LocalCluster {
   absl::Status StartCoordinator();
   absl::Status StartGroup();
   std::string WhyNotReady();
+  bool Idle();
+  void WaitForEnd(size_t child, Duration patience);
 
   ServeOptions options_;
   TempDir folder_;

@@ -79,11 +79,9 @@ absl::Status WaitReadyWithProgress(LocalCluster& cluster) {
 }
 
 void AddMemoryOption(CLI::App& command, int64_t& bytes, const std::string& help) {
-  command.add_option_function<std::string>("--memory", [&bytes](const std::string& text) {
-    const absl::StatusOr<int64_t> parsed = ParseBytes(text);
-    if (!parsed.ok()) throw CLI::ValidationError("--memory", Message(parsed.status()));  // CLI11's way to refuse a value
-    bytes = *parsed;
-  }, help)->type_name("SIZE");
+  const auto refuse = [](const std::string& text) { return Message(ParseBytes(text).status()); };  // empty: a good size
+  command.add_option_function<std::string>("--memory", [&bytes](const std::string& text) { bytes = ParseBytes(text).value_or(0); }, help)
+      ->check(CLI::Validator(refuse, "SIZE"))->type_name("");
 }
 
 void AddGroupOptions(CLI::App& command, ServeOptions& options) {
