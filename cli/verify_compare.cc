@@ -117,7 +117,7 @@ Verdict Judge(const std::vector<PromptResult>& results, const Tolerances& tolera
 std::string ResultHeader() { return "prompt                tokens  logit error  log-prob error  greedy"; }
 
 std::string ResultLine(const PromptResult& result) {
-  const std::string greedy = result.first_difference ? Cat("differs at step ", *result.first_difference, " of ", result.greedy_steps)
+  const std::string greedy = result.first_difference ? Cat("differs at ", *result.first_difference, " of ", result.greedy_steps)
                                                      : Cat("same ", result.greedy_steps, " ids");
   char line[160];
   std::snprintf(line, sizeof line, "%-20.20s  %6ld  %11s  %14s  %s", result.name.c_str(), static_cast<long>(result.prompt_tokens),
