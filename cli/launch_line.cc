@@ -20,7 +20,9 @@ std::vector<std::string> Mpirun(const GroupLaunch& launch) {
   std::vector<std::string> line = {"mpirun", "-np", Cat(launch.ranks), "--oversubscribe", "--bind-to", "none", "--quiet"};
   if (launch.as_root) line.push_back("--allow-run-as-root");
   for (const auto& [key, value] : kMcaSettings) line.insert(line.end(), {"--mca", key, value});
-  if (!launch.session_dir.empty()) line.insert(line.end(), {"--mca", "orte_tmpdir_base", launch.session_dir});
+  // Ranks that are killed leave their shared memory behind; in our folder it goes with that.
+  for (const char* key : {"orte_tmpdir_base", "btl_vader_backing_directory"})
+    if (!launch.session_dir.empty()) line.insert(line.end(), {"--mca", key, launch.session_dir});
   return line;
 }
 

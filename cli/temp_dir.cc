@@ -10,6 +10,8 @@
 namespace drover {
 
 absl::StatusOr<TempDir> TempDir::Create() {
+  std::string in_memory = "/dev/shm/drover.XXXXXX";
+  if (mkdtemp(in_memory.data()) != nullptr) return TempDir(in_memory);
   std::error_code error;
   std::string path = (std::filesystem::temp_directory_path(error) / "drover.XXXXXX").string();
   if (error) return NotFound("no folder for temporary files: ", error.message());

@@ -1,4 +1,4 @@
-// A fresh folder for files of one run, removed with its contents at the end.
+// A fresh folder for files of one run, in memory where it can be, removed with its contents at the end.
 #pragma once
 
 #include <string>

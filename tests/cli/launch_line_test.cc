@@ -37,7 +37,7 @@ TEST(LaunchLine, RootSaysSoAndAskedSettingsAreHandedOn) {
   launch.session_dir = "/var/tmp/s";
   EXPECT_EQ(Joined(LaunchLine(launch)),
             Cat("mpirun -np 2 --oversubscribe --bind-to none --quiet --allow-run-as-root ", kMpirunWords,
-                " --mca orte_tmpdir_base /var/tmp/s ", kWorkerWords, " --threads 3 --memory 1000"));
+                " --mca orte_tmpdir_base /var/tmp/s --mca btl_vader_backing_directory /var/tmp/s ", kWorkerWords, " --threads 3 --memory 1000"));
 }
 
 TEST(LaunchLine, OneRankNeedsNoMpirunAndDiesAtOnceWithItsParent) {
