@@ -47,7 +47,7 @@ int Rank::Run() {
     Log(LogLevel::kError, "rank cannot start", {{"reason", Message(status)}});
     return kExitLeftEpoch;
   }
-  orphaned_.Arm("no coordinator for the orphan grace", settings_.orphan_grace);
+  orphaned_.Arm(kOrphaned, settings_.orphan_grace);
   std::chrono::milliseconds retry = kRetryFirst;
   while (!leaving() && !draining_) {
     control_.Close();  // nothing of the old stream is heard after this
@@ -89,6 +89,12 @@ std::optional<Rank::Assigned> Rank::WaitForAssignment() {
   return std::nullopt;
 }
 
+// A leader that failed says nothing: to its followers the group has failed as well.
+Farewell Rank::FarewellAfter(Next next) {
+  if (next == Next::kRejoin) return Farewell::kRejoin;
+  return next == Next::kLeave ? Farewell::kLeave : Farewell::kNone;
+}
+
 Rank::Next Rank::ServeEpoch(const Assigned& assigned) {
   const GroupPlan& plan = assigned.assignment.plan;
   if (plan.ranks != settings_.hello.ranks) {
@@ -105,8 +111,11 @@ Rank::Next Rank::ServeEpoch(const Assigned& assigned) {
     return Next::kFailed;
   }
   const Next next = settings_.hello.rank == 0 ? Lead(assigned) : Follow(assigned);
-  if (steps_) steps_->EndEpoch(next == Next::kRejoin);
-  if (next == Next::kRejoin) Log(LogLevel::kInfo, "epoch left, weights kept", {{"epoch", Cat(assigned.epoch)}});
+  if (steps_) steps_->EndEpoch(FarewellAfter(next));
+  if (next != Next::kRejoin) return next;
+  // A follower may hear of the loss from its leader before its own stream ends, and then closes that stream itself.
+  orphaned_.Arm(kOrphaned, settings_.orphan_grace);
+  Log(LogLevel::kInfo, "epoch left, weights kept", {{"epoch", Cat(assigned.epoch)}});
   return next;
 }
 

@@ -42,6 +42,7 @@ class Rank {
     Assignment assignment;
   };
   enum class Next { kRejoin, kLeave, kFailed };
+  static Farewell FarewellAfter(Next next);
 
   // Control threads.
   void OnOrder(ControlMessage& message);
@@ -72,6 +73,7 @@ class Rank {
   void LeaveNow(const std::string& reason);
   bool leaving() const { return exit_code_ != kStays; }
   static constexpr int kStays = -1;
+  static constexpr const char* kOrphaned = "no coordinator for the orphan grace";
 
   RankSettings settings_;
   const ModelLoader load_;

@@ -57,7 +57,7 @@ void Rank::Obey(Epoch epoch, AbortEpoch abort) {
 void Rank::OnLost(const absl::Status& status) {
   if (leaving()) return;
   Log(LogLevel::kWarning, "coordinator lost", {{"reason", Message(status)}});
-  if (!draining_) orphaned_.Arm("no coordinator for the orphan grace", settings_.orphan_grace);
+  if (!draining_) orphaned_.Arm(kOrphaned, settings_.orphan_grace);
   refused_ = absl::IsFailedPrecondition(status) || absl::IsInvalidArgument(status);
   lost_ = true;
   assignments_.TryPush(std::nullopt);

@@ -113,7 +113,7 @@ class GrpcStepsService final : public StepsService,
                                private v1::Steps::WithRawCallbackMethod_Follow<v1::Steps::Service> {
  public:
   ~GrpcStepsService() override {
-    EndEpoch(false);
+    EndEpoch(Farewell::kNone);
     if (server_ == nullptr) return;
     server_->Shutdown(std::chrono::system_clock::now() + kGoodbye);
     server_->Wait();
@@ -167,16 +167,16 @@ class GrpcStepsService final : public StepsService,
     return absl::OkStatus();
   }
 
-  void EndEpoch(bool rejoin) override {
+  void EndEpoch(Farewell farewell) override {
     v1::StepMessage goodbye;
     goodbye.set_leave(true);
-    goodbye.set_rejoin(rejoin);
+    goodbye.set_rejoin(farewell == Farewell::kRejoin);
     const ByteBuffer bytes = Bytes(goodbye);
     MutexLock lock(mutex_);
     ranks_ = 0;  // nobody is accepted, nobody's end is a loss
     on_lost_ = nullptr;
     for (const auto& [rank, follower] : followers_) {
-      follower->Send(bytes);
+      if (farewell != Farewell::kNone) follower->Send(bytes);
       follower->Close(grpc::Status::OK);
     }
     followers_.clear();

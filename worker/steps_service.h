@@ -12,6 +12,10 @@
 
 namespace drover {
 
+// What followers are told at the end of an epoch: to exit cleanly, to keep their weights and join again (the coordinator is gone),
+// or nothing, so that the end of their stream is the leader's failure to them.
+enum class Farewell { kLeave, kRejoin, kNone };
+
 class StepsService {
  public:
   // Listens on `listen` (host:port, port 0 for any free one); kUnavailable when it cannot.
@@ -26,8 +30,8 @@ class StepsService {
   virtual absl::Status WaitForFollowers(std::chrono::steady_clock::time_point deadline) = 0;
   // Queues the step for every follower and returns. kUnavailable: one is gone or does not read.
   virtual absl::Status Send(const StepPlan& plan) = 0;
-  // Sends every follower away and forgets the epoch. `rejoin`: the coordinator is gone, they keep their weights.
-  virtual void EndEpoch(bool rejoin) = 0;
+  // Sends every follower away and forgets the epoch.
+  virtual void EndEpoch(Farewell farewell) = 0;
 };
 
 }  // namespace drover

@@ -54,7 +54,7 @@ TEST_F(StepsTest, EveryFollowerGetsEveryStepInOrder) {
       EXPECT_EQ(next->plan, PlanOf(step));
     }
   }
-  leader_->EndEpoch(true);
+  leader_->EndEpoch(Farewell::kRejoin);
   for (StepsFollower* follower : {one->get(), two->get()}) {
     const absl::StatusOr<NextStep> next = follower->Next(kBounds);
     ASSERT_TRUE(next.ok());
