@@ -49,8 +49,11 @@ int Rank::Run() {
   }
   orphaned_.Arm(kOrphaned, settings_.orphan_grace);
   std::chrono::milliseconds retry = kRetryFirst;
+  bool rejoins = false;
   while (!leaving() && !draining_) {
     control_.Close();  // nothing of the old stream is heard after this
+    // A follower may hear of the loss from its leader first and close its own stream itself: then nobody else arms.
+    if (std::exchange(rejoins, false)) orphaned_.Arm(kOrphaned, settings_.orphan_grace);
     epoch_ = 0;
     lost_ = false;
     assignments_.TakeAll();
@@ -66,6 +69,7 @@ int Rank::Run() {
     const Next next = ServeEpoch(*assigned);
     if (next == Next::kLeave) break;
     if (next == Next::kFailed) return kExitLeftEpoch;
+    rejoins = true;
   }
   control_.Flush(std::chrono::seconds(1));
   control_.Close();
@@ -112,10 +116,7 @@ Rank::Next Rank::ServeEpoch(const Assigned& assigned) {
   }
   const Next next = settings_.hello.rank == 0 ? Lead(assigned) : Follow(assigned);
   if (steps_) steps_->EndEpoch(FarewellAfter(next));
-  if (next != Next::kRejoin) return next;
-  // A follower may hear of the loss from its leader before its own stream ends, and then closes that stream itself.
-  orphaned_.Arm(kOrphaned, settings_.orphan_grace);
-  Log(LogLevel::kInfo, "epoch left, weights kept", {{"epoch", Cat(assigned.epoch)}});
+  if (next == Next::kRejoin) Log(LogLevel::kInfo, "epoch left, weights kept", {{"epoch", Cat(assigned.epoch)}});
   return next;
 }
 
