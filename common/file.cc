@@ -22,22 +22,28 @@ absl::StatusOr<File> File::Open(const std::string& path) {
     close(descriptor);
     return InvalidArgument(path, ": not a regular file");
   }
-  return File(path, descriptor, info.st_size);
+  return File(path, descriptor, info.st_size, int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec);
 }
 
 File::File(File&& other) noexcept
-    : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)), size_(other.size_) {}
+    : path_(std::move(other.path_)),
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      size_(other.size_),
+      changed_ns_(other.changed_ns_) {}
 
 File& File::operator=(File&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(descriptor_, other.descriptor_);
   std::swap(size_, other.size_);
+  std::swap(changed_ns_, other.changed_ns_);
   return *this;
 }
 
 File::~File() {
   if (descriptor_ >= 0) close(descriptor_);
 }
+
+std::string File::Stamp() const { return Cat(path_, "|", size_, "|", changed_ns_); }
 
 absl::Status File::ReadAt(int64_t offset, std::span<std::byte> out) const {
   size_t done = 0;

@@ -21,14 +21,18 @@ class File {
 
   const std::string& path() const { return path_; }
   int64_t size() const { return size_; }
+  // Which bytes these are, as far as the file system tells without reading them: path, size and time of change.
+  std::string Stamp() const;
   // Fills `out` from `offset`; kDataLoss when the file ends before.
   absl::Status ReadAt(int64_t offset, std::span<std::byte> out) const;
 
  private:
-  File(std::string path, int descriptor, int64_t size) : path_(std::move(path)), descriptor_(descriptor), size_(size) {}
+  File(std::string path, int descriptor, int64_t size, int64_t changed_ns)
+      : path_(std::move(path)), descriptor_(descriptor), size_(size), changed_ns_(changed_ns) {}
   std::string path_;
   int descriptor_ = -1;
   int64_t size_ = 0;
+  int64_t changed_ns_ = 0;  // mtime
 };
 
 // The whole file as a string; kResourceExhausted above `max_bytes`, kNotFound when absent.

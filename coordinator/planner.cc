@@ -192,11 +192,13 @@ int64_t ChooseThreads(const std::vector<Host>& hosts) {
   return threads;
 }
 
-// FNV-1a over everything that two equal plans share: what is loaded, how it is cut, and the numbers of the engine.
+// FNV-1a over everything that two equal plans share: which bytes are loaded, how they are cut, and the numbers of the engine.
+// Ranks that hold a plan of this fingerprint keep their weights, so files that were exchanged in place must change it.
 std::string Fingerprint(const Checkpoint& checkpoint, const GroupPlan& plan) {
   std::string text = Cat(ToString(checkpoint.spec), plan.model, "|", plan.ranks, "|", plan.expert_parts, "|", plan.compute, "|", plan.kv, "|",
                          plan.block_tokens, "|", plan.kv_blocks, "|", plan.max_step_tokens, "|", plan.max_sequences, "|",
-                         plan.max_model_len, "|", plan.threads, "|", checkpoint.file_bytes, "\n");
+                         plan.max_model_len, "|", plan.threads, "|", plan.model_path, "\n");
+  for (const std::string& stamp : checkpoint.stamps) text += stamp + "\n";
   for (const auto& [name, tensor] : checkpoint.tensors) text += Cat(name, "|", tensor.dtype, "|", tensor.file, "|", tensor.offset, "\n");
   uint64_t hash = 0xcbf29ce484222325u;
   for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;

@@ -39,6 +39,7 @@ struct Checkpoint {
   bool permuted_heads = false;           // GGUF of architecture llama: rows of q and k in llama.cpp's order
   std::optional<Vocabulary> vocabulary;  // GGUF only
   int64_t file_bytes = 0;                // sum over files
+  std::vector<std::string> stamps;       // of files: File::Stamp
 };
 
 // Opens a directory with config.json (weights optional: kConfigOnly without), a config.json itself, or a .gguf file; reads

@@ -49,6 +49,7 @@ absl::StatusOr<Checkpoint> OpenGgufFile(const std::string& path) {
   checkpoint.path = path;
   checkpoint.files = {path};
   checkpoint.file_bytes = file.size();
+  checkpoint.stamps = {file.Stamp()};
   checkpoint.permuted_heads = HasPermutedHeads(header);
   DROVER_RETURN_IF_ERROR(Annotate(Fill(file, header, checkpoint), path));
   return checkpoint;

@@ -54,6 +54,7 @@ absl::Status AddFile(const std::string& path, Checkpoint& checkpoint) {
   }
   checkpoint.files.push_back(path);
   checkpoint.file_bytes += file.size();
+  checkpoint.stamps.push_back(file.Stamp());
   return absl::OkStatus();
 }
 

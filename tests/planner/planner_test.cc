@@ -153,6 +153,9 @@ TEST(Fingerprint, ChangesWithWhatMatters) {
   Checkpoint other = Dense();
   other.tensors["x"] = {.name = "x", .offset = 8};
   EXPECT_NE(one->fingerprint, MakePlan(other, {.ranks = 2}, {})->fingerprint);
+  Checkpoint exchanged = Dense();  // other weights of the same layout, in the same place
+  exchanged.stamps = {"model.safetensors|8|1"};
+  EXPECT_NE(one->fingerprint, MakePlan(exchanged, {.ranks = 2}, {})->fingerprint);
 }
 
 TEST(Report, TableIsNarrowAndJsonAddsUp) {
