@@ -36,9 +36,10 @@ Engine::Engine(const EngineSettings& settings, StepRunner& runner, EventSink sin
 absl::Status Engine::Submit(Request request) {
   if (draining_ || stopped_) return Unavailable("the group is draining");
   DROVER_RETURN_IF_ERROR(CheckRequest(request, settings_.vocab));
-  if (static_cast<int64_t>(inbox_.size()) >= settings_.inbox || !inbox_.TryPush(std::move(request)))
-    return ResourceExhausted("inbox: found ", settings_.inbox, " requests waiting for a step, expected fewer");
-  return absl::OkStatus();
+  const bool room = static_cast<int64_t>(inbox_.size()) < settings_.inbox;
+  if (room && inbox_.TryPush(std::move(request))) return absl::OkStatus();
+  if (inbox_.closed()) return Unavailable("the group has drained");
+  return ResourceExhausted("inbox: found ", settings_.inbox, " requests waiting for a step, expected fewer");
 }
 
 absl::Status Engine::Cancel(RequestId id) {
@@ -66,7 +67,11 @@ absl::Status Engine::RunLoop() {
     if (stopped_) return Aborted("the engine was stopped");
     const bool last = draining_;  // read before the inbox: nothing is submitted after it
     TakeArrivals();
-    if (last && scheduler_.running() + scheduler_.waiting() == 0) break;
+    if (last && Idle()) {
+      inbox_.Close();  // whoever submits from now on is told
+      TakeArrivals();
+      if (Idle()) break;
+    }
     if (const absl::Status status = Step(); !status.ok()) {
       FailAll(status);
       return status;
@@ -94,6 +99,8 @@ absl::Status Engine::Step() {
   if (!events.empty()) sink_(std::move(events));
   return absl::OkStatus();
 }
+
+bool Engine::Idle() const { return scheduler_.running() + scheduler_.waiting() == 0; }
 
 void Engine::TakeArrivals() {
   for (Letter& letter : inbox_.TakeAll()) {

@@ -54,6 +54,7 @@ class Engine {
   using Letter = std::variant<std::monostate, Request, RequestId>;  // wake up, submit, cancel
 
   absl::Status Step();
+  bool Idle() const;
   void TakeArrivals();
   void Arrive(Request request);
   void Leave(RequestId id);

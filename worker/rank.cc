@@ -131,7 +131,10 @@ absl::Status Rank::Load(const Assigned& assigned) {
       next = SteadyClock::now() + kProgressEvery;
       control_.Send(WriteProgress(assigned.epoch, done, total));
     };
-    DROVER_ASSIGN_OR_RETURN(model_, load_(plan, progress));
+    loading_ = true;
+    absl::StatusOr<std::unique_ptr<RankModel>> loaded = load_(plan, progress);
+    loading_ = false;  // a coordinator lost meanwhile: the epoch ends in a rejoin, which starts the grace
+    DROVER_ASSIGN_OR_RETURN(model_, std::move(loaded));
     settings_.hello.loaded_fingerprint = plan.fingerprint;
     Log(LogLevel::kInfo, "weights loaded", {{"model", plan.model}, {"bytes", Cat(model_->weight_bytes())}});
   }
@@ -193,13 +196,24 @@ Rank::Next Rank::Lead(const Assigned& assigned) {
   return Next::kFailed;
 }
 
-Rank::Next Rank::Follow(const Assigned& assigned) {
+// In short tries: a leader that lost the coordinator has stopped listening, and this rank may have to rejoin as well.
+absl::StatusOr<std::unique_ptr<StepsFollower>> Rank::DialLeader(const Assigned& assigned) {
   const Assignment& assignment = assigned.assignment;
-  absl::StatusOr<std::unique_ptr<StepsFollower>> follower =
-      StepsFollower::Dial({.address = assignment.steps_address, .nonce = assignment.steps_nonce, .epoch = assigned.epoch,
-                           .rank = settings_.hello.rank},
-                          SteadyClock::now() + kDialLeader);
+  const FollowRequest request{.address = assignment.steps_address, .nonce = assignment.steps_nonce, .epoch = assigned.epoch,
+                              .rank = settings_.hello.rank};
+  const auto deadline = SteadyClock::now() + kDialLeader;
+  absl::StatusOr<std::unique_ptr<StepsFollower>> follower = Aborted("not dialled");
+  while (!lost_ && !draining_ && !leaving()) {
+    follower = StepsFollower::Dial(request, std::min(deadline, SteadyClock::now() + kLook));
+    if (follower.ok() || absl::IsInvalidArgument(follower.status()) || SteadyClock::now() >= deadline) break;
+  }
+  return follower;
+}
+
+Rank::Next Rank::Follow(const Assigned& assigned) {
+  absl::StatusOr<std::unique_ptr<StepsFollower>> follower = DialLeader(assigned);
   if (!follower.ok()) {
+    if (!leaving() && (draining_ || lost_)) return draining_ ? Next::kLeave : Next::kRejoin;
     Fail("dial leader", follower.status());
     return Next::kFailed;
   }
@@ -213,8 +227,7 @@ Rank::Next Rank::Follow(const Assigned& assigned) {
     MutexLock lock(mutex_);
     follower_ = nullptr;
   }
-  if (draining_ && !leaving()) return Next::kLeave;
-  if (status.ok()) return rejoin ? Next::kRejoin : Next::kLeave;
+  if (status.ok()) return rejoin && !draining_ ? Next::kRejoin : Next::kLeave;
   if (!leaving()) Fail("step", status);
   return Next::kFailed;
 }

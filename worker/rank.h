@@ -62,6 +62,7 @@ class Rank {
   std::optional<Assigned> WaitForAssignment();
   Next ServeEpoch(const Assigned& assigned);
   absl::Status Load(const Assigned& assigned);
+  absl::StatusOr<std::unique_ptr<StepsFollower>> DialLeader(const Assigned& assigned);
   Next Lead(const Assigned& assigned);
   absl::Status WaitForFollowers();
   Next Follow(const Assigned& assigned);
@@ -82,6 +83,7 @@ class Rank {
   std::atomic<bool> lost_ = false;      // the coordinator, since the last join
   std::atomic<bool> refused_ = false;   // it will not have this rank
   std::atomic<bool> draining_ = false;
+  std::atomic<bool> loading_ = false;   // the orphan grace waits: a load may be worth hours
   std::atomic<uint64_t> epoch_ = 0;     // of the last assignment of this stream
   std::atomic<uint64_t> steps_done_ = 0;
   BoundedQueue<std::optional<Assigned>> assignments_{16};  // nullopt: look at the flags

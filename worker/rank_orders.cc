@@ -57,9 +57,9 @@ void Rank::Obey(Epoch epoch, AbortEpoch abort) {
 void Rank::OnLost(const absl::Status& status) {
   if (leaving()) return;
   Log(LogLevel::kWarning, "coordinator lost", {{"reason", Message(status)}});
-  if (!draining_) orphaned_.Arm(kOrphaned, settings_.orphan_grace);
   refused_ = absl::IsFailedPrecondition(status) || absl::IsInvalidArgument(status);
   lost_ = true;
+  if (!draining_ && !loading_) orphaned_.Arm(kOrphaned, settings_.orphan_grace);
   assignments_.TryPush(std::nullopt);
   MutexLock lock(mutex_);
   if (engine_ != nullptr) engine_->Stop();

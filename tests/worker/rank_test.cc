@@ -48,15 +48,18 @@ class Group {
   using Before = std::function<absl::Status(int64_t rank, const StepPlan&)>;
 
   Group(int64_t ranks, const std::string& coordinator, std::chrono::milliseconds grace = std::chrono::seconds(20),
-        Before before = [](int64_t, const StepPlan&) { return absl::OkStatus(); }) {
+        Before before = [](int64_t, const StepPlan&) { return absl::OkStatus(); },
+        std::chrono::milliseconds last_rank_loads = std::chrono::milliseconds(0)) {
     for (int64_t r = 0; r < ranks; ++r) {
       Member& member = *members.emplace_back(std::make_unique<Member>());
       RankSettings settings{.hello = {.group = "g", .launch = "L", .rank = r, .ranks = ranks, .host = "here", .version = "test"},
                             .coordinator = coordinator,
                             .orphan_grace = grace};
-      const auto load = [&member, r, before](const GroupPlan&, const LoadProgressSink& progress) -> absl::StatusOr<std::unique_ptr<RankModel>> {
+      const auto load_time = r + 1 == ranks ? last_rank_loads : std::chrono::milliseconds(0);
+      const auto load = [&member, r, before, load_time](const GroupPlan&, const LoadProgressSink& progress) -> absl::StatusOr<std::unique_ptr<RankModel>> {
         ++member.loads;
         progress(500, 1000);
+        std::this_thread::sleep_for(load_time);
         return std::make_unique<ToyModel>(r, member.steps, [r, before](const StepPlan& plan) { return before(r, plan); });
       };
       member.rank = std::make_unique<Rank>(std::move(settings), load, [&member](int code) { member.left_with = code; });
@@ -215,6 +218,24 @@ TEST(RankTest, LoadedRanksAreReadoptedByANewCoordinator) {
   }
 }
 
+// The grace does not count while a rank loads, and a follower that comes late joins again instead of dialling its leader.
+TEST(RankTest, ACoordinatorLostInMidLoadIsJoinedAgainWhenTheLoadIsDone) {
+  auto first = std::make_unique<FakeCoordinator>();
+  Group group(2, first->address(), std::chrono::seconds(2), [](int64_t, const StepPlan&) { return absl::OkStatus(); },
+              std::chrono::seconds(4));
+  for (int r = 0; r < 2; ++r) ASSERT_TRUE(first->WaitFor(r, IsHello));
+  first->SendAll(AssignmentOf(1, 2, first->Heard(0).front().hello().steps_address()));
+  ASSERT_TRUE(first->WaitFor(1, [](const v1::WorkerMessage& m) { return m.has_progress(); }));
+  const int port = first->port();
+  first.reset();
+  FakeCoordinator second(port);
+  ASSERT_TRUE(BringUp(second, 2, 2));
+  for (const auto& member : group.members) {
+    EXPECT_EQ(member->loads, 1);
+    EXPECT_EQ(member->left_with, -1);
+  }
+}
+
 TEST(RankTest, LossInMidRequestDropsTheRequestAndRejoins) {
   auto first = std::make_unique<FakeCoordinator>();
   std::atomic<bool> slow = true;
@@ -284,6 +305,22 @@ TEST(RankTest, AFailedStepIsReportedAndEndsTheEpoch) {
   EXPECT_TRUE(coordinator.WaitFor(0, [](const v1::WorkerMessage& m) { return m.has_failure(); }));
   group.Join();
   for (const auto& member : group.members) EXPECT_EQ(member->left_with, kExitLeftEpoch);
+}
+
+TEST(RankTest, AFailedStepOfADrainingFollowerIsNoSuccess) {
+  FakeCoordinator coordinator;
+  std::atomic<bool> fails = false;
+  Group group(2, coordinator.address(), std::chrono::seconds(20), [&fails](int64_t rank, const StepPlan&) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    return rank == 1 && fails ? DataLoss("a weight turned to dust") : absl::OkStatus();
+  });
+  ASSERT_TRUE(BringUp(coordinator, 1, 2));
+  coordinator.Send(0, SubmitOf(1, 1, {3, 4}, 60));
+  ASSERT_TRUE(coordinator.WaitFor(0, [](const v1::WorkerMessage& m) { return m.has_tokens(); }));
+  group.members[1]->rank->Drain();
+  fails = true;
+  group.Join();
+  EXPECT_EQ(group.members[1]->result, kExitLeftEpoch);
 }
 
 TEST(RankTest, ARefusedRankLeaves) {
