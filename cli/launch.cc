@@ -10,6 +10,7 @@
 #include "cli/serve.h"
 #include "cli/supervisor.h"
 #include "cli/temp_dir.h"
+#include "proto/config_file.h"
 
 namespace drover {
 namespace {
@@ -44,6 +45,15 @@ absl::Status Launch(GroupLaunch launch) {
   return absl::OkStatus();
 }
 
+absl::Status LaunchFrom(const std::string& config_path, CLI::App& command, const GroupLaunch& launch) {
+  if (!config_path.empty()) {
+    DROVER_ASSIGN_OR_RETURN(const v1::Config config, ReadConfigFile(config_path));
+    DROVER_RETURN_IF_ERROR(ApplyConfig(config.group(), config_path, command));  // writes into `launch`
+  }
+  if (launch.coordinator.empty()) return InvalidArgument("--coordinator: found nothing, expected HOST:PORT (see drover launch --help)");
+  return Launch(launch);
+}
+
 }  // namespace
 
 void AddLaunchCommand(CLI::App& app, const Finish& finish) {
@@ -51,7 +61,9 @@ void AddLaunchCommand(CLI::App& app, const Finish& finish) {
   const auto launch = std::make_shared<GroupLaunch>();
   launch->group = "g0";
   launch->ranks = 2;
-  command->add_option("--coordinator", launch->coordinator, "Where ranks dial it, HOST:PORT")->envname("DROVER_COORDINATOR")->required();
+  const auto config = std::make_shared<std::string>();
+  command->add_option("--config", *config, "JSON file of drover.v1.Config; flags and environment win over it");
+  command->add_option("--coordinator", launch->coordinator, "Where ranks dial it, HOST:PORT")->envname("DROVER_COORDINATOR");
   command->add_option("--group", launch->group, "Name of the group")->envname("DROVER_GROUP")->capture_default_str();
   command->add_option("--ranks", launch->ranks, "Worker ranks to cut the model over")
       ->check(CLI::Range(int64_t{1}, kRanksMax))->envname("DROVER_RANKS")->capture_default_str();
@@ -65,7 +77,7 @@ void AddLaunchCommand(CLI::App& app, const Finish& finish) {
   command->add_option("--log-level", launch->log_level, "What ranks log: debug to error")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}))->envname("DROVER_LOG_LEVEL")->capture_default_str();
   command->footer("Example:\n  drover launch --coordinator 10.0.0.7:8002 --ranks 4 --group blue\n");
-  command->callback([launch, finish] { finish(Report(Launch(*launch))); });
+  command->callback([launch, config, command, finish] { finish(Report(LaunchFrom(*config, *command, *launch))); });
 }
 
 }  // namespace drover

@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "coordinator/served_model.h"
 #include "coordinator/server.h"
+#include "proto/config_file.h"
 
 namespace drover {
 namespace {
@@ -18,13 +19,14 @@ namespace {
 struct Options {
   ModelConfig model;
   ListenConfig listen;
-  std::string ports_file, log_level = "info", chat_template = "safe";
+  std::string config, ports_file, log_level = "info", chat_template = "safe";
   int64_t queue = 256;
   double drain_limit_s = 30;
 };
 
 void AddFlags(CLI::App& app, Options& o) {
-  app.add_option("--model", o.model.path, "Directory or GGUF file of the model")->required();
+  app.add_option("--config", o.config, "JSON file of drover.v1.Config; flags win over it");
+  app.add_option("--model", o.model.path, "Directory or GGUF file of the model");
   app.add_option("--model-name", o.model.plan.model, "Name shown to clients (default: the checkpoint's)");
   app.add_option("--http", o.listen.http, "HOST:PORT of the OpenAI-compatible endpoint; port 0 for any")->capture_default_str();
   app.add_option("--grpc", o.listen.grpc, "HOST:PORT of drover.v1.Drover")->capture_default_str();
@@ -43,6 +45,16 @@ void AddFlags(CLI::App& app, Options& o) {
   app.add_option("--http-connections-per-address", o.listen.http_limits.connections_per_address, "Open connections from one address")
       ->capture_default_str()->check(CLI::Range(1, 100'000));
   app.add_option("--log-level", o.log_level, "debug, info, warning or error")->capture_default_str()->check(CLI::IsMember({"debug", "info", "warning", "error"}));
+}
+
+// The rest of the settings, after the command line.
+absl::Status ReadSettings(CLI::App& app, Options& options) {
+  if (!options.config.empty()) {
+    DROVER_ASSIGN_OR_RETURN(const v1::Config config, ReadConfigFile(options.config));
+    DROVER_RETURN_IF_ERROR(ApplyConfig(config.coordinator(), options.config, app));
+  }
+  if (options.model.path.empty()) return InvalidArgument("--model: found nothing, expected a directory or GGUF file (see --help)");
+  return absl::OkStatus();
 }
 
 int64_t WallMilliseconds() {
@@ -112,7 +124,12 @@ int main(int argc, char** argv) {
   drover::Options options;
   CLI::App app("Plans how a model is cut over worker ranks, keeps them alive, and serves clients.", "drover-coordinator");
   drover::AddFlags(app, options);
+  app.footer("Example:\n  drover-coordinator --model demo/model --http 0.0.0.0:8000 --cluster 0.0.0.0:8002\n");
   CLI11_PARSE(app, argc, argv);
+  if (const absl::Status status = drover::ReadSettings(app, options); !status.ok()) {
+    std::fprintf(stderr, "drover-coordinator: %s\n", drover::Message(status).c_str());
+    return 2;
+  }
   drover::StartLog("coordinator", options.log_level);
   // Blocked before any thread is made, so that only main's wait sees them.
   sigset_t signals;

@@ -88,6 +88,7 @@ def broken_renderings(objects):
     yield edit("no memory limit", "Deployment", lambda o: container(o)["resources"].pop("limits"))
     yield edit("root's user id", "StatefulSet", lambda o: o["spec"]["template"]["spec"]["securityContext"].update(runAsUser=0))
     yield edit("a setting nobody sets", "Deployment", lambda o: container(o)["args"].append("--x=$(DROVER_NOWHERE)"))
+    yield edit("a setting that no process knows", "ConfigMap", lambda o: o["data"].update({"drover.json": '{"group": {"rankz": 2}}'}))
     yield edit("a Service without pods", "Service", lambda o: o["spec"]["selector"].update(x="y"))
 
 

@@ -1,8 +1,20 @@
 """What must hold for every object the chart renders, whatever the values: Pod Security "restricted", probes, limits, no token."""
+import json
+import pathlib
 import re
 
+PROTO = pathlib.Path(__file__).resolve().parents[2] / "proto/drover/v1/config.proto"
 RESTRICTED_VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret", "image"}
 KINDS = {"ConfigMap", "Deployment", "NetworkPolicy", "Pod", "PodDisruptionBudget", "Service", "ServiceAccount", "StatefulSet"}
+
+
+def config_fields():
+    """Field names of each part of drover.v1.Config, as JSON spells them."""
+    text = PROTO.read_text()
+    camel = lambda name: re.sub(r"_(\w)", lambda m: m[1].upper(), name)
+    parts = dict(re.findall(r"^  (\w+Config) (\w+) = ", text, re.M))
+    return {part: {camel(f) for f in re.findall(r"optional \w+ (\w+) =", re.search(rf"message {message} {{(.*?)^}}", text, re.S | re.M)[1])}
+            for message, part in parts.items()}
 
 
 def pod_specs(objects):
@@ -99,16 +111,25 @@ def reference_faults(objects):
     """Names that one object uses must be names that another has."""
     settings = {o["metadata"]["name"]: o["data"] for o in objects if o["kind"] == "ConfigMap"}
     for o, _, pod in pod_specs(objects):
+        for volume in pod.get("volumes", []):
+            if "configMap" in volume and volume["configMap"]["name"] not in settings:
+                yield f"{o['metadata']['name']}: ConfigMap {volume['configMap']['name']} is not rendered"
         for container in pod["containers"]:
             known = {e["name"] for e in container.get("env", [])}
-            for source in container.get("envFrom", []):
-                name = source["configMapRef"]["name"]
-                if name not in settings:
-                    yield f"{o['metadata']['name']}: ConfigMap {name} is not rendered"
-                known |= set(settings.get(name, {}))
             for used in re.findall(r"\$\((\w+)\)", " ".join(container.get("args", []))):
                 if used not in known:
                     yield f"{o['metadata']['name']}: $({used}) is set nowhere"
+
+
+def settings_faults(objects):
+    """The configuration is drover.v1.Config: parts and fields have the names of its messages."""
+    known = config_fields()
+    for o in objects:
+        for text in o.get("data", {}).values() if o["kind"] == "ConfigMap" else []:
+            for part, fields in json.loads(text).items():
+                for field in fields:
+                    if field not in known.get(part, ()):
+                        yield f"{o['metadata']['name']}: {part}.{field} is no field of drover.v1.Config"
 
 
 def network_faults(objects):
@@ -141,4 +162,5 @@ def faults(objects):
         yield from (f"{o['kind']} {o['metadata']['name']}: {fault}" for fault in found)
     yield from selector_faults(objects)
     yield from reference_faults(objects)
+    yield from settings_faults(objects)
     yield from network_faults(objects)

@@ -84,30 +84,32 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- end -}}
 
-{{/* The settings of each process, as environment names. The ConfigMap holds all of them; each pod template carries a checksum
-     of its own part, so that a coordinator setting does not restart workers (and the other way round). */}}
+{{/* The settings of each process: the parts of drover.v1.Config. Each pod template carries a checksum of its own part, so that a
+     coordinator setting does not restart workers (and the other way round). */}}
 {{- define "drover.coordinatorSettings" -}}
-DROVER_MODEL: {{ include "drover.modelPath" . | quote }}
-DROVER_DRAIN_LIMIT: {{ .Values.coordinator.drainSeconds | toString | quote }}
-DROVER_COORDINATOR_LOG_LEVEL: {{ .Values.coordinator.logLevel | quote }}
+model: {{ include "drover.modelPath" . | quote }}
 {{- with .Values.model.name }}
-DROVER_MODEL_NAME: {{ . | quote }}
+modelName: {{ . | quote }}
 {{- end }}
-{{- range $key, $value := dict "DROVER_MAX_MODEL_LEN" .Values.model.maxLen "DROVER_KV_TOKENS" .Values.model.kvTokens "DROVER_MAX_SEQUENCES" .Values.model.maxSequences }}
+http: 0.0.0.0:8000
+grpc: 0.0.0.0:8001
+cluster: 0.0.0.0:8002
+{{- range $key, $value := dict "maxModelLen" .Values.model.maxLen "kvTokens" .Values.model.kvTokens "maxSequences" .Values.model.maxSequences }}
 {{- if not (kindIs "invalid" $value) }}
 {{ $key }}: {{ $value | int64 | toString | quote }}
 {{- end }}
 {{- end }}
+drainLimit: {{ .Values.coordinator.drainSeconds }}
+logLevel: {{ .Values.coordinator.logLevel | quote }}
 {{- end -}}
 
-{{- define "drover.workerSettings" -}}
-DROVER_COORDINATOR: {{ printf "%s-coordinator-cluster:8002" (include "drover.fullname" .) | quote }}
-DROVER_COORDINATOR_GRPC: {{ printf "%s-coordinator-cluster:8001" (include "drover.fullname" .) | quote }}
-DROVER_LOG_LEVEL: {{ .Values.workers.logLevel | quote }}
-DROVER_ORPHAN_GRACE: {{ .Values.workers.orphanGraceSeconds | int64 | toString | quote }}
-DROVER_GROUP_DRAIN_LIMIT: {{ .Values.workers.drainSeconds | int64 | toString | quote }}
-DROVER_RANKS: {{ .Values.workers.ranks | int64 | toString | quote }}
-DROVER_THREADS: {{ .Values.workers.threads | int64 | toString | quote }}
+{{- define "drover.groupSettings" -}}
+coordinator: {{ printf "%s-coordinator-cluster:8002" (include "drover.fullname" .) | quote }}
+ranks: {{ .Values.workers.ranks | int64 }}
+threads: {{ .Values.workers.threads | int64 }}
+orphanGrace: {{ .Values.workers.orphanGraceSeconds | int64 }}
+drainLimit: {{ .Values.workers.drainSeconds | int64 }}
+logLevel: {{ .Values.workers.logLevel | quote }}
 {{- end -}}
 
 {{/* The "restricted" Pod Security level, on the pod and on its containers. */}}
