@@ -7,14 +7,14 @@ if(DROVER_WERROR)
   list(APPEND DROVER_WARNINGS -Werror)
 endif()
 
-# Whether any of the libraries in ARGN stands on gRPC.
+# Whether any of the libraries in ARGN stands on gRPC; of others' packages only the names are looked at.
 function(_drover_uses_grpc out)
   set(${out} OFF PARENT_SCOPE)
   foreach(library ${ARGN})
     set(found OFF)
     if(library MATCHES "^gRPC::")
       set(found ON)
-    elseif(TARGET ${library})
+    elseif(TARGET ${library} AND library MATCHES "^drover_")
       get_target_property(below ${library} INTERFACE_LINK_LIBRARIES)
       if(below)
         _drover_uses_grpc(found ${below})
