@@ -80,8 +80,9 @@ int64_t ChooseExpertParts(const ModelSpec& spec, const WeightSizes& sizes, int64
 int64_t StepBytes(const ModelSpec& spec, const GroupPlan& plan, const RankCut& cut) {
   int64_t widest = 0;
   for (const LayerKind& kind : spec.kinds) {
-    const int64_t heads = cut.Heads(kind.attention).size() + 2 * cut.KvHeads(kind.attention).size();
-    int64_t width = 2 * heads * kind.attention.head_dim + 3 * cut.FfnColumns(kind.ffn.hidden).size();
+    const Attention& a = kind.attention;
+    int64_t width = 2 * (cut.Heads(a).size() + 2 * cut.KvHeads(a).size()) * a.head_dim + 3 * cut.FfnColumns(kind.ffn.hidden).size();
+    if (a.latent) width += cut.Heads(a).size() * (2 * a.latent->kv_rank + a.head_dim + a.latent->value_dim) + 3 * a.latent->kv_rank + a.latent->q_rank.value_or(0);
     if (kind.ffn.experts) width += 3 * std::max(cut.ExpertColumns(*kind.ffn.experts).size(), cut.FfnColumns(kind.ffn.experts->shared_hidden).size());
     widest = std::max(widest, width);
   }

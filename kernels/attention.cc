@@ -1,6 +1,7 @@
 // Reference of Ops::AppendKv and Ops::Attend.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "common/check.h"
@@ -15,14 +16,21 @@ double Dot(const float* a, const float* b, int64_t n) {
   return sum;
 }
 
-// y = Σ_j softmax_j(scale·q·K[j])·V[j] for one query head at `position`; `head` is the offset of its KV head within a token.
-void AttendOne(const float* q, const SequenceRows& sequence, const KvLayer& kv, const AttentionShape& shape, int64_t position,
-               std::span<float> y, int64_t head) {
+// One query head at a position: its KV head begins at `offset` within a token.
+struct Query {
+  const float* q;
+  int64_t position, offset;
+  double sink;  // -infinity: none
+};
+
+// y = Σ_j softmax_j(scale·q·K[j])·V[j].
+void AttendOne(const Query& query, const SequenceRows& sequence, const KvLayer& kv, const AttentionShape& shape, std::span<float> y) {
   std::vector<double> p;
+  const int64_t position = query.position, head = query.offset;
   for (int64_t key = shape.FirstKey(position); key <= position; ++key)
-    p.push_back(shape.scale * Dot(q, kv.keys + kv.Offset(sequence.blocks, key) + head, shape.head_dim));
-  const double max = *std::ranges::max_element(p);
-  double sum = 0;
+    p.push_back(shape.scale * Dot(query.q, kv.keys + kv.Offset(sequence.blocks, key) + head, shape.head_dim));
+  const double max = std::max(query.sink, *std::ranges::max_element(p));
+  double sum = std::exp(query.sink - max);
   for (double& value : p) sum += value = std::exp(value - max);
   for (size_t d = 0; d < y.size(); ++d) {
     double value = 0;
@@ -37,25 +45,27 @@ void AttendOne(const float* q, const SequenceRows& sequence, const KvLayer& kv, 
 }  // namespace
 
 void Ops::AppendKv(Tensor k, Tensor v, std::span<const SequenceRows> sequences, const KvLayer& kv) {
-  DROVER_CHECK(k.cols == kv.token_stride() && v.cols == kv.token_stride());
+  DROVER_CHECK(k.cols == kv.token_stride() && (v.size() == 0 || v.cols == kv.token_stride()));
   for (const SequenceRows& sequence : sequences) {
     for (int64_t i = 0; i < sequence.rows; ++i) {
       const int64_t offset = kv.Offset(sequence.blocks, sequence.position + i);
       std::ranges::copy(k.row(sequence.first_row + i), kv.keys + offset);
-      std::ranges::copy(v.row(sequence.first_row + i), kv.values + offset);
+      if (v.size() != 0) std::ranges::copy(v.row(sequence.first_row + i), kv.values + offset);
     }
   }
 }
 
 void Ops::Attend(Tensor q, std::span<const SequenceRows> sequences, const KvLayer& kv, const AttentionShape& shape, Tensor y) {
-  DROVER_CHECK(q.cols == shape.heads * shape.head_dim && y.cols == q.cols && y.rows == q.rows);
+  const int64_t value_dim = shape.ValueDim();
+  DROVER_CHECK(q.cols == shape.heads * shape.head_dim && y.cols == shape.heads * value_dim && y.rows == q.rows);
   for (const SequenceRows& sequence : sequences) {
     for (int64_t i = 0; i < sequence.rows; ++i) {
       for (int64_t h = 0; h < shape.heads; ++h) {
         const int64_t kv_head = (shape.first_head + h) / shape.group - shape.first_kv_head;
-        const int64_t column = h * shape.head_dim, row = sequence.first_row + i;
-        AttendOne(q.row(row).data() + column, sequence, kv, shape, sequence.position + i,
-                  y.row(row).subspan(static_cast<size_t>(column), static_cast<size_t>(shape.head_dim)), kv_head * shape.head_dim);
+        const int64_t row = sequence.first_row + i;
+        const double sink = shape.sinks.empty() ? -std::numeric_limits<double>::infinity() : shape.sinks[static_cast<size_t>(h)];
+        AttendOne({q.row(row).data() + h * shape.head_dim, sequence.position + i, kv_head * shape.head_dim, sink}, sequence, kv, shape,
+                  y.row(row).subspan(static_cast<size_t>(h * value_dim), static_cast<size_t>(value_dim)));
       }
     }
   }

@@ -1,4 +1,5 @@
-// Reference of Ops::GatedProduct and Ops::Add.
+// Reference of Ops::GatedProduct, Sigmoid, ClampedPairs and Add.
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -21,6 +22,18 @@ void Ops::GatedProduct(GateKind kind, Tensor gate, Tensor up, Tensor y) {
   for (int64_t i = 0; i < y.size(); ++i) {
     const double activated = kind == GateKind::kSilu ? Silu(gate.data[i]) : GeluTanh(gate.data[i]);
     y.data[i] = static_cast<float>(activated) * up.data[i];
+  }
+}
+
+void Ops::Sigmoid(Tensor x) {
+  for (float& value : x.all()) value = static_cast<float>(1 / (1 + std::exp(-static_cast<double>(value))));
+}
+
+void Ops::ClampedPairs(float alpha, float limit, Tensor x, Tensor y) {
+  DROVER_CHECK(x.size() == 2 * y.size() && x.rows == y.rows);
+  for (int64_t i = 0; i < y.size(); ++i) {
+    const double gate = std::min(x.data[2 * i], limit), up = std::clamp(x.data[2 * i + 1], -limit, limit);
+    y.data[i] = static_cast<float>((up + 1) * gate / (1 + std::exp(-alpha * gate)));
   }
 }
 

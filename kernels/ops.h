@@ -19,7 +19,8 @@ struct RopeAngles {
   bool interleaved = false;  // pairs (x[2i], x[2i+1]); otherwise (x[i], x[i + dims/2])
 };
 
-// One layer's keys and values: [blocks, block_tokens, kv_heads, head_dim].
+// One layer's keys and values: [blocks, block_tokens, kv_heads, head_dim]. Values may be a part of the keys: then `values` points
+// into them and only keys are appended.
 struct KvLayer {
   float* keys = nullptr;
   float* values = nullptr;
@@ -50,7 +51,10 @@ struct AttentionShape {
   float scale = 1;
   int64_t window = 0;  // > 0: keys in (p - window, p]
   int64_t chunk = 0;   // > 0: keys k with k / chunk == p / chunk
+  int64_t value_dim = 0;          // > 0: the leading values of a V row that count; else head_dim
+  std::span<const float> sinks = {};  // of own heads; empty: none
 
+  int64_t ValueDim() const { return value_dim > 0 ? value_dim : head_dim; }
   int64_t FirstKey(int64_t position) const {
     int64_t first = 0;
     if (window > 0 && position - window + 1 > first) first = position - window + 1;
@@ -59,10 +63,22 @@ struct AttentionShape {
   }
 };
 
+// s = softmax(logits) over all experts, or each logit's sigmoid; kSigmoidOfLogits chooses by the logits themselves.
+enum class RouteScore { kSoftmax, kSigmoid, kSigmoidOfLogits };
+
 struct RouteRule {
   int64_t active = 1;
-  bool sigmoid = false;      // weight = sigmoid(logit); otherwise softmax over all experts
-  bool renormalise = false;  // softmax weights of the chosen sum to 1
+  RouteScore score = RouteScore::kSoftmax;
+  std::span<const float> choice_bias = {};  // of each expert; empty: none
+  int64_t groups = 1, kept_groups = 1;
+  bool best_two = false;     // a group's score is the sum of its best two, otherwise its best
+  bool renormalise = false;  // weights are divided by their sum
+  float scale = 1;
+};
+
+// A matrix whose rows are cut into equal parts, `stride` rows a head; of each head's part the rows [first, first + rows).
+struct HeadRows {
+  int64_t heads = 0, stride = 0, first = 0, rows = 0;
 };
 
 class Ops {
@@ -84,9 +100,10 @@ class Ops {
   // x[t] ← factors[t]·x[t].
   virtual void ScaleRows(std::span<const float> factors, Tensor x);
 
-  // K[position of t] ← k[t], V likewise.
+  // K[position of t] ← k[t], V likewise unless v is empty.
   virtual void AppendKv(Tensor k, Tensor v, std::span<const SequenceRows> sequences, const KvLayer& kv);
-  // y[t,h] = Σ_j softmax_j(scale·q[t,h]·K[j]) · V[j] over the keys j that the shape lets t see; max subtracted first.
+  // y[t,h] = Σ_j softmax_j(scale·q[t,h]·K[j]) · V[j] over the keys j that the shape lets t see; max subtracted first. A sink joins
+  // the softmax's sum as one more score and has no value.
   virtual void Attend(Tensor q, std::span<const SequenceRows> sequences, const KvLayer& kv, const AttentionShape& shape, Tensor y);
 
   // y = act(gate) ⊙ up. silu(g) = g / (1 + exp(-g)); gelu(g) = g/2·(1 + tanh(√(2/π)·(g + 0.044715·g³))). y may be gate.
@@ -94,7 +111,20 @@ class Ops {
   // x ← x + a.
   virtual void Add(Tensor a, Tensor x);
 
-  // The `active` best experts of each token, best first, ties to the lowest index: experts and weights are [tokens, active].
+  // x ← 1 / (1 + exp(-x)).
+  virtual void Sigmoid(Tensor x);
+  // y[t,i] = (u + 1)·g·sigmoid(alpha·g), g = min(x[t,2i], limit), u = x[t,2i+1] clamped to [-limit, limit].
+  virtual void ClampedPairs(float alpha, float limit, Tensor x, Tensor y);
+
+  // y[t,h,i] = Σ_c W[h·stride + first + i, c]·x[t,h,c].
+  virtual void HeadLinear(const PackedWeight& weight, const HeadRows& part, Tensor x, Tensor y);
+  // y[t,h,column + c] = Σ_i W[h·stride + first + i, c]·x[t,h,i]; heads of x and y may be wider than what is read and written.
+  virtual void HeadLinearTransposed(const PackedWeight& weight, const HeadRows& part, Tensor x, int64_t column, Tensor y);
+  // y[t,h,to + i] = x[t,h,from + i] for i < count.
+  virtual void CopyHeads(int64_t heads, Tensor x, int64_t from, Tensor y, int64_t to, int64_t count);
+
+  // The `active` best experts of each token, best first, ties to the lowest index: experts and weights are [tokens, active]. Of the
+  // scores plus choice_bias the best groups stay, and of these the best experts; weights are scores without that bias, times scale.
   virtual void Route(const RouteRule& rule, Tensor logits, std::span<int32_t> experts, std::span<float> weights);
   // y[i] = x[rows[i]].
   virtual void Gather(Tensor x, std::span<const int32_t> rows, Tensor y);

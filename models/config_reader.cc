@@ -65,6 +65,11 @@ bool ConfigReader::IsNull(std::string_view key) const {
   return it != object_.end() && it->is_null();
 }
 
+bool ConfigReader::IsZero(std::string_view key) {
+  const Json* value = Find(key);
+  return value != nullptr && value->is_number() && value->get<double>() == 0;
+}
+
 const Json* ConfigReader::Find(std::string_view key) {
   read_.emplace(key);
   if (!Has(key)) return nullptr;

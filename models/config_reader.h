@@ -29,6 +29,7 @@ class ConfigReader {
   explicit ConfigReader(Json object, std::string path = "");
 
   bool Has(std::string_view key) const;  // there and not null; does not count as reading
+  bool IsZero(std::string_view key);             // there and the number 0
   bool IsNull(std::string_view key) const;  // there and null; does not count as reading
   int64_t Int(std::string_view key, IntRange range);
   int64_t IntOr(std::string_view key, int64_t fallback, IntRange range);

@@ -58,15 +58,18 @@ absl::StatusOr<Source> Plain(const Weight& weight, const TensorInfo& tensor) {
   return Source{&tensor, 0, weight.cols, 1, 0};
 }
 
-// Experts of a layer in one tensor: Llama 4 has [E, in, 2F] and [E, F, out], later files of the others [E, 2F, in] and
-// [E, out, F]; gate before up.
+// Experts of a layer in one tensor; of gate and up, which share one, gate comes first.
 absl::StatusOr<Source> Fused(const Weight& weight, const Checkpoint& checkpoint, const TensorInfo& tensor) {
   const int64_t experts = checkpoint.spec.layer(weight.layer).ffn.experts->count;
-  const bool down = weight.role == Role::kExpertDown;
-  const int64_t outputs = down ? weight.rows : 2 * weight.rows, inputs = weight.cols;
+  const bool shares = weight.role == Role::kExpertGate || weight.role == Role::kExpertUp;
+  const int64_t outputs = shares ? 2 * weight.rows : weight.rows, inputs = weight.cols;
   const int64_t first = weight.expert * outputs * inputs;
   const int64_t skip = weight.role == Role::kExpertUp ? weight.rows : 0;
-  if (checkpoint.spec.family == "llama4") {
+  if (weight.vector()) {
+    DROVER_RETURN_IF_ERROR(CheckTensor(weight, tensor, {experts, outputs}));
+    return Source{&tensor, first, 1, 1, 0};
+  }
+  if (HfFusedForm(checkpoint.spec.family) == FusedForm::kColumns) {
     DROVER_RETURN_IF_ERROR(CheckTensor(weight, tensor, {experts, inputs, outputs}));
     if (Info(tensor.dtype).values != 1)
       return InvalidArgument("tensor ", tensor.name, ": found dtype ", Name(tensor.dtype), ", expected a plain one, as it is transposed");
@@ -130,9 +133,8 @@ absl::Status CheckTensors(const Checkpoint& checkpoint) {
       misfits.insert(text.substr(0, text.find(": ")));
     }
   }
-  const bool vision = !checkpoint.spec.not_served.empty();
   for (const auto& [name, tensor] : checkpoint.tensors)
-    if (!used.contains(&tensor) && !misfits.contains("tensor " + name) && !IsIgnoredTensor(name, checkpoint.spec.tied_embeddings, vision))
+    if (!used.contains(&tensor) && !misfits.contains("tensor " + name) && !IsIgnoredTensor(name, checkpoint.spec))
       differences.push_back(Cat("tensor ", name, " ", ShapeText(tensor.shape), " is not part of the model"));
   if (differences.empty()) return absl::OkStatus();
   std::string list = differences[0];

@@ -14,13 +14,19 @@ struct Family {
   absl::StatusOr<ModelSpec> (*describe)(ConfigReader& config);
 };
 
-constexpr std::array<Family, 8> kFamilies = {{
+constexpr std::array<Family, 14> kFamilies = {{
     {"LlamaForCausalLM", Llama},
     {"MistralForCausalLM", Mistral},
     {"MixtralForCausalLM", Mixtral},
     {"Qwen2ForCausalLM", Qwen2},
+    {"Qwen2MoeForCausalLM", Qwen2Moe},
     {"Qwen3ForCausalLM", Qwen3},
     {"Qwen3MoeForCausalLM", Qwen3Moe},
+    {"Glm4MoeForCausalLM", Glm4Moe},
+    {"DeepseekV2ForCausalLM", DeepseekV2},
+    {"DeepseekV3ForCausalLM", DeepseekV3},
+    {"Mistral4ForCausalLM", Mistral4},
+    {"GptOssForCausalLM", GptOss},
     {"Llama4ForCausalLM", Llama4},
     {"Llama4ForConditionalGeneration", Llama4WithVision},
 }};

@@ -34,12 +34,15 @@ Range RankCut::ExpertColumns(const struct Experts& experts) const {
   return PartOf(experts.hidden, rank % set, set);
 }
 
+int64_t KvValues(const Attention& attention, const RankCut& cut) {
+  const int64_t heads = cut.KvHeads(attention).size();
+  if (attention.latent) return heads * (attention.latent->kv_rank + attention.head_dim - attention.latent->nope_dim);
+  return 2 * heads * attention.head_dim;
+}
+
 int64_t KvBytesPerToken(const ModelSpec& spec, const RankCut& cut, int64_t bytes_per_value) {
   int64_t bytes = 0;
-  for (int64_t i = 0; i < spec.layers(); ++i) {
-    const Attention& attention = spec.layer(i).attention;
-    bytes += 2 * cut.KvHeads(attention).size() * attention.head_dim * bytes_per_value;
-  }
+  for (int64_t i = 0; i < spec.layers(); ++i) bytes += KvValues(spec.layer(i).attention, cut) * bytes_per_value;
   return bytes;
 }
 

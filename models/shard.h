@@ -40,7 +40,11 @@ struct RankCut {
   Range ExpertColumns(const struct Experts& experts) const;  // of each own expert's width
 };
 
-// KV cache of one token on this rank: K and V of every layer in `bytes_per_value` (f32: 4).
+// Values of one token that a layer caches on this rank: K and V of the own KV heads, or the latent and the rotated part of all
+// heads' keys, which every rank with heads keeps whole.
+int64_t KvValues(const Attention& attention, const RankCut& cut);
+
+// KV cache of one token on this rank: every layer in `bytes_per_value` (f32: 4).
 int64_t KvBytesPerToken(const ModelSpec& spec, const RankCut& cut, int64_t bytes_per_value);
 
 }  // namespace drover

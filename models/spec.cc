@@ -42,6 +42,17 @@ absl::Status CheckRope(const Rope& rope, int64_t head_dim) {
   return CheckPositive("rope attention_factor", scaling.attention_factor.value_or(1));
 }
 
+absl::Status CheckLatent(const LatentKv& latent, const Attention& a) {
+  DROVER_RETURN_IF_ERROR(CheckCount("query latent", latent.q_rank.value_or(1), 1 << 20));
+  DROVER_RETURN_IF_ERROR(CheckCount("key-value latent", latent.kv_rank, 1 << 20));
+  DROVER_RETURN_IF_ERROR(CheckCount("value size of a head", latent.value_dim, 1 << 16));
+  DROVER_RETURN_IF_ERROR(CheckCount("unrotated size of a head", latent.nope_dim, a.head_dim - 1));
+  if (a.kv_heads != 1) return InvalidArgument("KV heads: found ", a.kv_heads, " beside a latent, expected 1");
+  if (!a.rope || a.rope->dims != a.head_dim - latent.nope_dim)
+    return InvalidArgument("rotated dimensions: found ", a.rope ? a.rope->dims : 0, ", expected the head's last ", a.head_dim - latent.nope_dim);
+  return CheckPositive("norm epsilon of the latents", latent.norm_eps);
+}
+
 absl::Status CheckAttention(const Attention& a) {
   DROVER_RETURN_IF_ERROR(CheckCount("attention heads", a.heads, 1 << 16));
   DROVER_RETURN_IF_ERROR(CheckCount("KV heads", a.kv_heads, 1 << 16));
@@ -55,7 +66,22 @@ absl::Status CheckAttention(const Attention& a) {
     DROVER_RETURN_IF_ERROR(CheckPositive("attention temperature scale", a.temperature->scale));
     DROVER_RETURN_IF_ERROR(CheckPositive("attention temperature floor", a.temperature->floor_positions));
   }
+  if (a.latent) DROVER_RETURN_IF_ERROR(CheckLatent(*a.latent, a));
   return a.rope ? CheckRope(*a.rope, a.head_dim) : absl::OkStatus();
+}
+
+absl::Status CheckRouter(const Router& router, const Experts& experts) {
+  DROVER_RETURN_IF_ERROR(CheckPositive("router scale", router.scale));
+  DROVER_RETURN_IF_ERROR(CheckCount("expert groups", router.groups, experts.count));
+  DROVER_RETURN_IF_ERROR(CheckCount("kept expert groups", router.kept_groups, router.groups));
+  const int64_t size = experts.count / router.groups;
+  if (experts.count % router.groups != 0)
+    return InvalidArgument("expert groups: found ", router.groups, ", expected a divisor of the ", experts.count, " experts");
+  if (router.group_score == GroupScore::kBestTwo && router.groups > 1 && size < 2)
+    return InvalidArgument("expert groups: found ", router.groups, " of one expert, expected at least two in each");
+  if (experts.active > router.kept_groups * size)
+    return InvalidArgument("experts of a token: found ", experts.active, ", expected at most ", router.kept_groups * size, " of the kept groups");
+  return absl::OkStatus();
 }
 
 absl::Status CheckFfn(const Ffn& ffn) {
@@ -65,6 +91,11 @@ absl::Status CheckFfn(const Ffn& ffn) {
   DROVER_RETURN_IF_ERROR(CheckCount("experts", experts.count, 1 << 16));
   DROVER_RETURN_IF_ERROR(CheckCount("experts of a token", experts.active, experts.count));
   DROVER_RETURN_IF_ERROR(CheckCount("expert width", experts.hidden));
+  DROVER_RETURN_IF_ERROR(CheckRouter(experts.router, experts));
+  if (experts.pairs) {
+    DROVER_RETURN_IF_ERROR(CheckPositive("gate alpha", experts.pairs->alpha));
+    DROVER_RETURN_IF_ERROR(CheckPositive("gate limit", experts.pairs->limit));
+  }
   if (experts.shared_hidden != 0) return CheckCount("shared expert width", experts.shared_hidden);
   return absl::OkStatus();
 }
@@ -87,6 +118,11 @@ std::string ToString(const RopeScaling& s) {
 
 std::string ToString(const Attention& a) {
   std::string out = Cat("heads ", a.heads, "/", a.kv_heads, " of ", a.head_dim);
+  if (a.latent) {
+    out = Cat("heads ", a.heads, " of ", a.latent->nope_dim, "+", a.head_dim - a.latent->nope_dim, "/", a.latent->value_dim, ", latent ", a.latent->kv_rank);
+    if (a.latent->q_rank) out += Cat(", q latent ", *a.latent->q_rank);
+    if (a.latent->down_bias) out += ", latent bias";
+  }
   if (a.qkv_bias) out += ", qkv bias";
   if (a.out_bias) out += ", out bias";
   if (a.qk_norm == QkNorm::kRmsBeforeRope) out += ", q/k RMS norm";
@@ -98,8 +134,20 @@ std::string ToString(const Attention& a) {
     out += ", no rope";
   if (a.window) out += Cat(", window ", *a.window);
   if (a.chunk) out += Cat(", chunk ", *a.chunk);
-  if (a.temperature) out += Cat(", temperature ", a.temperature->scale, " per ", a.temperature->floor_positions);
+  if (a.temperature)
+    out += Cat(", temperature ", a.temperature->scale, " per ", a.temperature->floor_positions, a.temperature->first == 0 ? " from 0" : "");
+  if (a.sinks) out += ", sinks";
   if (std::abs(a.scale * std::sqrt(static_cast<double>(a.head_dim)) - 1) > 1e-9) out += Cat(", scale ", a.scale);
+  return out;
+}
+
+std::string ToString(const Router& r) {
+  std::string out = r.score == RouterScore::kSoftmax ? "softmax" : r.score == RouterScore::kSigmoid ? "sigmoid" : "sigmoid on input";
+  if (r.logit_bias) out += ", biased";
+  if (r.choice_bias) out += ", choice bias";
+  if (r.groups > 1) out += Cat(", ", r.kept_groups, " of ", r.groups, " groups by ", r.group_score == GroupScore::kBest ? "best" : "best two");
+  if (r.renormalise && r.score != RouterScore::kSigmoidInput) out += " renormalised";
+  if (r.scale != 1) out += Cat(" times ", r.scale);
   return out;
 }
 
@@ -107,9 +155,9 @@ std::string ToString(const Ffn& f) {
   const std::string act = f.activation == Activation::kSilu ? "silu" : "gelu_tanh";
   if (!f.experts) return Cat("dense ", f.hidden, " ", act, f.bias ? ", bias" : "");
   const Experts& e = *f.experts;
-  std::string out = Cat(e.count, " experts of ", e.hidden, " ", act, ", top ", e.active);
-  out += e.router == RouterKind::kSigmoidInput ? ", sigmoid on input" : e.renormalise ? ", softmax renormalised" : ", softmax";
-  if (e.shared_hidden != 0) out += Cat(", shared ", e.shared_hidden);
+  const std::string gate = e.pairs ? Cat("clamped pairs ", e.pairs->alpha, " ", e.pairs->limit, ", bias") : act;
+  std::string out = Cat(e.count, " experts of ", e.hidden, " ", gate, ", top ", e.active, ", ", ToString(e.router));
+  if (e.shared_hidden != 0) out += Cat(", shared ", e.shared_hidden, e.shared_gate ? " gated" : "");
   return out;
 }
 
@@ -120,6 +168,8 @@ double ApproximateParameters(const ModelSpec& spec) {
   for (int64_t i = 0; i < spec.layers(); ++i) {
     const LayerKind& kind = spec.layer(i);
     const auto heads = static_cast<double>(2 * (kind.attention.heads + kind.attention.kv_heads));
+    if (const auto& latent = kind.attention.latent)
+      total += static_cast<double>(latent->kv_rank + latent->q_rank.value_or(0)) * (hidden + heads * static_cast<double>(kind.attention.head_dim + latent->value_dim));
     double width = heads * static_cast<double>(kind.attention.head_dim) + 3 * static_cast<double>(kind.ffn.hidden);
     if (const auto& experts = kind.ffn.experts)
       width += static_cast<double>(experts->count) * (3 * static_cast<double>(experts->hidden) + 1) + 3 * static_cast<double>(experts->shared_hidden);

@@ -35,8 +35,18 @@ class Builder {
 
  private:
   void Attention(const drover::Attention& a) {
-    const int64_t q = a.heads * a.head_dim, kv = a.kv_heads * a.head_dim;
     Vector(Role::kAttnNorm, spec_.hidden, Split::kReplicated);
+    if (a.latent)
+      Latent(a, *a.latent);
+    else
+      Heads(a);
+    if (a.sinks) Vector(Role::kSinks, a.heads, Split::kHeadRows);
+    Matrix(Role::kO, spec_.hidden, a.heads * (a.latent ? a.latent->value_dim : a.head_dim), Split::kHeadCols);
+    if (a.out_bias) Vector(Role::kOBias, spec_.hidden, Split::kReplicated);
+  }
+
+  void Heads(const drover::Attention& a) {
+    const int64_t q = a.heads * a.head_dim, kv = a.kv_heads * a.head_dim;
     Matrix(Role::kQ, q, spec_.hidden, Split::kHeadRows);
     Matrix(Role::kK, kv, spec_.hidden, Split::kKvHeadRows);
     Matrix(Role::kV, kv, spec_.hidden, Split::kKvHeadRows);
@@ -49,8 +59,23 @@ class Builder {
       Vector(Role::kQNorm, a.head_dim, Split::kReplicated);
       Vector(Role::kKNorm, a.head_dim, Split::kReplicated);
     }
-    Matrix(Role::kO, spec_.hidden, q, Split::kHeadCols);
-    if (a.out_bias) Vector(Role::kOBias, spec_.hidden, Split::kReplicated);
+  }
+
+  // The latents are the same on every rank; what leads from them to heads is cut by heads.
+  void Latent(const drover::Attention& a, const LatentKv& latent) {
+    if (latent.q_rank) {
+      Matrix(Role::kQDown, *latent.q_rank, spec_.hidden, Split::kReplicated);
+      if (latent.down_bias) Vector(Role::kQDownBias, *latent.q_rank, Split::kReplicated);
+      Vector(Role::kQDownNorm, *latent.q_rank, Split::kReplicated);
+      Matrix(Role::kQUp, a.heads * a.head_dim, *latent.q_rank, Split::kHeadRows);
+    } else {
+      Matrix(Role::kQ, a.heads * a.head_dim, spec_.hidden, Split::kHeadRows);
+    }
+    const int64_t cached = latent.kv_rank + a.head_dim - latent.nope_dim;
+    Matrix(Role::kKvDown, cached, spec_.hidden, Split::kReplicated);
+    if (latent.down_bias) Vector(Role::kKvDownBias, cached, Split::kReplicated);
+    Vector(Role::kKvDownNorm, latent.kv_rank, Split::kReplicated);
+    Matrix(Role::kKvUp, a.heads * (latent.nope_dim + latent.value_dim), latent.kv_rank, Split::kHeadRows);
   }
 
   void Dense(const Ffn& ffn) {
@@ -63,12 +88,23 @@ class Builder {
 
   void Experts(const drover::Experts& experts) {
     Matrix(Role::kRouter, experts.count, spec_.hidden, Split::kReplicated);
-    for (int32_t e = 0; e < experts.count; ++e) {
+    if (experts.router.logit_bias) Vector(Role::kRouterBias, experts.count, Split::kReplicated);
+    if (experts.router.choice_bias) Vector(Role::kChoiceBias, experts.count, Split::kReplicated);
+    for (int32_t e = 0; e < experts.count; ++e) Expert(experts, e);
+    if (experts.shared_hidden != 0) Gated(Role::kSharedGate, Role::kSharedUp, Role::kSharedDown, experts.shared_hidden);
+    if (experts.shared_gate) Matrix(Role::kSharedSwitch, 1, spec_.hidden, Split::kReplicated);
+  }
+
+  void Expert(const drover::Experts& experts, int32_t e) {
+    if (experts.pairs) {
+      Matrix(Role::kExpertPairs, 2 * experts.hidden, spec_.hidden, Split::kExpertRows, e);
+      Matrix(Role::kExpertPairsBias, 2 * experts.hidden, 1, Split::kExpertRows, e);
+    } else {
       Matrix(Role::kExpertGate, experts.hidden, spec_.hidden, Split::kExpertRows, e);
       Matrix(Role::kExpertUp, experts.hidden, spec_.hidden, Split::kExpertRows, e);
-      Matrix(Role::kExpertDown, spec_.hidden, experts.hidden, Split::kExpertCols, e);
     }
-    if (experts.shared_hidden != 0) Gated(Role::kSharedGate, Role::kSharedUp, Role::kSharedDown, experts.shared_hidden);
+    Matrix(Role::kExpertDown, spec_.hidden, experts.hidden, Split::kExpertCols, e);
+    if (experts.pairs) Matrix(Role::kExpertDownBias, spec_.hidden, 1, Split::kExpertOnce, e);
   }
 
   void Gated(Role gate, Role up, Role down, int64_t hidden) {
@@ -86,11 +122,23 @@ Range Times(Range range, int64_t factor) { return {range.begin * factor, range.e
 
 bool OnRankZeroOnly(Role role) { return role == Role::kOBias || role == Role::kDownBias; }
 
+Part ExpertPart(const Weight& weight, const Experts& experts, const RankCut& cut) {
+  const Range own = cut.Experts(experts), columns = cut.ExpertColumns(experts);
+  const int64_t set = cut.grid.ranks / cut.grid.expert_parts;
+  const bool held = weight.expert >= own.begin && weight.expert < own.end && (weight.split != Split::kExpertOnce || cut.rank % set == 0);
+  if (!held) return {{0, 0}, {0, 0}};
+  if (weight.split == Split::kExpertRows) return {Times(columns, weight.rows / experts.hidden), {0, weight.cols}};
+  return {{0, weight.rows}, weight.split == Split::kExpertCols ? columns : Range{0, weight.cols}};
+}
+
 }  // namespace
 
 bool IsVector(Role role) {
-  constexpr std::array kVectors = {Role::kFinalNorm, Role::kAttnNorm, Role::kQBias,  Role::kKBias,    Role::kVBias,  Role::kOBias,
-                                   Role::kQNorm,     Role::kKNorm,    Role::kFfnNorm, Role::kGateBias, Role::kUpBias, Role::kDownBias};
+  constexpr std::array kVectors = {Role::kFinalNorm,  Role::kAttnNorm,    Role::kQBias,     Role::kKBias,     Role::kVBias,
+                                   Role::kOBias,      Role::kQNorm,       Role::kKNorm,     Role::kSinks,     Role::kQDownBias,
+                                   Role::kQDownNorm,  Role::kKvDownBias,  Role::kKvDownNorm, Role::kFfnNorm,  Role::kGateBias,
+                                   Role::kUpBias,     Role::kDownBias,    Role::kRouterBias, Role::kChoiceBias,
+                                   Role::kExpertPairsBias, Role::kExpertDownBias};
   for (const Role vector : kVectors)
     if (vector == role) return true;
   return false;
@@ -116,19 +164,15 @@ Part PartOf(const Weight& weight, const ModelSpec& spec, const RankCut& cut) {
   const LayerKind& kind = spec.layer(weight.layer);
   const Attention& attention = kind.attention;
   switch (weight.split) {
-    case Split::kHeadRows: return {Times(cut.Heads(attention), attention.head_dim), all_cols};
-    case Split::kKvHeadRows: return {Times(cut.KvHeads(attention), attention.head_dim), all_cols};
-    case Split::kHeadCols: return {all_rows, Times(cut.Heads(attention), attention.head_dim)};
+    case Split::kHeadRows: return {Times(cut.Heads(attention), weight.rows / attention.heads), all_cols};
+    case Split::kKvHeadRows: return {Times(cut.KvHeads(attention), weight.rows / attention.kv_heads), all_cols};
+    case Split::kHeadCols: return {all_rows, Times(cut.Heads(attention), weight.cols / attention.heads)};
     case Split::kFfnRows: return {cut.FfnColumns(weight.rows), all_cols};
     case Split::kFfnCols: return {all_rows, cut.FfnColumns(weight.cols)};
     default: break;
   }
   DROVER_CHECK(kind.ffn.experts.has_value());
-  const Range own = cut.Experts(*kind.ffn.experts);
-  const Range columns = cut.ExpertColumns(*kind.ffn.experts);
-  if (weight.expert < own.begin || weight.expert >= own.end) return {{0, 0}, {0, 0}};
-  if (weight.split == Split::kExpertRows) return {columns, all_cols};
-  return {all_rows, columns};
+  return ExpertPart(weight, *kind.ffn.experts, cut);
 }
 
 StoredColumns StoredCols(Range cols, DType dtype) {

@@ -14,15 +14,19 @@ namespace drover {
 
 enum class Role : uint8_t {
   kEmbedding, kFinalNorm, kOutput,                              // whole model; kOutput absent when tied
-  kAttnNorm, kQ, kK, kV, kO, kQBias, kKBias, kVBias, kOBias, kQNorm, kKNorm,
+  kAttnNorm, kQ, kK, kV, kO, kQBias, kKBias, kVBias, kOBias, kQNorm, kKNorm, kSinks,
+  kQDown, kQDownBias, kQDownNorm, kQUp, kKvDown, kKvDownBias, kKvDownNorm, kKvUp,  // latent attention; kQUp absent without q_rank
   kFfnNorm, kGate, kUp, kDown, kGateBias, kUpBias, kDownBias,   // dense feed-forward
-  kRouter, kExpertGate, kExpertUp, kExpertDown,                 // routed; `expert` says which
-  kSharedGate, kSharedUp, kSharedDown,
+  kRouter, kRouterBias, kChoiceBias,                            // routed
+  kExpertGate, kExpertUp, kExpertDown,                          // `expert` says which
+  kExpertPairs, kExpertPairsBias, kExpertDownBias,              // gate and up rows alternating in one matrix
+  kSharedGate, kSharedUp, kSharedDown, kSharedSwitch,           // kSharedSwitch: one row, whose sigmoid gates the shared expert
 };
 
 // Which side is cut over ranks, and by what. Column-cut matrices give partial sums that need one reduce.
 enum class Split : uint8_t {
   kReplicated, kVocabRows, kHeadRows, kKvHeadRows, kHeadCols, kFfnRows, kFfnCols, kExpertRows, kExpertCols,
+  kExpertOnce,  // whole, on the first rank of those that share an expert
 };
 
 struct Weight {

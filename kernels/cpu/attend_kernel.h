@@ -2,6 +2,7 @@
 // result does not depend on the queries beside it.
 #pragma once
 
+#include <cmath>
 #include <limits>
 
 #include "kernels/cpu/kernel_table.h"
@@ -82,16 +83,17 @@ inline void ScoreKeys(const AttendTile& tile, const float* keys, int64_t count, 
   }
 }
 
-// scores ← exp(scores - max) inside [first, last] and 0 elsewhere in [0, width); returns their sum. `base` is the key of column 0.
+// scores ← exp(scores - max) inside [first, last] and 0 elsewhere in [0, width); returns their sum and the sink's share of it.
 template <class L>
-inline float SoftmaxRow(float* scores, int64_t first, int64_t last, int64_t width) {
+inline float SoftmaxRow(float* scores, int64_t first, int64_t last, int64_t width, float sink) {
   using V = typename L::V;
   constexpr float kNone = -std::numeric_limits<float>::infinity();
   for (int64_t j = 0; j < first; ++j) scores[j] = kNone;
   for (int64_t j = last + 1; j < width; ++j) scores[j] = kNone;
-  V max = L::Set(kNone);
+  V max = L::Set(sink);
   for (int64_t j = 0; j < width; j += L::kWidth) max = L::Max(max, L::Load(scores + j));
-  const V top = L::Set(L::MaxAcross(max));
+  const float highest = L::MaxAcross(max);
+  const V top = L::Set(highest);
   V sum = L::Zero();
   for (int64_t j = 0; j < width; j += L::kWidth) {
     const V e = Exp<L>(L::Sub(L::Load(scores + j), top));
@@ -100,7 +102,7 @@ inline float SoftmaxRow(float* scores, int64_t first, int64_t last, int64_t widt
   }
   float sums[4];
   L::Sum4(sum, sum, sum, sum, sums);
-  return sums[0];
+  return sums[0] + std::exp(sink - highest);
 }
 
 // y[i, d…d+D·width) = Σ_j p[i,j]·V[j, d…] / sum[i], keys in order.
@@ -134,7 +136,7 @@ inline void WeighValues(const AttendTile& tile, KeyRange range, int64_t base, in
 // The same for the last, partial vector of a head.
 template <class L>
 inline void WeighTail(const AttendTile& tile, KeyRange range, int64_t base, int64_t d, const float* sums) {
-  const int64_t rest = tile.head_dim - d;
+  const int64_t rest = tile.value_dim - d;
   for (int64_t i = 0; i < tile.queries; ++i) {
     typename L::V total = L::Zero();
     ForEachRun(tile, range, [&](int64_t offset, int64_t key, int64_t run) {
@@ -157,11 +159,11 @@ void AttendQueries(const AttendTile& tile) {
   });
   float sums[kQueriesMax] = {};
   for (int i = 0; i < Q; ++i)
-    sums[i] = SoftmaxRow<L>(tile.scores + i * tile.score_stride, tile.first[i] - base, tile.last[i] - base, width);
+    sums[i] = SoftmaxRow<L>(tile.scores + i * tile.score_stride, tile.first[i] - base, tile.last[i] - base, width, tile.sink[i]);
   int64_t d = 0;
-  for (; d + 4 * L::kWidth <= tile.head_dim; d += 4 * L::kWidth) WeighValues<L, Q, 4>(tile, range, base, d, sums);
-  for (; d + L::kWidth <= tile.head_dim; d += L::kWidth) WeighValues<L, Q, 1>(tile, range, base, d, sums);
-  if (d < tile.head_dim) WeighTail<L>(tile, range, base, d, sums);
+  for (; d + 4 * L::kWidth <= tile.value_dim; d += 4 * L::kWidth) WeighValues<L, Q, 4>(tile, range, base, d, sums);
+  for (; d + L::kWidth <= tile.value_dim; d += L::kWidth) WeighValues<L, Q, 1>(tile, range, base, d, sums);
+  if (d < tile.value_dim) WeighTail<L>(tile, range, base, d, sums);
 }
 
 template <class L>

@@ -2,7 +2,9 @@
 #include "kernels/cpu/cpu_ops.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "common/check.h"
 #include "kernels/unpack.h"
@@ -109,6 +111,43 @@ void CpuOps::LinearRows(const PackedWeight& weight, LinearSlice slice) {
   });
 }
 
+void CpuOps::HeadLinear(const PackedWeight& weight, const HeadRows& part, Tensor x, Tensor y) {
+  const bool whole_strides = weight.lead == 0 && weight.cols % kStride == 0;  // else a row would have to be padded for each head
+  const LinearKernel kernel = KernelFor(kernels_, weight.dtype);
+  if (!whole_strides || kernel == nullptr || part.heads == 0) return Ops::HeadLinear(weight, part, x, y);
+  DROVER_CHECK(x.cols == part.heads * weight.cols && y.cols == part.heads * part.rows && weight.rows == part.heads * part.stride);
+  pool_.Run(part.heads, [&](int64_t head, int64_t thread) {
+    LinearSlice slice;
+    slice.weights = weight.row(head * part.stride + part.first);
+    slice.row_bytes = weight.row_bytes;
+    slice.stored = weight.cols;
+    slice.x = x.data + head * weight.cols;
+    slice.x_stride = x.cols;
+    slice.tokens = x.rows;
+    slice.end = part.rows;
+    slice.y = y.data + head * part.rows;
+    slice.y_stride = y.cols;
+    slice.tile = Floats(tiles_) + thread * tile_floats_;
+    kernel(slice);
+  });
+}
+
+void CpuOps::HeadLinearTransposed(const PackedWeight& weight, const HeadRows& part, Tensor x, int64_t column, Tensor y) {
+  if (part.heads == 0) return;
+  const int64_t x_head = x.cols / part.heads, y_head = y.cols / part.heads;
+  DROVER_CHECK(part.rows <= x_head && column + weight.cols <= y_head && weight.rows == part.heads * part.stride);
+  DROVER_CHECK_LE(weight.cols, tile_floats_);
+  pool_.Run(part.heads, [&](int64_t head, int64_t thread) {
+    const std::span<float> row(Floats(tiles_) + thread * tile_floats_, static_cast<size_t>(weight.cols));
+    for (int64_t t = 0; t < x.rows; ++t) std::fill_n(y.row(t).data() + head * y_head + column, weight.cols, 0.0f);
+    for (int64_t i = 0; i < part.rows; ++i) {
+      UnpackRow(weight, head * part.stride + part.first + i, row);
+      for (int64_t t = 0; t < x.rows; ++t)
+        kernels_.add_scaled(x.row(t).data()[head * x_head + i], row.data(), weight.cols, y.row(t).data() + head * y_head + column);
+    }
+  });
+}
+
 void CpuOps::RmsNorm(Tensor x, std::span<const float> gain, float eps, Tensor y) {
   const auto width = static_cast<int64_t>(gain.size());
   DROVER_CHECK(width > 0 && x.rows == y.rows && x.cols == y.cols && x.cols % width == 0);
@@ -129,8 +168,20 @@ void CpuOps::GatedProduct(GateKind kind, Tensor gate, Tensor up, Tensor y) {
   });
 }
 
+void CpuOps::ClampedPairs(float alpha, float limit, Tensor x, Tensor y) {
+  DROVER_CHECK(x.size() == 2 * y.size() && x.rows == y.rows);
+  const int64_t chunks = (y.size() + kSerialFloats - 1) / kSerialFloats;
+  pool_.Run(chunks, [&](int64_t chunk, int64_t) {
+    const int64_t begin = chunk * kSerialFloats, end = std::min(begin + kSerialFloats, y.size());
+    for (int64_t i = begin; i < end; ++i) {
+      const float gate = std::min(x.data[2 * i], limit), up = std::clamp(x.data[2 * i + 1], -limit, limit);
+      y.data[i] = (up + 1) * gate / (1 + std::exp(-alpha * gate));
+    }
+  });
+}
+
 void CpuOps::Attend(Tensor q, std::span<const SequenceRows> sequences, const KvLayer& kv, const AttentionShape& shape, Tensor y) {
-  DROVER_CHECK(q.cols == shape.heads * shape.head_dim && y.cols == q.cols && y.rows == q.rows);
+  DROVER_CHECK(q.cols == shape.heads * shape.head_dim && y.cols == shape.heads * shape.ValueDim() && y.rows == q.rows);
   tasks_.clear();
   for (size_t s = 0; s < sequences.size(); ++s) {
     for (int64_t kv_head = 0; kv_head < shape.kv_heads && shape.heads > 0; ++kv_head) {
@@ -152,9 +203,9 @@ void CpuOps::RunAttendTask(const AttendTask& task, int64_t thread, Tensor q, std
   tile.queries = std::min(kQueriesMax, sequence.rows * heads.size() - task.begin);
   for (int64_t i = 0; i < tile.queries; ++i) {
     const int64_t row = (task.begin + i) / heads.size(), head = heads.begin + (task.begin + i) % heads.size();
-    const int64_t offset = (sequence.first_row + row) * q.cols + head * shape.head_dim;
-    tile.q[i] = q.data + offset;
-    tile.y[i] = y.data + offset;
+    tile.q[i] = q.data + (sequence.first_row + row) * q.cols + head * shape.head_dim;
+    tile.y[i] = y.data + (sequence.first_row + row) * y.cols + head * shape.ValueDim();
+    tile.sink[i] = shape.sinks.empty() ? -std::numeric_limits<float>::infinity() : shape.sinks[static_cast<size_t>(head)];
     tile.last[i] = sequence.position + row;
     tile.first[i] = shape.FirstKey(tile.last[i]);
     DROVER_CHECK_LE(RoundUp(tile.last[i] + 1, kStride), score_stride_);
@@ -165,6 +216,7 @@ void CpuOps::RunAttendTask(const AttendTask& task, int64_t thread, Tensor q, std
   tile.block_tokens = kv.block_tokens;
   tile.blocks = sequence.blocks.data();
   tile.head_dim = shape.head_dim;
+  tile.value_dim = shape.ValueDim();
   tile.scale = shape.scale;
   tile.scores = Floats(scores_) + thread * kQueriesMax * score_stride_;
   tile.score_stride = score_stride_;

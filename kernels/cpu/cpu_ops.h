@@ -18,6 +18,9 @@ class CpuOps : public Ops {
   void RmsNorm(Tensor x, std::span<const float> gain, float eps, Tensor y) override;
   void L2Norm(int64_t width, float eps, Tensor x) override;
   void Attend(Tensor q, std::span<const SequenceRows> sequences, const KvLayer& kv, const AttentionShape& shape, Tensor y) override;
+  void HeadLinear(const PackedWeight& weight, const HeadRows& part, Tensor x, Tensor y) override;
+  void HeadLinearTransposed(const PackedWeight& weight, const HeadRows& part, Tensor x, int64_t column, Tensor y) override;
+  void ClampedPairs(float alpha, float limit, Tensor x, Tensor y) override;
   void GatedProduct(GateKind kind, Tensor gate, Tensor up, Tensor y) override;
 
  private:

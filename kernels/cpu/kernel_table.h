@@ -44,8 +44,9 @@ struct AttendTile {
   const float* values = nullptr;
   int64_t token_stride = 0, block_tokens = 0;
   const int32_t* blocks = nullptr;
-  int64_t head_dim = 0;
+  int64_t head_dim = 0, value_dim = 0;
   float scale = 1;
+  float sink[kQueriesMax] = {};   // -infinity: none
   float* scores = nullptr;        // [kQueriesMax, score_stride]
   int64_t score_stride = 0;
 };
@@ -61,6 +62,8 @@ struct KernelTable {
   void (*attend)(const AttendTile&);
   // y = gain ⊙ x / sqrt(mean x² + eps); gain may be null.
   void (*rms_norm)(const float* x, const float* gain, int64_t n, float eps, float* y);
+  // y += factor·x.
+  void (*add_scaled)(float factor, const float* x, int64_t n, float* y);
   void (*gated_product)(GateKind kind, const float* gate, const float* up, int64_t n, float* y);
   double (*read_sum)(const float* x, int64_t n);  // reads n floats once: the measure of read bandwidth
 };

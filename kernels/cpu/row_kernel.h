@@ -36,6 +36,14 @@ inline typename L::V Activate(GateKind kind, typename L::V g) {
 }
 
 template <class L>
+void AddScaled(float factor, const float* x, int64_t n, float* y) {
+  const typename L::V f = L::Set(factor);
+  const int64_t whole = n / L::kWidth * L::kWidth, rest = n - whole;
+  for (int64_t i = 0; i < whole; i += L::kWidth) L::Store(y + i, L::Fma(f, L::Load(x + i), L::Load(y + i)));
+  if (rest > 0) L::StorePart(y + whole, L::Fma(f, L::LoadPart(x + whole, rest), L::LoadPart(y + whole, rest)), rest);
+}
+
+template <class L>
 void GatedProduct(GateKind kind, const float* gate, const float* up, int64_t n, float* y) {
   const int64_t whole = n / L::kWidth * L::kWidth;
   for (int64_t i = 0; i < whole; i += L::kWidth)
@@ -67,7 +75,7 @@ constexpr KernelTable TableOf(std::string_view name) {
   return {name,
           Linear<L, ReadF32<L>>, Linear<L, ReadF16<L>>, Linear<L, ReadBF16<L>>,
           Linear<L, ReadQ8_0<L>>, Linear<L, ReadQ4_0<L>>, Linear<L, ReadQ4_1<L>>,
-          Attend<L>, RmsNorm<L>, GatedProduct<L>, ReadSum<L>};
+          Attend<L>, RmsNorm<L>, AddScaled<L>, GatedProduct<L>, ReadSum<L>};
 }
 
 }  // namespace drover::cpu

@@ -2,6 +2,7 @@
 #include "models/checkpoint/names.h"
 
 #include <array>
+#include <charconv>
 
 #include "common/check.h"
 #include "models/weights.h"
@@ -15,7 +16,7 @@ struct RoleName {
 };
 
 // Feed-forward names are relative to the family's module (see FamilyNames).
-constexpr std::array<RoleName, 28> kNames = {{
+constexpr std::array<RoleName, 43> kNames = {{
     {Role::kEmbedding, "model.embed_tokens.weight", "token_embd.weight"},
     {Role::kFinalNorm, "model.norm.weight", "output_norm.weight"},
     {Role::kOutput, "lm_head.weight", "output.weight"},
@@ -30,6 +31,15 @@ constexpr std::array<RoleName, 28> kNames = {{
     {Role::kOBias, "self_attn.o_proj.bias", "attn_output.bias"},
     {Role::kQNorm, "self_attn.q_norm.weight", "attn_q_norm.weight"},
     {Role::kKNorm, "self_attn.k_norm.weight", "attn_k_norm.weight"},
+    {Role::kSinks, "self_attn.sinks", ""},
+    {Role::kQDown, "self_attn.q_a_proj.weight", ""},
+    {Role::kQDownBias, "self_attn.q_a_proj.bias", ""},
+    {Role::kQDownNorm, "self_attn.q_a_layernorm.weight", ""},
+    {Role::kQUp, "self_attn.q_b_proj.weight", ""},
+    {Role::kKvDown, "self_attn.kv_a_proj_with_mqa.weight", ""},
+    {Role::kKvDownBias, "self_attn.kv_a_proj_with_mqa.bias", ""},
+    {Role::kKvDownNorm, "self_attn.kv_a_layernorm.weight", ""},
+    {Role::kKvUp, "self_attn.kv_b_proj.weight", ""},
     {Role::kFfnNorm, "post_attention_layernorm.weight", "ffn_norm.weight"},
     {Role::kGate, "{ffn}.gate_proj.weight", "ffn_gate.weight"},
     {Role::kUp, "{ffn}.up_proj.weight", "ffn_up.weight"},
@@ -38,28 +48,36 @@ constexpr std::array<RoleName, 28> kNames = {{
     {Role::kUpBias, "{ffn}.up_proj.bias", "ffn_up.bias"},
     {Role::kDownBias, "{ffn}.down_proj.bias", "ffn_down.bias"},
     {Role::kRouter, "{ffn}.{router}.weight", "ffn_gate_inp.weight"},
+    {Role::kRouterBias, "{ffn}.{router}.bias", ""},
+    {Role::kChoiceBias, "{ffn}.{router}.e_score_correction_bias", ""},
     {Role::kExpertGate, "{ffn}.experts.{e}.{gate}.weight", "ffn_gate_exps.weight"},
     {Role::kExpertUp, "{ffn}.experts.{e}.{up}.weight", "ffn_up_exps.weight"},
     {Role::kExpertDown, "{ffn}.experts.{e}.{down}.weight", "ffn_down_exps.weight"},
-    {Role::kSharedGate, "{ffn}.shared_expert.gate_proj.weight", "ffn_gate_shexp.weight"},
-    {Role::kSharedUp, "{ffn}.shared_expert.up_proj.weight", "ffn_up_shexp.weight"},
-    {Role::kSharedDown, "{ffn}.shared_expert.down_proj.weight", "ffn_down_shexp.weight"},
+    {Role::kExpertPairs, "{ffn}.experts.{e}.gate_up_proj.weight", ""},
+    {Role::kExpertPairsBias, "{ffn}.experts.{e}.gate_up_proj.bias", ""},
+    {Role::kExpertDownBias, "{ffn}.experts.{e}.{down}.bias", ""},
+    {Role::kSharedGate, "{ffn}.{shared}.gate_proj.weight", "ffn_gate_shexp.weight"},
+    {Role::kSharedUp, "{ffn}.{shared}.up_proj.weight", "ffn_up_shexp.weight"},
+    {Role::kSharedDown, "{ffn}.{shared}.down_proj.weight", "ffn_down_shexp.weight"},
+    {Role::kSharedSwitch, "{ffn}.shared_expert_gate.weight", "ffn_gate_inp_shexp.weight"},
 }};
 
 struct FamilyNames {
-  std::string_view family, ffn, router, gate, up, down, fused;
+  std::string_view family, ffn, router, gate, up, down, shared, fused;
+  FusedForm form;
 };
-// The last row is the common case.
-constexpr std::array<FamilyNames, 3> kFamilies = {{
-    {"mixtral", "block_sparse_moe", "gate", "w1", "w3", "w2", "mlp"},
-    {"llama4", "feed_forward", "router", "gate_proj", "up_proj", "down_proj", "feed_forward"},
-    {"", "mlp", "gate", "gate_proj", "up_proj", "down_proj", "mlp"},
+constexpr FamilyNames kCommon = {"", "mlp", "gate", "gate_proj", "up_proj", "down_proj", "shared_experts", "mlp", FusedForm::kRows};
+constexpr std::array<FamilyNames, 4> kFamilies = {{
+    {"mixtral", "block_sparse_moe", "gate", "w1", "w3", "w2", "", "mlp", FusedForm::kRows},
+    {"llama4", "feed_forward", "router", "gate_proj", "up_proj", "down_proj", "shared_expert", "feed_forward", FusedForm::kColumns},
+    {"qwen2_moe", "mlp", "gate", "gate_proj", "up_proj", "down_proj", "shared_expert", "mlp", FusedForm::kRows},
+    {"gpt_oss", "mlp", "router", "gate_proj", "up_proj", "down_proj", "", "mlp", FusedForm::kColumns},
 }};
 
 const FamilyNames& NamesOf(std::string_view family) {
   for (const FamilyNames& names : kFamilies)
     if (names.family == family) return names;
-  return kFamilies.back();
+  return kCommon;
 }
 
 const RoleName& NameOf(Role role) {
@@ -72,6 +90,16 @@ void Replace(std::string& text, std::string_view what, std::string_view with) {
   if (const size_t at = text.find(what); at != std::string::npos) text.replace(at, what.size(), with);
 }
 
+// "model.layers.N." with N among the draft layers behind the last served one.
+bool IsDraftLayer(std::string_view name, const ModelSpec& spec) {
+  constexpr std::string_view kPrefix = "model.layers.";
+  if (spec.draft_layers == 0 || !name.starts_with(kPrefix)) return false;
+  int64_t layer = -1;
+  const auto [end, error] = std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), layer);
+  const bool whole = error == std::errc() && end != name.data() + name.size() && *end == '.';
+  return whole && layer >= spec.layers() && layer < spec.layers() + spec.draft_layers;
+}
+
 }  // namespace
 
 std::string HfName(std::string_view family, Role role, int32_t layer, int32_t expert) {
@@ -82,14 +110,18 @@ std::string HfName(std::string_view family, Role role, int32_t layer, int32_t ex
   Replace(out, "{gate}", names.gate);
   Replace(out, "{up}", names.up);
   Replace(out, "{down}", names.down);
+  Replace(out, "{shared}", names.shared);
   Replace(out, "{e}", Cat(expert));
   return layer < 0 ? out : Cat("model.layers.", layer, ".", out);
 }
 
 std::string HfFusedName(std::string_view family, Role role, int32_t layer) {
-  return Cat("model.layers.", layer, ".", NamesOf(family).fused,
-             role == Role::kExpertDown ? ".experts.down_proj" : ".experts.gate_up_proj");
+  const bool down = role == Role::kExpertDown || role == Role::kExpertDownBias;
+  const bool bias = role == Role::kExpertDownBias || role == Role::kExpertPairsBias;
+  return Cat("model.layers.", layer, ".", NamesOf(family).fused, down ? ".experts.down_proj" : ".experts.gate_up_proj", bias ? "_bias" : "");
 }
+
+FusedForm HfFusedForm(std::string_view family) { return NamesOf(family).form; }
 
 std::string GgufName(Role role, int32_t layer) {
   const std::string_view name = NameOf(role).gguf;
@@ -102,9 +134,11 @@ std::string OldGgufExpertName(Role role, int32_t layer, int32_t expert) {
   return name;
 }
 
-bool IsIgnoredTensor(std::string_view name, bool tied_embeddings, bool has_vision) {
+bool IsIgnoredTensor(std::string_view name, const ModelSpec& spec) {
+  const bool has_vision = !spec.not_served.empty();
+  if (IsDraftLayer(name, spec)) return true;
   if (name.ends_with(".rotary_emb.inv_freq") || name == "rope_freqs.weight") return true;
-  if (tied_embeddings && (name == "lm_head.weight" || name == "language_model.lm_head.weight")) return true;
+  if (spec.tied_embeddings && (name == "lm_head.weight" || name == "language_model.lm_head.weight")) return true;
   return has_vision && (name.starts_with("vision_model.") || name.starts_with("multi_modal_projector."));
 }
 

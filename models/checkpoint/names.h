@@ -9,12 +9,18 @@
 namespace drover {
 
 enum class Role : uint8_t;
+struct ModelSpec;
 
 // layer -1: whole model; expert -1: not a routed expert.
 std::string HfName(std::string_view family, Role role, int32_t layer, int32_t expert);
 
 // The tensor that holds all experts of a layer ([experts, ...]), where a file has fused them; gate and up share one.
 std::string HfFusedName(std::string_view family, Role role, int32_t layer);
+
+// How such a tensor lies: kRows [experts, out, in], kColumns [experts, in, out]; in gate_up all gates come before all ups, or gate
+// and up alternate where the model keeps them in one matrix.
+enum class FusedForm { kRows, kColumns };
+FusedForm HfFusedForm(std::string_view family);
 
 // llama.cpp's names; experts are stacked ([experts, rows, cols]).
 std::string GgufName(Role role, int32_t layer);
@@ -23,6 +29,6 @@ std::string GgufName(Role role, int32_t layer);
 std::string OldGgufExpertName(Role role, int32_t layer, int32_t expert);
 
 // Tensors that a checkpoint may hold and a served model does not read.
-bool IsIgnoredTensor(std::string_view name, bool tied_embeddings, bool has_vision);
+bool IsIgnoredTensor(std::string_view name, const ModelSpec& spec);
 
 }  // namespace drover

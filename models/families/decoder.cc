@@ -37,8 +37,8 @@ Attention ReadAttention(ConfigReader& config, int64_t hidden, const DecoderDefau
   if (!head_dim && !defaults.head_dim && hidden % attention.heads != 0)
     config.Fail("num_attention_heads", Cat(attention.heads), Cat("a divisor of hidden_size ", hidden, ", or a head_dim"));
   attention.head_dim = head_dim.value_or(defaults.head_dim.value_or(std::max<int64_t>(1, hidden / attention.heads)));
-  attention.qkv_bias = attention.out_bias = config.BoolOr("attention_bias", false);
-  attention.rope = ReadRope(config, attention.head_dim, defaults.rope_theta);
+  attention.qkv_bias = attention.out_bias = config.BoolOr("attention_bias", defaults.attention_bias);
+  attention.rope = ReadRope(config, attention.head_dim, defaults);
   attention.scale = 1 / std::sqrt(static_cast<double>(attention.head_dim));
   return attention;
 }
@@ -50,7 +50,7 @@ absl::StatusOr<ModelSpec> ReadDecoder(ConfigReader& config, const DecoderDefault
   spec.hidden = config.Int("hidden_size", kCount);
   spec.vocab = config.Int("vocab_size", kCount);
   spec.max_positions = config.Int("max_position_embeddings", kPositions);
-  spec.norm_eps = config.NumberOr("rms_norm_eps", 1e-6);
+  spec.norm_eps = config.NumberOr("rms_norm_eps", defaults.norm_eps);
   spec.tied_embeddings = config.BoolOr("tie_word_embeddings", false);
   LayerKind kind;
   kind.attention = ReadAttention(config, spec.hidden, defaults);

@@ -12,7 +12,7 @@ void ReadLayerAttention(ConfigReader& config, ModelSpec& spec) {
   std::optional<int64_t> chunk = config.IntOr("attention_chunk_size", 8192, kPositions);
   if (config.IsNull("attention_chunk_size")) chunk.reset();
   std::optional<QueryTemperature> temperature;
-  const QueryTemperature written{config.NumberOr("attn_scale", 0.1), config.NumberOr("floor_scale", 8192)};
+  const QueryTemperature written{config.NumberOr("attn_scale", 0.1), config.NumberOr("floor_scale", 8192), 1};
   if (config.SwitchOr("attn_temperature_tuning", true)) temperature = written;
   const int64_t interval = config.IntOr("no_rope_layer_interval", 4, {1, 1 << 16});
   const std::vector<int64_t> uses_rope = config.IntList("no_rope_layers", {0, 1});  // 1: the layer uses RoPE
@@ -40,8 +40,7 @@ void ReadLayerExperts(ConfigReader& config, ModelSpec& spec) {
   Experts experts;
   experts.count = config.IntOr("num_local_experts", 16, {1, 1 << 16});
   experts.active = config.IntOr("num_experts_per_tok", 1, {1, experts.count});
-  experts.router = RouterKind::kSigmoidInput;
-  experts.renormalise = false;
+  experts.router = {.score = RouterScore::kSigmoidInput, .renormalise = false};
   experts.hidden = experts.shared_hidden = spec.kinds[0].ffn.hidden;
   const int64_t dense_hidden = config.IntOr("intermediate_size_mlp", 16384, kCount);
   const int64_t step = config.IntOr("interleave_moe_layer_step", 1, {1, 1 << 16});

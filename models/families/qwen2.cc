@@ -3,21 +3,30 @@
 
 namespace drover {
 
+std::vector<bool> ReadSlidingLayers(ConfigReader& config, int64_t layers) {
+  const std::vector<std::string> types = config.StringList("layer_types");
+  if (!types.empty() && static_cast<int64_t>(types.size()) != layers) {
+    config.Fail("layer_types", Cat("a list of ", types.size()), Cat("one entry for each of ", layers, " layers"));
+    return {};
+  }
+  std::vector<bool> slides;
+  for (const std::string& type : types) {
+    if (type != "full_attention" && type != "sliding_attention")
+      config.Fail("layer_types", Cat("\"", type, "\""), "full_attention or sliding_attention");
+    slides.push_back(type == "sliding_attention");
+  }
+  return slides;
+}
+
 void ReadQwenWindows(ConfigReader& config, ModelSpec& spec) {
   const bool on = config.BoolOr("use_sliding_window", false);
   const std::optional<int64_t> window = config.MaybeInt("sliding_window", kPositions);
   const int64_t from = config.IntOr("max_window_layers", 28, {0, 1 << 16});
-  const std::vector<std::string> types = config.StringList("layer_types");
-  if (!types.empty() && static_cast<int64_t>(types.size()) != spec.layers())
-    config.Fail("layer_types", Cat("a list of ", types.size()), Cat("one entry for each of ", spec.layers(), " layers"));
-  for (const std::string& type : types)
-    if (type != "full_attention" && type != "sliding_attention")
-      config.Fail("layer_types", Cat("\"", type, "\""), "full_attention or sliding_attention");
+  const std::vector<bool> listed = ReadSlidingLayers(config, spec.layers());
   if (on && !window) config.Fail("sliding_window", "nothing", "a number of tokens, as use_sliding_window is true");
   if (!on) return;
   ForEachLayer(spec, [&](int64_t layer, LayerKind& kind) {
-    const auto index = static_cast<size_t>(layer);
-    const bool slides = index < types.size() ? types[index] == "sliding_attention" : layer >= from;
+    const bool slides = listed.empty() ? layer >= from : listed[static_cast<size_t>(layer)];
     if (slides) kind.attention.window = window;
   });
 }

@@ -12,7 +12,12 @@ absl::StatusOr<ModelSpec> Qwen3Moe(ConfigReader& config) {
   experts.count = config.Int("num_experts", {1, 1 << 16});
   experts.active = config.Int("num_experts_per_tok", {1, experts.count});
   experts.hidden = config.Int("moe_intermediate_size", kCount);
-  experts.renormalise = config.BoolOr("norm_topk_prob", false);
+  experts.router.renormalise = config.BoolOr("norm_topk_prob", false);
+  ReadQwenExperts(config, experts, spec);
+  return spec;
+}
+
+void ReadQwenExperts(ConfigReader& config, Experts experts, ModelSpec& spec) {
   const int64_t step = config.IntOr("decoder_sparse_step", 1, {1, 1 << 16});
   const std::vector<int64_t> dense = config.IntList("mlp_only_layers", {0, 1 << 16});
   ForEachLayer(spec, [&](int64_t layer, LayerKind& kind) {
@@ -20,7 +25,6 @@ absl::StatusOr<ModelSpec> Qwen3Moe(ConfigReader& config) {
     kind.ffn.hidden = 0;
     kind.ffn.experts = experts;
   });
-  return spec;
 }
 
 }  // namespace drover

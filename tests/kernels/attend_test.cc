@@ -14,6 +14,8 @@ struct AttendCase {
   int64_t head_dim;
   int64_t heads, first_head, kv_heads, first_kv_head, group;
   int64_t window, chunk, block_tokens;
+  int64_t value_dim = 0;  // > 0: values are the keys' last so many
+  bool sinks = false;
 };
 
 const AttendCase kCases[] = {
@@ -22,6 +24,8 @@ const AttendCase kCases[] = {
     {"eight to one", 48, 8, 0, 1, 0, 8, 0, 0, 16},    {"window", 24, 2, 0, 1, 0, 2, 16, 0, 5},
     {"window of one", 8, 2, 0, 2, 0, 1, 1, 0, 3},     {"chunk", 16, 5, 0, 1, 0, 5, 0, 16, 6},
     {"chunk and window", 16, 2, 0, 1, 0, 2, 9, 20, 6}, {"wide head", 128, 2, 2, 1, 1, 2, 0, 0, 16},
+    {"sinks", 24, 3, 3, 1, 1, 3, 0, 0, 5, 0, true},   {"sinks and window", 16, 2, 0, 1, 0, 2, 3, 0, 6, 0, true},
+    {"latent", 40, 3, 2, 1, 0, 9, 0, 0, 7, 32},       {"latent of odd size", 37, 5, 0, 1, 0, 5, 0, 0, 4, 21, true},
 };
 
 struct Paged {
@@ -46,18 +50,22 @@ Paged MakePaged(const AttendCase& c, const std::vector<std::pair<int64_t, int64_
   }
   for (size_t s = 0; s < paged.sequences.size(); ++s) paged.sequences[s].blocks = paged.blocks[s];
   paged.kv = {paged.keys.values.data(), paged.values.values.data(), c.block_tokens, c.kv_heads, c.head_dim};
+  if (c.value_dim > 0) paged.kv.values = paged.kv.keys + c.head_dim - c.value_dim;
   return paged;
 }
 
 AttentionShape ShapeOf(const AttendCase& c) {
-  return {c.heads, c.first_head, c.kv_heads, c.first_kv_head, c.group, c.head_dim, 0.3f, c.window, c.chunk};
+  static const std::vector<float> sinks = {0.5f, -3, 2, 40, -200};  // one far above, one far below any score
+  AttentionShape shape{c.heads, c.first_head, c.kv_heads, c.first_kv_head, c.group, c.head_dim, 0.3f, c.window, c.chunk, c.value_dim};
+  if (c.sinks) shape.sinks = std::span(sinks).first(static_cast<size_t>(c.heads));
+  return shape;
 }
 
 TEST_P(AttendParity, EveryCaseEqualsTheReference) {
   for (const AttendCase& c : kCases) {
     const Paged paged = MakePaged(c, {{1, 1}, {37, 37}, {70, 1}, {45, 8}});
     const Owned q = Random(47, c.heads * c.head_dim, 7);
-    Owned expected = Poisoned(47, c.heads * c.head_dim), found = expected;
+    Owned expected = Poisoned(47, c.heads * ShapeOf(c).ValueDim()), found = expected;
     reference_.Attend(q.tensor, paged.sequences, paged.kv, ShapeOf(c), expected.tensor);
     ops_->Attend(q.tensor, paged.sequences, paged.kv, ShapeOf(c), found.tensor);
     ExpectClose(found, expected, 4e-6, c.name);
@@ -66,20 +74,30 @@ TEST_P(AttendParity, EveryCaseEqualsTheReference) {
 
 TEST_P(AttendParity, AQuerysResultDependsOnNeitherBatchNorChunkNorThreads) {
   for (const AttendCase& c : kCases) {
-    const int64_t cols = c.heads * c.head_dim;
+    const int64_t cols = c.heads * c.head_dim, values = c.heads * ShapeOf(c).ValueDim();
     const Paged paged = MakePaged(c, {{29, 29}, {70, 9}});
     const Owned q = Random(38, cols, 7);
-    Owned together = Poisoned(38, cols);
+    Owned together = Poisoned(38, values);
     ops_->Attend(q.tensor, paged.sequences, paged.kv, ShapeOf(c), together.tensor);
     for (const auto& [sequence, row] : {std::pair<size_t, int64_t>{0, 0}, {0, 17}, {0, 28}, {1, 0}, {1, 8}}) {
       const SequenceRows& rows = paged.sequences[sequence];
       const SequenceRows one{0, 1, rows.position + row, rows.blocks};
-      Owned y = Poisoned(1, cols);
-      const int64_t at = (rows.first_row + row) * cols;
-      alone_->Attend({q.tensor.data + at, 1, cols}, {&one, 1}, paged.kv, ShapeOf(c), y.tensor);
-      ExpectSameBits(y.values, std::span(together.values).subspan(static_cast<size_t>(at), y.values.size()), c.name);
+      Owned y = Poisoned(1, values);
+      alone_->Attend({q.tensor.data + (rows.first_row + row) * cols, 1, cols}, {&one, 1}, paged.kv, ShapeOf(c), y.tensor);
+      ExpectSameBits(y.values, together.tensor.row(rows.first_row + row), c.name);
     }
   }
+}
+
+TEST(ReferenceOps, ASinkTakesItsShareOfTheSoftmax) {
+  Ops ops;
+  Owned keys(1, 2, 0), values(1, 2, 1), q(1, 2, 0), y = Poisoned(1, 2);
+  const std::vector<int32_t> blocks = {0};
+  const std::vector<SequenceRows> sequences = {{0, 1, 0, blocks}};
+  const std::vector<float> sinks = {std::log(3.0f)};
+  AttentionShape shape{.heads = 1, .kv_heads = 1, .head_dim = 2, .sinks = sinks};
+  ops.Attend(q.tensor, sequences, {keys.values.data(), values.values.data(), 1, 1, 2}, shape, y.tensor);
+  EXPECT_NEAR(y.values[0], 0.25, 1e-6);  // one key of score 0 beside a sink of weight 3
 }
 
 TEST_P(AttendParity, AppendedKeysAreThoseThatAreRead) {

@@ -35,6 +35,32 @@ TEST_P(OpsParity, GatedProductInPlace) {
   }
 }
 
+TEST_P(OpsParity, ClampedPairs) {
+  Owned x = Random(3, 2 * 37, 1);
+  for (float& value : x.values) value *= 6;  // some beyond the limit of 7 on either side
+  Owned expected = Poisoned(3, 37), found = Poisoned(3, 37);
+  reference_.ClampedPairs(1.702f, 7, x.tensor, expected.tensor);
+  ops_->ClampedPairs(1.702f, 7, x.tensor, found.tensor);
+  ExpectClose(found, expected, 1e-6, "clamped pairs");
+}
+
+TEST_P(OpsParity, MatricesOfHeads) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kQ8_0})
+    for (const int64_t cols : {32, 96, 40}) {
+      if (cols % Info(dtype).values != 0) continue;
+      const PackedWeight weight = RandomWeight(dtype, 3 * 12, cols, 0, 1);
+      const Owned wide = Random(5, 3 * cols, 2), heads = Random(5, 3 * 9, 3);
+      Owned expected = Poisoned(5, 3 * 7), found = expected;
+      reference_.HeadLinear(weight, {3, 12, 5, 7}, wide.tensor, expected.tensor);
+      ops_->HeadLinear(weight, {3, 12, 5, 7}, wide.tensor, found.tensor);
+      ExpectClose(found, expected, 4e-6, Cat("head linear of ", cols));
+      Owned expected_back(5, 3 * (cols + 4), 0), found_back(5, 3 * (cols + 4), 0);
+      reference_.HeadLinearTransposed(weight, {3, 12, 2, 6}, heads.tensor, 4, expected_back.tensor);
+      ops_->HeadLinearTransposed(weight, {3, 12, 2, 6}, heads.tensor, 4, found_back.tensor);
+      ExpectClose(found_back, expected_back, 4e-6, Cat("transposed of ", cols));
+    }
+}
+
 TEST_P(OpsParity, EmbedMasksForeignIds) {
   const PackedWeight table = RandomWeight(DType::kQ8_0, 5, 64, 0, 1);
   const std::vector<int32_t> ids = {10, 14, 9, 15, 12};
@@ -79,8 +105,60 @@ TEST(ReferenceOps, RouteTakesTheBestAndTheLowestIndexOnTies) {
   ops.Route({.active = 2}, again.tensor, experts, weights);
   EXPECT_NEAR(weights[2], 0.25, 1e-6);
   Owned sigmoid(logits);
-  ops.Route({.active = 2, .sigmoid = true}, sigmoid.tensor, experts, weights);
+  ops.Route({.active = 2, .score = RouteScore::kSigmoidOfLogits}, sigmoid.tensor, experts, weights);
   EXPECT_NEAR(weights[0], 1 / (1 + std::exp(-3.0)), 1e-6);
+}
+
+// Two heads of rows (skipped, used, used) over two columns.
+TEST(ReferenceOps, HeadsUseTheirOwnRows) {
+  Ops ops;
+  PackedWeight weight{DType::kF32, 6, 2, 0, 8, AlignedBytes(48)};
+  const float values[] = {9, 9, 1, 2, 3, 4, 9, 9, 5, 6, 7, 8};
+  std::memcpy(weight.bytes.data(), values, sizeof values);
+  Owned x(1, 4, 0), y = Poisoned(1, 4), back(1, 6, 0), copied(1, 6, 0);
+  x.values = {1, 10, 1, 10};
+  ops.HeadLinear(weight, {2, 3, 1, 2}, x.tensor, y.tensor);
+  EXPECT_EQ(y.values, (std::vector<float>{21, 43, 65, 87}));
+  ops.HeadLinearTransposed(weight, {2, 3, 1, 2}, x.tensor, 1, back.tensor);
+  EXPECT_EQ(back.values, (std::vector<float>{0, 31, 42, 0, 75, 86}));
+  ops.CopyHeads(2, x.tensor, 1, copied.tensor, 2, 1);
+  EXPECT_EQ(copied.values, (std::vector<float>{0, 0, 10, 0, 0, 10}));
+}
+
+TEST(ReferenceOps, RouteByGroupsChoosesWithTheBiasAndWeighsWithout) {
+  Ops ops;
+  Owned logits(1, 6, 0);
+  logits.values = {std::log(0.5f), std::log(0.4f), std::log(0.05f), std::log(0.02f), std::log(0.02f), std::log(0.01f)};  // softmax: the same
+  std::vector<int32_t> experts(2);
+  std::vector<float> weights(2);
+  // Groups of two: by their best 0.5, 0.05, 0.02; the third is lifted by its bias.
+  const std::vector<float> bias = {0, 0, 0, 0, 0.6f, 0};
+  ops.Route({.active = 2, .choice_bias = bias, .groups = 3, .kept_groups = 1, .scale = 10}, Owned(logits).tensor, experts, weights);
+  EXPECT_EQ(experts, (std::vector<int32_t>{4, 5}));
+  EXPECT_NEAR(weights[0], 0.2, 1e-6);
+  EXPECT_NEAR(weights[1], 0.1, 1e-6);
+  ops.Route({.active = 2, .choice_bias = bias, .groups = 3, .kept_groups = 1, .best_two = true, .renormalise = true, .scale = 3},
+            Owned(logits).tensor, experts, weights);  // sums of two: 0.9, 0.07, 0.63
+  EXPECT_EQ(experts, (std::vector<int32_t>{0, 1}));
+  EXPECT_NEAR(weights[0], 3 * 5.0 / 9, 1e-6);
+  ops.Route({.active = 2, .choice_bias = bias}, Owned(logits).tensor, experts, weights);
+  EXPECT_EQ(experts, (std::vector<int32_t>{4, 0}));
+}
+
+TEST(ReferenceOps, SigmoidGates) {
+  Ops ops;
+  Owned x(1, 3, 0);
+  x.values = {0, std::log(3.0f), -200};
+  ops.Sigmoid(x.tensor);
+  EXPECT_NEAR(x.values[0], 0.5, 1e-6);
+  EXPECT_NEAR(x.values[1], 0.75, 1e-6);
+  EXPECT_NEAR(x.values[2], 0, 1e-6);
+  Owned pairs(1, 6, 0), y = Poisoned(1, 3);
+  pairs.values = {0, 5, 9, 9, -1, -9};
+  ops.ClampedPairs(2, 7, pairs.tensor, y.tensor);
+  EXPECT_EQ(y.values[0], 0);
+  EXPECT_NEAR(y.values[1], 8 * 7 / (1 + std::exp(-14.0)), 1e-5);
+  EXPECT_NEAR(y.values[2], -6 * -1 / (1 + std::exp(2.0)), 1e-5);
 }
 
 TEST(ReferenceOps, GatherAndScatterAddMoveRows) {

@@ -131,7 +131,7 @@ INSTANTIATE_TEST_SUITE_P(All, BadConfig, testing::Values(
     Bad{"NotAnObject", "[]", "expected an object"},
     Bad{"NoArchitecture", "{}", "architectures: found 0 names"},
     Bad{"TwoArchitectures", With("architectures", R"(["A","B"])"), "architectures: found 2 names"},
-    Bad{"UnknownArchitecture", With("architectures", R"(["DeepseekV3ForCausalLM"])"), "found \"DeepseekV3ForCausalLM\", which is not served; served are LlamaForCausalLM"},
+    Bad{"UnknownArchitecture", With("architectures", R"(["DeepseekV32ForCausalLM"])"), "found \"DeepseekV32ForCausalLM\", which is not served; served are LlamaForCausalLM"},
     Bad{"UnknownKey", With("residual_multiplier", "0.2"), "config key with an unknown meaning: residual_multiplier = 0.2"},
     Bad{"UnknownKeyInside", With("rope_scaling", R"({"type":"linear","factor":2,"bend":1})"), "unknown meaning: rope_scaling.bend = 1"},
     Bad{"MissingWidth", Without("hidden_size"), "hidden_size: found nothing, expected an integer"},

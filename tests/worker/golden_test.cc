@@ -24,11 +24,14 @@ std::string ParamName(const GoldenParam& param) {
   return Cat(name, "_on_", grid.ranks, grid.expert_parts == grid.ranks ? "" : Cat("_experts_in_", grid.expert_parts));
 }
 
+// Parts of the names of cases with experts.
+constexpr const char* kRoutedNames[] = {"mixtral", "moe", "llama4", "deepseek", "kimi", "mistral4", "large-3", "gpt-oss"};
+
 std::vector<GoldenParam> AllParams() {
   std::vector<GoldenParam> params;
   for (const std::string name : kGoldenCases) {
     for (const int64_t ranks : {1, 2, 3, 4}) params.push_back({name, {ranks, ranks}});
-    const bool experts = name.find("mixtral") != name.npos || name.find("moe") != name.npos || name.find("llama4") != name.npos;
+    const bool experts = std::ranges::any_of(kRoutedNames, [&](const char* part) { return name.find(part) != name.npos; });
     if (experts) params.push_back({name, {4, 2}});
     if (experts) params.push_back({name, {3, 1}});
   }

@@ -26,10 +26,14 @@ absl::StatusOr<KvStore> KvStore::Create(const ModelSpec& spec, const RankCut& cu
   float* next = store.memory_.get();
   for (int64_t i = 0; i < spec.layers(); ++i) {
     const Attention& attention = spec.layer(i).attention;
-    KvLayer layer{next, nullptr, block_tokens, cut.KvHeads(attention).size(), attention.head_dim};
-    const int64_t floats = blocks * block_tokens * layer.token_stride();
-    layer.values = next + floats;
-    next += 2 * floats;
+    const int64_t floats = blocks * block_tokens * KvValues(attention, cut);
+    KvLayer layer{next, next + floats / 2, block_tokens, cut.KvHeads(attention).size(), attention.head_dim};
+    if (attention.latent) {  // [rotated part | latent]
+      const int64_t rotated = attention.head_dim - attention.latent->nope_dim;
+      layer.values = next + rotated;
+      layer.head_dim = rotated + attention.latent->kv_rank;
+    }
+    next += floats;
     store.layers_.push_back(layer);
   }
   return store;

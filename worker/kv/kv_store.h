@@ -1,4 +1,5 @@
-// KvStore: the memory behind the ids that BlockPool hands out, for every layer: K and V as [blocks, block_tokens, own KV heads, head_dim].
+// KvStore: the memory behind the ids that BlockPool hands out, for every layer: K and V as [blocks, block_tokens, own KV heads, head_dim],
+// or, with latent attention, one row [rotated part | latent] a token, whose latent is the value too.
 #pragma once
 
 #include <memory>

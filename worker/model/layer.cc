@@ -1,6 +1,8 @@
 // See layer.h.
 #include "worker/model/layer.h"
 
+#include "worker/model/latent.h"
+
 namespace drover {
 namespace {
 
@@ -25,12 +27,15 @@ void Place(Step& step, const Layer& layer, Tensor q, Tensor k) {
 // This rank's part of W_o·softmax(q·Kᵀ·scale)·V.
 Tensor AttentionPart(Step& step, const Layer& layer, Tensor h) {
   const LayerWeights& w = layer.weights;
+  if (layer.kind.attention.latent) return LatentAttentionPart(step, layer, h);
   const Tensor q = step.Linear(h, w.q, w.q_bias);
   const Tensor k = step.Linear(h, w.k, w.k_bias);
   const Tensor v = step.Linear(h, w.v, w.v_bias);
   Place(step, layer, q, k);
   step.Append(layer.kv, k, v);
-  return step.PartialLinear(step.Attend(q, layer.kv, layer.cut.shape), w.o, w.o_bias, h.cols);
+  AttentionShape shape = layer.cut.shape;
+  shape.sinks = w.sinks;
+  return step.PartialLinear(step.Attend(q, layer.kv, shape), w.o, w.o_bias, h.cols);
 }
 
 // This rank's part of W↓(act(W_gate h) ⊙ W_up h).
@@ -40,13 +45,29 @@ Tensor GatedPart(Step& step, Activation activation, const FfnWeights& w, Tensor 
   return step.PartialLinear(step.Gate(activation, gate, up), w.down, w.down_bias, h.cols);
 }
 
+// This rank's part of one expert.
+Tensor ExpertPart(Step& step, const Ffn& ffn, const FfnWeights& w, Tensor h) {
+  if (!ffn.experts->pairs) return GatedPart(step, ffn.activation, w, h);
+  const Tensor gated = step.GatePairs(*ffn.experts->pairs, step.Linear(h, w.pairs, w.pairs_bias));
+  return step.PartialLinear(gated, w.down, w.down_bias, h.cols);
+}
+
+// This rank's part of the shared expert, zeros when there is none.
+Tensor SharedPart(Step& step, const Layer& layer, Tensor h) {
+  const Experts& experts = *layer.kind.ffn.experts;
+  if (experts.shared_hidden == 0) return step.Zeros(h.rows, h.cols);
+  const Tensor out = GatedPart(step, layer.kind.ffn.activation, layer.weights.shared, h);
+  if (experts.shared_gate) step.Switch(step.Linear(h, layer.weights.shared_switch), out);
+  return out;
+}
+
 // Own experts' part of Σ_e weight_e·FFN_e(h), or Σ_e FFN_e(weight_e·h) with the sigmoid router, plus the shared expert's.
 Tensor ExpertsPart(Step& step, const Layer& layer, Tensor h) {
   const Ffn& ffn = layer.kind.ffn;
   const LayerWeights& w = layer.weights;
-  const bool scale_input = ffn.experts->router == RouterKind::kSigmoidInput;
-  const Tensor out = ffn.experts->shared_hidden > 0 ? GatedPart(step, ffn.activation, w.shared, h) : step.Zeros(h.rows, h.cols);
-  const Step::Routes& routes = step.Route(*ffn.experts, step.Linear(h, w.router));
+  const bool scale_input = ffn.experts->router.score == RouterScore::kSigmoidInput;
+  const Tensor out = SharedPart(step, layer, h);
+  const Step::Routes& routes = step.Route(*ffn.experts, w.choice_bias, step.Linear(h, w.router, w.router_bias));
   const std::vector<float> ones(static_cast<size_t>(h.rows), 1.0f);
   for (int64_t own = 0; own < layer.cut.experts.size(); ++own) {
     const auto expert = static_cast<size_t>(layer.cut.experts.begin + own);
@@ -56,7 +77,7 @@ Tensor ExpertsPart(Step& step, const Layer& layer, Tensor h) {
     Arena::Scope scope(step.arena());
     const Tensor input = step.Gather(h, rows);
     if (scale_input) step.ScaleRows(weights, input);
-    const Tensor y = GatedPart(step, ffn.activation, w.experts[static_cast<size_t>(own)], input);
+    const Tensor y = ExpertPart(step, ffn, w.experts[static_cast<size_t>(own)], input);
     step.ScatterAdd(y, rows, scale_input ? std::span(ones).first(rows.size()) : weights, out);
   }
   return out;
@@ -82,6 +103,10 @@ KindCut CutKind(const LayerKind& kind, const RankCut& cut) {
                   .scale = static_cast<float>(a.scale),
                   .window = a.window.value_or(0),
                   .chunk = a.chunk.value_or(0)};
+  if (a.latent) {
+    result.shape.head_dim = a.latent->kv_rank + a.head_dim - a.latent->nope_dim;
+    result.shape.value_dim = a.latent->kv_rank;
+  }
   if (a.rope) result.rope = MakeRopeTable(*a.rope);
   if (kind.ffn.experts) result.experts = cut.Experts(*kind.ffn.experts);
   return result;

@@ -8,20 +8,26 @@
 
 namespace drover {
 
-// Gated feed-forward; empty biases when the family has none (kDownBias lives on rank 0 only).
+// Gated feed-forward; empty biases when the family has none (down_bias lives on one rank only).
 struct FfnWeights {
   PackedWeight gate, up, down;
-  std::vector<float> gate_bias, up_bias, down_bias;
+  PackedWeight pairs;  // gate and up rows alternating, instead of the two
+  std::vector<float> gate_bias, up_bias, pairs_bias, down_bias;
 };
 
 struct LayerWeights {
   std::vector<float> attn_norm, ffn_norm, q_norm, k_norm;
   PackedWeight q, k, v, o;
   std::vector<float> q_bias, k_bias, v_bias, o_bias;  // o_bias on rank 0 only
+  std::vector<float> sinks;          // of own heads
+  PackedWeight q_down, q_up, kv_down, kv_up;  // latent attention
+  std::vector<float> q_down_bias, q_down_norm, kv_down_bias, kv_down_norm;
   FfnWeights ffn;                    // dense layers
   PackedWeight router;               // routed layers: [experts, hidden], replicated
+  std::vector<float> router_bias, choice_bias;
   std::vector<FfnWeights> experts;   // this rank's, in order of RankCut::Experts
   FfnWeights shared;                 // shared expert, when there is one
+  PackedWeight shared_switch;        // [1, hidden]: its gate, when there is one
 };
 
 struct RankWeights {

@@ -9,9 +9,14 @@ namespace {
 
 GateKind KindOf(Activation activation) { return activation == Activation::kSilu ? GateKind::kSilu : GateKind::kGeluTanh; }
 
-// 1 + scale·ln(1 + floor((position + 1) / floor_positions)), in f32 as the reference computes it.
+RouteScore ScoreOf(RouterScore score) {
+  if (score == RouterScore::kSoftmax) return RouteScore::kSoftmax;
+  return score == RouterScore::kSigmoid ? RouteScore::kSigmoid : RouteScore::kSigmoidOfLogits;
+}
+
+// 1 + scale·ln(1 + floor((position + first) / floor_positions)), in f32 as the reference computes it.
 float QueryFactor(const QueryTemperature& temperature, int64_t position) {
-  const float steps = std::floor(static_cast<float>(position + 1) / static_cast<float>(temperature.floor_positions));
+  const float steps = std::floor(static_cast<float>(position + temperature.first) / static_cast<float>(temperature.floor_positions));
   return std::log1p(steps) * static_cast<float>(temperature.scale) + 1;
 }
 
@@ -76,8 +81,14 @@ void Step::Temper(Tensor q, const QueryTemperature& temperature) {
 }
 
 Tensor Step::Attend(Tensor q, const KvLayer& kv, const AttentionShape& shape) {
-  Tensor y = Take(q.rows, q.cols);
+  Tensor y = Take(q.rows, shape.heads * shape.ValueDim());
   ops_.Attend(q, batch_.sequences, kv, shape, y);
+  return y;
+}
+
+Tensor Step::HeadLinear(Tensor x, const PackedWeight& weight, const HeadRows& part) {
+  Tensor y = Take(x.rows, part.heads * part.rows);
+  ops_.HeadLinear(weight, part, x, y);
   return y;
 }
 
@@ -86,12 +97,25 @@ Tensor Step::Gate(Activation activation, Tensor gate, Tensor up) {
   return gate;
 }
 
-const Step::Routes& Step::Route(const Experts& experts, Tensor logits) {
+Tensor Step::GatePairs(const ClampedPairs& pairs, Tensor gate_up) {
+  Tensor y = Take(gate_up.rows, gate_up.cols / 2);
+  ops_.ClampedPairs(static_cast<float>(pairs.alpha), static_cast<float>(pairs.limit), gate_up, y);
+  return y;
+}
+
+void Step::Switch(Tensor switches, Tensor x) {
+  ops_.Sigmoid(switches);
+  ops_.ScaleRows(switches.all(), x);
+}
+
+const Step::Routes& Step::Route(const Experts& experts, std::span<const float> choice_bias, Tensor logits) {
   const auto active = static_cast<size_t>(experts.active);
   chosen_.resize(static_cast<size_t>(logits.rows) * active);
   chosen_weights_.resize(chosen_.size());
-  const bool sigmoid = experts.router == RouterKind::kSigmoidInput;
-  ops_.Route({experts.active, sigmoid, experts.renormalise}, logits, chosen_, chosen_weights_);
+  const Router& router = experts.router;
+  ops_.Route({experts.active, ScoreOf(router.score), choice_bias, router.groups, router.kept_groups,
+              router.group_score == GroupScore::kBestTwo, router.renormalise, static_cast<float>(router.scale)},
+             logits, chosen_, chosen_weights_);
   routes_.rows.resize(static_cast<size_t>(experts.count));
   routes_.weights.resize(static_cast<size_t>(experts.count));
   for (auto& rows : routes_.rows) rows.clear();

@@ -42,16 +42,29 @@ class Step {
   void Temper(Tensor q, const QueryTemperature& temperature);
   void Append(const KvLayer& kv, Tensor k, Tensor v) { ops_.AppendKv(k, v, batch_.sequences, kv); }
   Tensor Attend(Tensor q, const KvLayer& kv, const AttentionShape& shape);
+  // Matrices of single heads and the columns that move between them: see Ops.
+  Tensor HeadLinear(Tensor x, const PackedWeight& weight, const HeadRows& part);
+  void HeadLinearTransposed(Tensor x, const PackedWeight& weight, const HeadRows& part, int64_t column, Tensor y) {
+    ops_.HeadLinearTransposed(weight, part, x, column, y);
+  }
+  void CopyHeads(int64_t heads, Tensor x, int64_t from, Tensor y, int64_t to, int64_t count) {
+    ops_.CopyHeads(heads, x, from, y, to, count);
+  }
 
   // act(gate) ⊙ up, in the memory of gate.
   Tensor Gate(Activation activation, Tensor gate, Tensor up);
+
+  // (u + 1)·g·sigmoid(alpha·g) of clamped alternating columns g, u.
+  Tensor GatePairs(const ClampedPairs& pairs, Tensor gate_up);
+  // x[t] ← sigmoid(switches[t])·x[t].
+  void Switch(Tensor switches, Tensor x);
 
   // Who computes what in a routed layer: the tokens of each expert, in order, with the router's weights.
   struct Routes {
     std::vector<std::vector<int32_t>> rows;    // by expert
     std::vector<std::vector<float>> weights;
   };
-  const Routes& Route(const Experts& experts, Tensor logits);
+  const Routes& Route(const Experts& experts, std::span<const float> choice_bias, Tensor logits);
   Tensor Gather(Tensor x, std::span<const int32_t> rows);
   void ScaleRows(std::span<const float> factors, Tensor x) { ops_.ScaleRows(factors, x); }
   void ScatterAdd(Tensor x, std::span<const int32_t> rows, std::span<const float> weights, Tensor out) {

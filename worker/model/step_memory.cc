@@ -2,6 +2,7 @@
 #include "worker/model/step_memory.h"
 
 #include <algorithm>
+#include <array>
 
 #include "worker/model/arena.h"
 
@@ -12,19 +13,38 @@ int64_t GatedFloats(int64_t hidden, int64_t columns, int64_t tokens) {
   return 2 * Arena::Rounded(tokens * columns) + Arena::Rounded(tokens * hidden);
 }
 
+int64_t ExpertFloats(const Experts& experts, int64_t hidden, int64_t columns, int64_t tokens) {
+  if (!experts.pairs) return GatedFloats(hidden, columns, tokens);
+  return Arena::Rounded(tokens * 2 * columns) + Arena::Rounded(tokens * columns) + Arena::Rounded(tokens * hidden);
+}
+
 int64_t FeedForwardFloats(const Ffn& ffn, int64_t hidden, const RankCut& cut, int64_t tokens) {
   if (!ffn.experts) return GatedFloats(hidden, cut.FfnColumns(ffn.hidden).size(), tokens);
   const Experts& experts = *ffn.experts;
   return Arena::Rounded(tokens * hidden) + GatedFloats(hidden, cut.FfnColumns(experts.shared_hidden).size(), tokens) +
-         Arena::Rounded(tokens * experts.count) +
-         Arena::Rounded(tokens * hidden) + GatedFloats(hidden, cut.ExpertColumns(experts).size(), tokens);
+         Arena::Rounded(tokens) + Arena::Rounded(tokens * experts.count) + Arena::Rounded(tokens * hidden) +
+         ExpertFloats(experts, hidden, cut.ExpertColumns(experts).size(), tokens);
+}
+
+// Of one token: what latent.cc takes, apart from its result.
+std::array<int64_t, 8> LatentWidths(const Attention& a, const LatentKv& latent, int64_t heads) {
+  const int64_t cached = latent.kv_rank + a.head_dim - latent.nope_dim;
+  return {latent.q_rank.value_or(0), heads * a.head_dim,    cached,                  cached,
+          latent.kv_rank,            heads * cached,        heads * latent.kv_rank,  heads * latent.value_dim};
+}
+
+int64_t AttentionFloats(const Attention& a, const RankCut& cut, int64_t tokens) {
+  const int64_t heads = cut.Heads(a).size();
+  int64_t floats = Arena::Rounded(tokens);  // temperature
+  if (a.latent) {
+    for (const int64_t width : LatentWidths(a, *a.latent, heads)) floats += Arena::Rounded(tokens * width);
+    return floats;
+  }
+  return floats + 2 * Arena::Rounded(tokens * heads * a.head_dim) + 2 * Arena::Rounded(tokens * cut.KvHeads(a).size() * a.head_dim);
 }
 
 int64_t LayerFloats(const LayerKind& kind, int64_t hidden, const RankCut& cut, int64_t tokens) {
-  const Attention& a = kind.attention;
-  const int64_t q = cut.Heads(a).size() * a.head_dim, kv = cut.KvHeads(a).size() * a.head_dim;
-  return 3 * Arena::Rounded(tokens * hidden) + 2 * Arena::Rounded(tokens * q) + 2 * Arena::Rounded(tokens * kv) +
-         Arena::Rounded(tokens) + FeedForwardFloats(kind.ffn, hidden, cut, tokens);
+  return 3 * Arena::Rounded(tokens * hidden) + AttentionFloats(kind.attention, cut, tokens) + FeedForwardFloats(kind.ffn, hidden, cut, tokens);
 }
 
 }  // namespace
@@ -44,6 +64,8 @@ int64_t WidestColumns(const ModelSpec& spec) {
   int64_t widest = spec.hidden;
   for (const LayerKind& kind : spec.kinds) {
     widest = std::max({widest, kind.attention.heads * kind.attention.head_dim, kind.ffn.hidden});
+    if (const auto& latent = kind.attention.latent)
+      widest = std::max({widest, latent->q_rank.value_or(0), latent->kv_rank, kind.attention.heads * latent->value_dim});
     if (kind.ffn.experts) widest = std::max({widest, kind.ffn.experts->hidden, kind.ffn.experts->shared_hidden});
   }
   return widest;

@@ -124,7 +124,7 @@ absl::Status ReadVector(const Source& source, const Part& part, RangeReader& rea
   const DType dtype = source.tensor->dtype;
   const int64_t size = Info(dtype).bytes, count = part.rows.size();
   std::vector<std::byte> stored(static_cast<size_t>(count * size));
-  DROVER_RETURN_IF_ERROR(reader.Read(*source.tensor, part.rows.begin * size, stored));
+  DROVER_RETURN_IF_ERROR(reader.Read(*source.tensor, (source.offset_values + part.rows.begin) * size, stored));
   out.resize(static_cast<size_t>(count));
   for (int64_t r = 0; r < count; ++r)
     out[static_cast<size_t>(r)] = ToFloat(stored.data() + (StoredRow(source, part.rows.begin + r) - part.rows.begin) * size, dtype);

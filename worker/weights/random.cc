@@ -79,7 +79,7 @@ void FillMatrix(const Weight& weight, const Part& part, uint64_t key, PackedWeig
 }
 
 void FillVector(const Weight& weight, const Part& part, uint64_t key, std::vector<float>& out) {
-  const bool bias = weight.name.ends_with(".bias");
+  const bool bias = weight.name.ends_with("bias") || weight.name.ends_with("sinks");
   for (int64_t r = part.rows.begin; r < part.rows.end; ++r) out.push_back((bias ? 0.0f : 1.0f) + 0.1f * Uniform(key, r));
 }
 

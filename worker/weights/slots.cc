@@ -14,7 +14,12 @@ constexpr LayerMatrix kLayerMatrices[] = {{Role::kQ, &LayerWeights::q},
                                           {Role::kK, &LayerWeights::k},
                                           {Role::kV, &LayerWeights::v},
                                           {Role::kO, &LayerWeights::o},
-                                          {Role::kRouter, &LayerWeights::router}};
+                                          {Role::kQDown, &LayerWeights::q_down},
+                                          {Role::kQUp, &LayerWeights::q_up},
+                                          {Role::kKvDown, &LayerWeights::kv_down},
+                                          {Role::kKvUp, &LayerWeights::kv_up},
+                                          {Role::kRouter, &LayerWeights::router},
+                                          {Role::kSharedSwitch, &LayerWeights::shared_switch}};
 
 struct LayerVector {
   Role role;
@@ -23,15 +28,34 @@ struct LayerVector {
 constexpr LayerVector kLayerVectors[] = {
     {Role::kAttnNorm, &LayerWeights::attn_norm}, {Role::kFfnNorm, &LayerWeights::ffn_norm}, {Role::kQNorm, &LayerWeights::q_norm},
     {Role::kKNorm, &LayerWeights::k_norm},       {Role::kQBias, &LayerWeights::q_bias},     {Role::kKBias, &LayerWeights::k_bias},
-    {Role::kVBias, &LayerWeights::v_bias},       {Role::kOBias, &LayerWeights::o_bias}};
+    {Role::kVBias, &LayerWeights::v_bias},       {Role::kOBias, &LayerWeights::o_bias},     {Role::kSinks, &LayerWeights::sinks},
+    {Role::kQDownBias, &LayerWeights::q_down_bias}, {Role::kQDownNorm, &LayerWeights::q_down_norm},
+    {Role::kKvDownBias, &LayerWeights::kv_down_bias}, {Role::kKvDownNorm, &LayerWeights::kv_down_norm},
+    {Role::kRouterBias, &LayerWeights::router_bias}, {Role::kChoiceBias, &LayerWeights::choice_bias}};
 
-struct FfnMatrix {
-  Role dense, expert, shared;
+struct ExpertMatrix {
+  Role role;
   PackedWeight FfnWeights::*member;
 };
-constexpr FfnMatrix kFfnMatrices[] = {{Role::kGate, Role::kExpertGate, Role::kSharedGate, &FfnWeights::gate},
-                                      {Role::kUp, Role::kExpertUp, Role::kSharedUp, &FfnWeights::up},
-                                      {Role::kDown, Role::kExpertDown, Role::kSharedDown, &FfnWeights::down}};
+constexpr ExpertMatrix kExpertMatrices[] = {{Role::kExpertGate, &FfnWeights::gate},
+                                            {Role::kExpertUp, &FfnWeights::up},
+                                            {Role::kExpertPairs, &FfnWeights::pairs},
+                                            {Role::kExpertDown, &FfnWeights::down}};
+
+struct ExpertVector {
+  Role role;
+  std::vector<float> FfnWeights::*member;
+};
+constexpr ExpertVector kExpertVectors[] = {{Role::kExpertPairsBias, &FfnWeights::pairs_bias},
+                                           {Role::kExpertDownBias, &FfnWeights::down_bias}};
+
+struct FfnMatrix {
+  Role dense, shared;
+  PackedWeight FfnWeights::*member;
+};
+constexpr FfnMatrix kFfnMatrices[] = {{Role::kGate, Role::kSharedGate, &FfnWeights::gate},
+                                      {Role::kUp, Role::kSharedUp, &FfnWeights::up},
+                                      {Role::kDown, Role::kSharedDown, &FfnWeights::down}};
 
 struct FfnVector {
   Role role;
@@ -41,7 +65,17 @@ constexpr FfnVector kFfnVectors[] = {{Role::kGateBias, &FfnWeights::gate_bias},
                                      {Role::kUpBias, &FfnWeights::up_bias},
                                      {Role::kDownBias, &FfnWeights::down_bias}};
 
+Slot ExpertSlot(FfnWeights& expert, Role role) {
+  for (const ExpertMatrix& row : kExpertMatrices)
+    if (row.role == role) return {&(expert.*row.member), nullptr};
+  for (const ExpertVector& row : kExpertVectors)
+    if (row.role == role) return {nullptr, &(expert.*row.member)};
+  DROVER_CHECK(false);
+  return {};
+}
+
 Slot LayerSlot(LayerWeights& layer, const Weight& weight, int64_t first_expert) {
+  if (weight.expert >= 0) return ExpertSlot(layer.experts[static_cast<size_t>(weight.expert - first_expert)], weight.role);
   for (const LayerMatrix& row : kLayerMatrices)
     if (row.role == weight.role) return {&(layer.*row.member), nullptr};
   for (const LayerVector& row : kLayerVectors)
@@ -51,7 +85,6 @@ Slot LayerSlot(LayerWeights& layer, const Weight& weight, int64_t first_expert) 
   for (const FfnMatrix& row : kFfnMatrices) {
     if (row.dense == weight.role) return {&(layer.ffn.*row.member), nullptr};
     if (row.shared == weight.role) return {&(layer.shared.*row.member), nullptr};
-    if (row.expert == weight.role) return {&(layer.experts[static_cast<size_t>(weight.expert - first_expert)].*row.member), nullptr};
   }
   DROVER_CHECK(false);
   return {};
