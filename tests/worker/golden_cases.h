@@ -14,6 +14,12 @@ inline constexpr const char* kGoldenCases[] = {
     "gguf-llama-f32", "gguf-llama-bf16", "gguf-llama-q8_0", "gguf-llama-q4_0", "gguf-llama-q4_1", "gguf-llama31-f16",
     "gguf-mixtral-q4_0", "gguf-qwen3moe-q8_0"};
 
+// Made like the corpus, with the options that its cases leave at their usual values: latents without a query latent, half pairing,
+// odd sizes and biases; more experts than the kept groups hold; windows, dense layers and gates of the other routed families.
+inline constexpr const char* kGoldenOptions[] = {
+    "deepseek-v3-half", "deepseek-v3-odd", "deepseek-v3-mscale", "deepseek-v2-bias", "qwen2-moe-window", "qwen2-moe-step",
+    "glm4-moe-air", "glm4-moe-nobias", "mistral4-groups", "gpt-oss-options"};
+
 // Largest difference of any logit in f32, as the corpus's README demands of these cases.
 inline constexpr double kGoldenTolerance = 1e-4;
 

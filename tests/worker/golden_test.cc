@@ -35,6 +35,8 @@ std::vector<GoldenParam> AllParams() {
     if (experts) params.push_back({name, {4, 2}});
     if (experts) params.push_back({name, {3, 1}});
   }
+  for (const std::string name : kGoldenOptions)
+    for (const Grid grid : {Grid{1, 1}, Grid{3, 3}, Grid{4, 2}}) params.push_back({name, grid});
   return params;
 }
 
