@@ -55,6 +55,7 @@ class GenerateReactor final : public grpc::ServerWriteReactor<v1::GenerateRespon
     const bool failed = piece.finish == FinishReason::kError || piece.finish == FinishReason::kCancelled;
     MutexLock lock(mutex_);
     if (ending_) return;
+    const bool slow = unread_ > unread_max_;  // one answer may be larger
     if (!failed) {
       for (v1::GenerateResponse& response : ToProto(piece, first_, coordinator_.model().vocab)) {
         unread_ += response.ByteSizeLong();
@@ -63,7 +64,7 @@ class GenerateReactor final : public grpc::ServerWriteReactor<v1::GenerateRespon
       first_ = false;
     }
     if (over) ending_ = failed ? ToGrpc(piece.error) : grpc::Status::OK;
-    if (!over && unread_ > unread_max_) {
+    if (!over && slow) {
       ending_ = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "slow_consumer: the client does not read its answer");
       responses_.resize(std::min<size_t>(responses_.size(), writing_ ? 1 : 0));
       if (ticket_ != nullptr) coordinator_.Cancel(ticket_, Cancelled("slow_consumer"));

@@ -104,6 +104,7 @@ HeadVerdict CheckHead(std::string_view head) {
   for (size_t i = 1; i < lines.size(); ++i)
     if (HeadVerdict verdict = CheckHeader(lines[i], seen); verdict.status != 0) return verdict;
   if (seen.hosts > 1 || (seen.hosts == 0 && lines.front().ends_with("1.1"))) return {400, "expected exactly one host header"};
+  if (seen.encodings > 0 && !lines.front().ends_with("1.1")) return {400, "transfer-encoding is not of HTTP/1.0"};
   if (seen.lengths > 1 || seen.encodings > 1 || (seen.lengths > 0 && seen.encodings > 0))
     return {400, "expected one content-length or one transfer-encoding"};
   return {};

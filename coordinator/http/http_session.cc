@@ -242,6 +242,7 @@ std::string HttpSession::HeadText(int status, const HttpHeaders& headers) const 
   std::string out = Cat("HTTP/1.1 ", status, " ", ToStd(http::obsolete_reason(static_cast<http::status>(status))), "\r\n");
   for (const auto& [name, value] : headers) out += Cat(name, ": ", value, "\r\n");
   if (!keep_alive_) out += "Connection: close\r\n";
+  if (keep_alive_ && !chunked_out_) out += "Connection: keep-alive\r\n";  // HTTP/1.0 closes unless told
   return out;
 }
 
@@ -265,7 +266,7 @@ void HttpSession::Begin(int64_t turn, int status, const HttpHeaders& headers) {
 
 void HttpSession::Write(int64_t turn, std::string_view bytes) {
   if (turn != turn_ || phase_ != Phase::kStreaming || bytes.empty()) return;
-  if (pending_.size() + writing_.size() + bytes.size() > shared_->limits.unread_bytes) return Close();  // slow consumer
+  if (pending_.size() + writing_.size() > shared_->limits.unread_bytes) return Close();  // slow consumer; one event may be larger
   Queue(bytes);
 }
 
@@ -340,8 +341,9 @@ void HttpSession::Linger() {
     // The read under way belongs to WatchClient; closing now would lose nothing but a late pipelined request.
     return Close();
   }
-  buffer_.clear();
-  socket_.async_read_some(buffer_.prepare(kReadBytes), [self = shared_from_this()](Error error, size_t bytes) {
+  // A read that a deadline cut off may still hold places in buffer_.
+  dropped_.resize(kReadBytes);
+  socket_.async_read_some(asio::buffer(dropped_), [self = shared_from_this()](Error error, size_t bytes) {
     self->lingered_ += bytes;
     if (error || self->lingered_ > kLingerBytes) return self->Close();
     self->Linger();

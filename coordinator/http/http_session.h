@@ -82,6 +82,7 @@ class HttpSession final : public std::enable_shared_from_this<HttpSession> {
   int64_t chunks_ = 0;
   bool keep_alive_ = true, chunked_out_ = true, watching_ = false, comments_ = false, head_only_ = false;
   std::string writing_, pending_;
+  std::string dropped_;  // what comes in while lingering
   size_t lingered_ = 0;
   std::function<void()> gone_;
 };

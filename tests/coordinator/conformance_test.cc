@@ -45,6 +45,7 @@ std::vector<RawRow> TransportRows() {
       {"H08 chunked, identity", Head("Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n"), 400},
       {"H08 xchunked", Head("Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"), 400},
       {"H08 chunked twice", Head("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400},
+      {"H08 chunked in HTTP/1.0", "POST /v1/completions HTTP/1.0\r\nConnection: keep-alive\r\nContent-Type: application/json\r\n" + chunked + "0\r\n\r\n", 400},
       {"H09 a chunk size of -1", Head(chunked + "-1\r\nx\r\n0\r\n\r\n"), 400},
       {"H09 a chunk size of 17 digits", Head(chunked + "11111111111111111\r\nx\r\n"), 400},
       {"H09 a chunk size with 0x", Head(chunked + "0x10\r\nx\r\n0\r\n\r\n"), 400},
@@ -112,6 +113,20 @@ TEST_F(Conformance, ClientsThatDawdleAreClosed) {
   EXPECT_TRUE(silent.ClosedWithin(5s));     // H01
   EXPECT_EQ(silent.Read().status, 0);
   EXPECT_TRUE(idle.ClosedWithin(5s));
+  CheckStillServes();
+}
+
+// The read that the deadline cut off still holds places in the buffer; for the address sanitizer to judge.
+TEST_F(Conformance, BytesAfterARefusedBodyAreDropped) {
+  listen_.http_limits.body_within = 200ms;
+  StartWith({});
+  RawClient client(ports_.http);
+  client.Send(Head("Transfer-Encoding: chunked\r\n\r\n"));
+  EXPECT_NE(client.ReadUntil("408").find("408"), std::string::npos);
+  client.Send(std::string(7800, '1'));  // a chunk size without an end fills the buffer, which then grows
+  std::this_thread::sleep_for(100ms);
+  client.Send(std::string(4000, '2'));
+  EXPECT_TRUE(client.ClosedWithin(5s));
   CheckStillServes();
 }
 
