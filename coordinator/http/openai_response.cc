@@ -37,7 +37,7 @@ Json CompletionLogprobs(const OpenAiChoice& choice) {
     tokens.push_back(token.text);
     values.push_back(token.logprob ? Logprob(*token.logprob) : Json());
     offsets.push_back(offset);
-    offset += static_cast<int64_t>(token.text.size());
+    offset += CountCharacters(token.text);
     Json top = token.top.empty() ? Json() : Json::object();
     for (const ShownLogprob& entry : token.top) top[entry.text] = Logprob(entry.logprob);
     tops.push_back(std::move(top));
@@ -102,6 +102,10 @@ std::string ParamOf(const std::string& message) {
 }
 
 }  // namespace
+
+int64_t CountCharacters(std::string_view text) {
+  return std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+}
 
 Json UsageJson(const Usage& usage) {
   return {{"prompt_tokens", usage.prompt_tokens},

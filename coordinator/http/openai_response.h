@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/json.h"
@@ -22,7 +23,7 @@ struct OpenAiChoice {
   int64_t index = 0;
   std::string text;
   std::vector<ShownToken> tokens;
-  int64_t text_offset = 0;                 // completions: of the first token's text
+  int64_t text_offset = 0;                 // completions: of the first token's text, in characters
   bool logprobs = false, token_ids = false;
   FinishReason finish = FinishReason::kNone;
   std::string stop_reason;
@@ -34,6 +35,9 @@ Json WholeAnswer(const OpenAiFrame& frame, const std::vector<OpenAiChoice>& choi
 Json Chunk(const OpenAiFrame& frame, const OpenAiChoice& piece, bool with_role);
 Json UsageChunk(const OpenAiFrame& frame, const Usage& usage);
 Json UsageJson(const Usage& usage);
+
+// Characters that begin in `text`, which may be a part of one.
+int64_t CountCharacters(std::string_view text);
 
 // One event of an event stream.
 std::string Event(const Json& json);

@@ -112,7 +112,7 @@ class Session final : public std::enable_shared_from_this<Session> {
     }
     const bool first = !std::exchange(choice.started, true);
     if (first && frame_.chat) Write(Chunk(frame_, {.index = news.index}, true), choice);
-    for (const ShownToken& token : news.tokens) choice.answer.text_offset += static_cast<int64_t>(token.text.size());
+    for (const ShownToken& token : news.tokens) choice.answer.text_offset += CountCharacters(token.text);
     const bool says = !news.text.empty() || news.finish != FinishReason::kNone ||
                       (!news.tokens.empty() && (news.logprobs || news.token_ids));
     if (says) Write(Chunk(frame_, news, false), choice);

@@ -30,6 +30,7 @@ struct Call {
 void Answer(const Call& call, int status, std::string body, const char* type = "application/json") {
   HttpHeaders headers = call.headers;
   if (!body.empty()) headers.emplace_back("Content-Type", type);
+  if (status == 429 || status == 503) headers.emplace_back("Retry-After", "1");
   call.done(status);  // first, so that who has the answer finds it counted
   call.reply->Send(status, std::move(headers), std::move(body));
 }
@@ -63,6 +64,9 @@ void Health(Call& call) {
   if (ready) return Answer(call, 200, "");
   AnswerError(call, Unavailable("no group of workers is ready"));
 }
+
+// The process answers; whether the model does is /health's to say.
+void Ping(Call& call) { Answer(call, 200, ""); }
 
 void Version(Call& call) { Answer(call, 200, Dump({{"version", std::string(kVersion)}})); }
 
@@ -124,7 +128,7 @@ constexpr Route kRoutes[] = {
     {"POST", "/tokenize", TokenizeRoute},
     {"POST", "/detokenize", DetokenizeRoute},
     {"GET", "/health", Health},
-    {"GET", "/ping", Health},
+    {"GET", "/ping", Ping},
     {"GET", "/version", Version},
     {"GET", "/load", Load},
     {"GET", "/metrics", MetricsText},
