@@ -241,20 +241,25 @@ std::shared_ptr<const ClusterView> Coordinator::view() const {
   return view_;
 }
 
+// On the loop; returns when it has run, or after kTellWithin.
+void Coordinator::RunAndWait(const Task& task) {
+  auto ran = std::make_shared<std::promise<void>>();  // owned by this call and by the task, which may outlive it
+  const bool posted = loop_.Post([task, ran] {
+    task();
+    ran->set_value();
+  });
+  if (posted) ran->get_future().wait_for(kTellWithin);
+}
+
 void Coordinator::StartDrain() {
-  loop_.Post([this] {
+  RunAndWait([this] {
     dispatcher_.StartDrain();
     Publish();
   });
 }
 
 void Coordinator::CancelAll(const absl::Status& why) {
-  auto told = std::make_shared<std::promise<void>>();  // owned by this call and by the task, which may outlive it
-  const bool posted = loop_.Post([this, why, told] {
-    dispatcher_.FailAll(why, parts_.clock.Now());
-    told->set_value();
-  });
-  if (posted) told->get_future().wait_for(kTellWithin);
+  RunAndWait([this, why] { dispatcher_.FailAll(why, parts_.clock.Now()); });
 }
 
 }  // namespace drover

@@ -84,8 +84,8 @@ class Coordinator {
   void ReleaseRanks();
 
   std::shared_ptr<const ClusterView> view() const;
-  // StartDrain refuses new requests from now on; CancelAll ends those that still run and
-  // returns when their clients have been told (or after a second); not for the loop itself.
+  // StartDrain refuses new requests from now on and returns when view() counts all that were admitted; CancelAll ends those that
+  // still run and returns when their clients have been told. Both give up after a second; not for the loop itself.
   void StartDrain();
   void CancelAll(const absl::Status& why);
   void Stop();
@@ -102,6 +102,7 @@ class Coordinator {
   absl::StatusOr<Submission> Prepare(const ClientRequest& wish, std::vector<int32_t> prompt, RequestId id);
   void Hear(StreamId stream, const RankMessage& message);
   void Apply(const Effects& effects);
+  void RunAndWait(const Task& task);
   void SendTo(const std::string& group, Epoch epoch, Order order);
   void Tick();
   void Ping(TimePoint now);

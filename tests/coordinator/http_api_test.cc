@@ -115,6 +115,12 @@ TEST_F(HttpApi, LogprobsOfCompletionsAndChat) {
   EXPECT_EQ(entry["top_logprobs"][0]["logprob"], -0.5);
 }
 
+TEST_F(HttpApi, TextOffsetsCountCharacters) {
+  StartWith({.reply = "\xC3\xA9!"});
+  const Json body = Parsed(Post(ports_.http, "/v1/completions", R"({"prompt": "x", "max_tokens": 3, "logprobs": 0})").body);
+  EXPECT_EQ(body["choices"][0]["logprobs"]["text_offset"], Json::parse("[0, 1, 1]"));
+}
+
 TEST_F(HttpApi, EchoScoresThePrompt) {
   StartWith({});
   const RawAnswer answer = Post(ports_.http, "/v1/completions", R"({"prompt": [97, 98, 99], "max_tokens": 0, "echo": true, "logprobs": 0})");
@@ -144,7 +150,9 @@ TEST_F(HttpApi, TokenizeAndDetokenizeAreInverse) {
 
 TEST_F(HttpApi, HealthFollowsReadiness) {
   Start();
+  EXPECT_EQ(Get(ports_.http, "/health").headers.at("retry-after"), "1");
   EXPECT_EQ(Get(ports_.http, "/health").status, 503);
+  EXPECT_EQ(Get(ports_.http, "/ping").status, 200);  // alive: whoever restarts it on this must leave it alone while it waits
   EXPECT_EQ(Post(ports_.http, "/v1/completions", R"({"prompt": "x"})").status, 503);
   Join({.rank = 0, .ranks = 2});
   EXPECT_EQ(Get(ports_.http, "/health").status, 503);
@@ -199,6 +207,17 @@ TEST_F(HttpApi, AClientThatDoesNotReadIsCutOff) {
   EXPECT_TRUE(Quiet());
 }
 
+TEST_F(HttpApi, OneLargeEventIsNoSlowClient) {
+  listen_.http_limits.unread_bytes = 4 << 10;
+  StartWith({});
+  const std::string prompt = Json(std::vector<int32_t>(1000, 'a')).dump();
+  const RawAnswer answer = Post(ports_.http, "/v1/completions",
+                                R"({"max_tokens": 2, "echo": true, "logprobs": 0, "stream": true, "prompt": )" + prompt + "}");
+  ASSERT_EQ(answer.status, 200);
+  ASSERT_FALSE(answer.body.empty());
+  EXPECT_EQ(Events(answer.body).back(), "[DONE]");
+}
+
 TEST_F(HttpApi, AFullQueueIsRefusedAtOnce) {
   settings_.dispatch.waiting_max = 2;
   settings_.dispatch.lookahead = 0;
@@ -229,6 +248,15 @@ TEST_F(HttpApi, ADrainingServerRefusesNewAndFinishesOld) {
   EXPECT_TRUE(Eventually([this] { return Get(ports_.http, "/health").status == 503; }));
   EXPECT_EQ(Post(ports_.http, "/v1/completions", R"({"prompt": "x"})").status, 503);
   EXPECT_EQ(client.Read().status, 200);
+}
+
+TEST_F(HttpApi, ADrainCountsWhatWasAdmittedJustBefore) {
+  StartWith({.silent_tokens = true});
+  RawClient client(ports_.http);
+  client.Send(PostText("/v1/completions", R"({"prompt": "x"})"));
+  while (ranks_[0]->submits() == 0) std::this_thread::yield();  // the view is older than that
+  server_->coordinator().StartDrain();
+  EXPECT_EQ(server_->coordinator().view()->in_flight, 1);  // or the process would leave at once
 }
 
 TEST_F(HttpApi, AStoppingServerTellsItsClients) {
