@@ -9,7 +9,8 @@
 
 namespace drover {
 
-// Serves what `model` has: without a tokenizer, token ids only; without a template, no chats.
-std::unique_ptr<TextCodec> MakeModelCodec(text::ModelText model, text::TemplateMode mode);
+// Serves what `model` has: without a tokenizer, token ids only; without a template, no chats. Texts far too long for a window of
+// `max_model_len` tokens are kInvalidArgument before they are read.
+std::unique_ptr<TextCodec> MakeModelCodec(text::ModelText model, text::TemplateMode mode, int64_t max_model_len);
 
 }  // namespace drover

@@ -63,7 +63,8 @@ absl::StatusOr<ServedModel> LoadServedModel(const ModelConfig& config, int64_t c
   DROVER_ASSIGN_OR_RETURN(text::ModelText text, LoadText(*model.checkpoint));
   for (const int32_t id : text.end_ids)
     if (std::find(info.end_ids.begin(), info.end_ids.end(), id) == info.end_ids.end()) info.end_ids.push_back(id);
-  model.text = MakeModelCodec(std::move(text), config.reference_template ? text::TemplateMode::kReference : text::TemplateMode::kSafe);
+  const text::TemplateMode mode = config.reference_template ? text::TemplateMode::kReference : text::TemplateMode::kSafe;
+  model.text = MakeModelCodec(std::move(text), mode, info.max_model_len);
   info.has_tokenizer = model.text->has_tokenizer();
   info.has_chat_template = model.text->has_chat_template();
   return model;
