@@ -7,6 +7,7 @@
 
 #include "tests/text/golden_text.h"
 #include "text/model_text.h"
+#include "text/prompt.h"
 
 namespace drover::text {
 namespace {
@@ -131,6 +132,24 @@ TEST(HostileText, CostsAboutItsLength) {
   }
   EXPECT_EQ(byte_level->Encode(std::string(100, 'a'), {.max_bytes = 99}).status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_FALSE(byte_level->Encode("\xff\xfe").ok());
+}
+
+// Many messages full of what could begin a special token.
+TEST(HostileChat, CostsAboutItsLength) {
+  const absl::StatusOr<Tokenizer> tokenizer = LoadFeature(RepositoryText() / "features/bytelevel_gpt2");
+  const absl::StatusOr<ChatTemplate> chat_template =
+      ChatTemplate::Parse("{% for m in messages %}<|begin|>{{ m['content'] }}<|end|>{% endfor %}");
+  ASSERT_TRUE(tokenizer.ok() && chat_template.ok());
+  const auto seconds = [&](int messages) {
+    ChatContext context;
+    for (int i = 0; i < messages; ++i)
+      context.variables["messages"].push_back({{"role", "user"}, {"content", std::string(300, '<') + "<|end|>"}});
+    const std::clock_t start = std::clock();
+    EXPECT_TRUE(EncodeChat(*tokenizer, *chat_template, context).ok());
+    return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+  };
+  const double small = seconds(500), large = seconds(4000);
+  EXPECT_LT(large, 16 * small + 0.5);
 }
 
 }  // namespace

@@ -167,9 +167,9 @@ impl Request<'_> {
         let mut from = 0;
         let ends = trusted.iter().map(|token| (token.0, Some(*token))).chain([(text.len(), None)]);
         for (end, token) in ends {
-            let open = marked.iter().any(|at| (from..end).contains(at));
+            let open = !between(&marked, from, end).is_empty();
             if from < end || token.is_none() {
-                push(&mut segments, &text[from..end], !open, marks.iter().filter(|m| (from..end).contains(*m)).map(|m| m - from));
+                push(&mut segments, &text[from..end], !open, between(&marks, from, end).iter().map(|mark| mark - from));
             }
             if let Some((start, stop, id)) = token {
                 let segment = push(&mut segments, &text[start..stop], true, std::iter::empty());
@@ -180,6 +180,12 @@ impl Request<'_> {
         }
         Ok(segments)
     }
+}
+
+/// The places of a sorted list from `from` on and before `end`.
+fn between(places: &[usize], from: usize, end: usize) -> &[usize] {
+    let first = places.partition_point(|at| *at < from);
+    &places[first..first + places[first..].partition_point(|at| *at < end)]
 }
 
 /// Adds to the last segment of the same kind, or begins one.
@@ -291,9 +297,7 @@ fn encode_apart(tokenizer: &Tokenizer, segment: &Segment, max_bytes: usize, ids:
         if !stretch.iter().any(|id| tokenizer.is_control(*id)) {
             ids.extend(stretch);
         } else {
-            let begin = from;
-            let cuts = segment.marks.iter().copied().filter(|mark| (begin..start).contains(mark)).chain([start]);
-            for cut in cuts {
+            for cut in between(&segment.marks, from, start).iter().copied().chain([start]) {
                 let part = tokenizer.encode(&segment.text[from..cut], None, false, false, max_bytes)?;
                 if part.iter().any(|id| tokenizer.is_control(*id)) {
                     return Err(Error::new(Code::InvalidArgument, "messages: found text that this tokenizer reads as a special token"));
