@@ -1,4 +1,5 @@
-// A fresh folder for files of one run, in memory where it can be, removed with its contents at the end.
+// A fresh folder for files of one run, in memory where it can be, removed with its contents at the end. A run that was killed
+// leaves its folder behind; the next run removes it.
 #pragma once
 
 #include <string>
@@ -16,8 +17,9 @@ class TempDir {
   const std::string& path() const { return path_; }
 
  private:
-  explicit TempDir(std::string path) : path_(std::move(path)) {}
+  TempDir(std::string path, int owner) : path_(std::move(path)), owner_(owner) {}
   std::string path_;
+  int owner_ = -1;  // a locked file in it: the kernel unlocks it when this process ends, however it ends
 };
 
 }  // namespace drover
