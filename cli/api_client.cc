@@ -20,11 +20,11 @@ class ApiClient::Call {
   Call(ApiClient& client, Duration timeout) : client_(client) {
     context_.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(Milliseconds(timeout)));
     MutexLock lock(client_.mutex_);
-    client_.running_ = &context_;
+    client_.running_.insert(&context_);
   }
   ~Call() {
     MutexLock lock(client_.mutex_);
-    client_.running_ = nullptr;
+    client_.running_.erase(&context_);
   }
   grpc::ClientContext* context() { return &context_; }
 
@@ -75,7 +75,7 @@ absl::Status ApiClient::Generate(const v1::GenerateRequest& request, Duration ti
 
 void ApiClient::Cancel() {
   MutexLock lock(mutex_);
-  if (running_ != nullptr) running_->TryCancel();
+  for (grpc::ClientContext* context : running_) context->TryCancel();
 }
 
 }  // namespace drover

@@ -1,8 +1,9 @@
-// A client of the public gRPC API, as everybody else's would be. One call at a time; Cancel from any thread.
+// A client of the public gRPC API, as everybody else's would be. Any thread may call and cancel.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "common/clock.h"
@@ -27,7 +28,7 @@ class ApiClient {
   // Calls `on_response` for each message of the stream; its error cancels the call and is returned.
   absl::Status Generate(const v1::GenerateRequest& request, Duration timeout,
                         const std::function<absl::Status(const v1::GenerateResponse&)>& on_response);
-  // Ends the call under way with kCancelled.
+  // Ends the calls under way with kCancelled.
   void Cancel();
 
  private:
@@ -35,7 +36,7 @@ class ApiClient {
 
   const std::shared_ptr<grpc::Channel> channel_;
   Mutex mutex_;
-  grpc::ClientContext* running_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  std::set<grpc::ClientContext*> running_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace drover

@@ -2,24 +2,20 @@
 #include "cli/health.h"
 
 #include <google/protobuf/util/json_util.h>
-#include <grpcpp/grpcpp.h>
 
 #include <iostream>
 #include <memory>
 
-#include "drover/v1/api.grpc.pb.h"
+#include "cli/api_client.h"
 
 namespace drover {
 namespace {
 
 absl::StatusOr<v1::GetClusterResponse> AskCluster(const HealthQuestion& question) {
-  const auto stub = v1::Drover::NewStub(grpc::CreateChannel(question.coordinator, grpc::InsecureChannelCredentials()));
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + question.timeout);
-  v1::GetClusterResponse response;
-  const grpc::Status status = stub->GetCluster(&context, {}, &response);
-  if (status.ok()) return response;
-  return Unavailable("coordinator ", question.coordinator, ": ", status.error_message());
+  ApiClient client(question.coordinator);
+  absl::StatusOr<v1::GetClusterResponse> cluster = client.GetCluster(question.timeout);
+  if (cluster.ok()) return cluster;
+  return Unavailable("coordinator ", question.coordinator, ": ", Message(cluster.status()));
 }
 
 std::string Describe(const v1::GroupStatus& group) {

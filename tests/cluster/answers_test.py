@@ -2,6 +2,8 @@
 """The demo model over the public HTTP API: the same answers on 1, 2 and 4 ranks, alone and among sixteen; streams; refusals."""
 import concurrent.futures
 import json
+import os
+import subprocess
 import unittest
 
 import served
@@ -32,7 +34,7 @@ class AnswersTest(unittest.TestCase):
     def test_two_ranks(self):
         with served.Served(served.DEMO, ranks=2) as server:
             self.assertEqual(answers(server), self.expected)
-            for check in (self.sixteen_clients, self.event_stream, self.stream_equals_whole, self.refusals, self.models):
+            for check in (self.sixteen_clients, self.event_stream, self.stream_equals_whole, self.refusals, self.models, self.probes):
                 with self.subTest(check.__name__):
                     check(server)
             self.assertEqual(server.stop(), 0)
@@ -97,6 +99,14 @@ class AnswersTest(unittest.TestCase):
         status, text = server.get("/v1/models")
         self.assertEqual((status, json.loads(text)["object"]), (200, "list"))
         self.assertIn("drover", server.get("/metrics")[1])
+
+    def probes(self, server):
+        """A probe asks its coordinator, whatever proxy the container is told to use."""
+        environment = {**os.environ, "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+        health = subprocess.run([served.DROVER, "health", "--coordinator", server.grpc], env=environment, timeout=30,
+                                capture_output=True, text=True, check=False)
+        self.assertEqual(health.returncode, 0, health.stderr)
+        self.assertEqual(server.get("/ping")[0], 200)
 
 
 if __name__ == "__main__":
