@@ -20,6 +20,7 @@ namespace {
 
 constexpr int kBacklog = 1024;
 constexpr Duration kAcceptPause = std::chrono::milliseconds(100);  // when descriptors run out
+constexpr Duration kFlushWithin = std::chrono::seconds(2);         // of a stopping server, for clients that still read
 constexpr int kSendBufferBytes = 64 << 10;  // the kernel would grow it to megabytes for a client that does not read
 constexpr unsigned kUserTimeoutMs = 20'000;
 
@@ -65,12 +66,13 @@ class AsioServer final : public HttpServer {
       asio::post(io_, [this] {
         Error ignored;
         acceptor_.close(ignored);
-        pause_.cancel();
-        std::map<uint64_t, Entry> all = std::move(connections_);
-        connections_.clear();
-        for (auto& [id, entry] : all) entry.session->Close();
+        stopping_ = true;
+        pause_.expires_after(kFlushWithin);
+        pause_.async_wait([this](Error) { CloseAll(&HttpSession::Close); });
+        CloseAll(&HttpSession::CloseWhenWritten);
+        if (connections_.empty()) pause_.cancel();
       });
-      thread_.join();
+      thread_.join();  // once the last connection has gone
     }
     Error ignored;
     acceptor_.close(ignored);
@@ -117,12 +119,18 @@ class AsioServer final : public HttpServer {
     }
   }
 
+  void CloseAll(void (HttpSession::*close)()) {
+    const std::map<uint64_t, Entry> all = connections_;  // they leave the table while they close
+    for (const auto& [id, entry] : all) (entry.session.get()->*close)();
+  }
+
   void Forget(uint64_t id) {
     const auto found = connections_.find(id);
     if (found == connections_.end()) return;
     if (const auto count = per_address_.find(found->second.address); count != per_address_.end() && --count->second == 0)
       per_address_.erase(count);
     connections_.erase(found);
+    if (stopping_ && connections_.empty()) pause_.cancel();
   }
 
   asio::io_context io_{1};
@@ -132,6 +140,7 @@ class AsioServer final : public HttpServer {
   std::map<uint64_t, Entry> connections_;
   std::map<std::string, int64_t> per_address_;
   uint64_t next_id_ = 1;
+  bool stopping_ = false;
   std::thread thread_;
 };
 

@@ -63,7 +63,7 @@ class HttpServer {
   virtual int port() const = 0;
   // Starts the thread.
   virtual void Serve(HttpHandler handler) = 0;
-  // Closes every connection and joins.
+  // Writes what was answered (two seconds at most), closes every connection and joins.
   virtual void Stop() = 0;
 };
 

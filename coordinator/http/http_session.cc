@@ -112,6 +112,11 @@ void HttpSession::Close() {
   shared_->on_closed(id_);
 }
 
+void HttpSession::CloseWhenWritten() {
+  leaving_ = true;
+  if (writing_.empty()) Close();
+}
+
 void HttpSession::Gone() {
   if (gone_) std::exchange(gone_, nullptr)();
 }
@@ -313,6 +318,7 @@ void HttpSession::OnWritten(Error error) {
   writing_.clear();
   if (error) return Close();
   if (!pending_.empty()) return Flush();
+  if (leaving_) return Close();
   if (phase_ == Phase::kFinishing) return NextRequest();
   if (phase_ == Phase::kStreaming) Arm(shared_->limits.comment_after);
 }

@@ -37,6 +37,7 @@ class HttpSession final : public std::enable_shared_from_this<HttpSession> {
   HttpSession(Socket socket, std::shared_ptr<HttpShared> shared, uint64_t id);
   void Start();
   void Close();
+  void CloseWhenWritten();
   // Answers at once and closes: used for connections beyond the cap.
   void Refuse(int status, const std::string& message);
 
@@ -80,7 +81,7 @@ class HttpSession final : public std::enable_shared_from_this<HttpSession> {
   Phase phase_ = Phase::kIdle;
   int64_t turn_ = 0;         // requests so far
   int64_t chunks_ = 0;
-  bool keep_alive_ = true, chunked_out_ = true, watching_ = false, comments_ = false, head_only_ = false;
+  bool keep_alive_ = true, chunked_out_ = true, watching_ = false, comments_ = false, head_only_ = false, leaving_ = false;
   std::string writing_, pending_;
   std::string dropped_;  // what comes in while lingering
   size_t lingered_ = 0;

@@ -272,6 +272,23 @@ TEST_F(HttpApi, AStoppingServerTellsItsClients) {
   EXPECT_EQ(whole.Read().status, 503);
 }
 
+TEST_F(HttpApi, AStoppingServerWritesWhatWasAnswered) {
+  StartWith({});
+  const std::string prompt = Json(std::vector<int32_t>(4000, 'a')).dump();
+  std::string prompts = prompt;
+  for (int i = 1; i < 20; ++i) prompts += "," + prompt;
+  RawClient client(ports_.http);
+  client.Send(PostText("/v1/completions", R"({"max_tokens": 1, "echo": true, "logprobs": 0, "prompt": [)" + prompts + "]}"));
+  ASSERT_TRUE(Eventually([this] { return ranks_[0]->submits() == 20; }));
+  ASSERT_TRUE(Quiet());
+  std::thread stop([this] { server_->Stop(); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));  // the answer is more than the kernel takes meanwhile
+  const RawAnswer answer = client.Read();
+  stop.join();
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(Cat(answer.body.size()), answer.headers.at("content-length"));
+}
+
 TEST_F(HttpApi, MetricsNameTheModelAndCountTokens) {
   StartWith({});
   Post(ports_.http, "/v1/completions", R"({"prompt": [1, 2], "max_tokens": 5})");
