@@ -4,6 +4,8 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 namespace drover {
 namespace {
 
@@ -17,8 +19,11 @@ spdlog::level::level_enum ToSpdlog(LogLevel level) {
   return spdlog::level::info;
 }
 
+// Whoever names a host or a group must not write lines of his own, nor commands to a terminal.
+bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+
 void AppendValue(std::string& line, const std::string& value) {
-  const bool plain = !value.empty() && value.find_first_of(" \"=\n\r\t\\") == std::string::npos;
+  const bool plain = !value.empty() && value.find_first_of(" \"=\\") == std::string::npos && std::none_of(value.begin(), value.end(), IsControl);
   if (plain) {
     line += value;
     return;
@@ -26,7 +31,7 @@ void AppendValue(std::string& line, const std::string& value) {
   line.push_back('"');
   for (const char c : value) {
     if (c == '"' || c == '\\') line.push_back('\\');
-    line.push_back(c == '\n' || c == '\r' ? ' ' : c);
+    line.push_back(IsControl(c) ? ' ' : c);
   }
   line.push_back('"');
 }
