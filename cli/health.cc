@@ -63,7 +63,7 @@ absl::StatusOr<std::string> JudgeHealth(const HealthQuestion& question, const ab
 }
 
 void AddHealthCommand(CLI::App& app, const std::function<void(int)>& finish) {
-  CLI::App* command = app.add_subcommand("health", "Ask a running coordinator whether it, or one group, is well; exit code 0 or 1");
+  CLI::App* command = app.add_subcommand("health", "Ask whether a coordinator, or one group, is well; exit code 0 or 1");
   const auto question = std::make_shared<HealthQuestion>();
   const auto milliseconds = std::make_shared<int64_t>(question->timeout.count());
   question->coordinator = "127.0.0.1:8001";

@@ -33,6 +33,9 @@ int main(int argc, char** argv) {
   drover::AddTokenizeCommand(app, finish);
   drover::AddRenderCommand(app, finish);
   drover::AddHealthCommand(app, finish);
+  const auto narrow = std::make_shared<CLI::Formatter>();  // the commands' own names are short, what they do is not
+  narrow->column_width(13);
+  app.formatter(narrow);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {  // CLI11's way to end parsing; nothing of ours throws

@@ -135,7 +135,7 @@ void AddTolerances(CLI::App& command, Tolerances& tolerances) {
 }  // namespace
 
 void AddVerifyCommand(CLI::App& app, const Finish& finish) {
-  CLI::App* command = app.add_subcommand("verify", "Compare what is served with a reference file; exit code 1 past tolerance");
+  CLI::App* command = app.add_subcommand("verify", "Compare what is served with a reference; exit code 1 past tolerance");
   const auto options = std::make_shared<VerifyOptions>();
   options->serve.http = options->serve.grpc = options->serve.cluster = "127.0.0.1:0";
   options->serve.allow_logits = true;

@@ -126,6 +126,7 @@ class RefusalsTest(unittest.TestCase):
 
     def test_every_command_explains_itself(self):
         listed = served.run("--help").stdout
+        self.assertLessEqual(max(map(len, listed.splitlines())), 80, "drover --help is wider than 80 columns")
         for command in ("serve", "launch", "chat", "plan", "inspect", "verify", "bench", "tokenize", "render", "health"):
             self.assertIn(command, listed)
             result = served.run(command, "--help")
