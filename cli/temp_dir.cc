@@ -44,9 +44,11 @@ absl::StatusOr<TempDir> TempDir::Create() {
     path = Cat(base, "/", kPattern);
     if (mkdtemp(path.data()) == nullptr) return FailedPrecondition("cannot make ", path, ": ", strerror(errno));
   }
-  const int owner = open((path + kOwner).c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (owner < 0) return FailedPrecondition("cannot make ", path, kOwner, ": ", strerror(errno));
-  flock(owner, LOCK_EX);
+  // Locked before it has its name: a sweep never finds it unlocked while its owner lives.
+  const std::string making = path + "/making";
+  const int owner = open(making.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (owner < 0 || flock(owner, LOCK_EX | LOCK_NB) != 0 || rename(making.c_str(), (path + kOwner).c_str()) != 0)
+    return FailedPrecondition("cannot make ", path, kOwner, ": ", strerror(errno));
   Sweep(base);
   return TempDir(path, owner);
 }
