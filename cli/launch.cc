@@ -62,7 +62,7 @@ void AddLaunchCommand(CLI::App& app, const Finish& finish) {
   launch->group = "g0";
   launch->ranks = 2;
   const auto config = std::make_shared<std::string>();
-  command->add_option("--config", *config, "JSON file of drover.v1.Config; flags and environment win over it");
+  command->add_option("--config", *config, "File of settings (JSON); flags win over it");
   command->add_option("--coordinator", launch->coordinator, "Where ranks dial it, HOST:PORT")->envname("DROVER_COORDINATOR");
   command->add_option("--group", launch->group, "Name of the group")->envname("DROVER_GROUP")->capture_default_str();
   command->add_option("--ranks", launch->ranks, "Worker ranks to cut the model over")
