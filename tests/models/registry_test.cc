@@ -100,6 +100,58 @@ INSTANTIATE_TEST_SUITE_P(QwenAndLlama4, Printed, testing::Values(
          "  not served: vision tower\n  not served: multi-modal projector\n"}),
     [](const auto& row) { return std::string(row.param.name); });
 
+constexpr const char* kV3 =
+    R"("kv_lora_rank":32,"q_lora_rank":24,"qk_nope_head_dim":16,"qk_rope_head_dim":8,"v_head_dim":20,"n_routed_experts":12,
+       "num_experts_per_tok":4,"moe_intermediate_size":24,"n_shared_experts":2,"n_group":4,"topk_group":2,"first_k_dense_replace":1,
+       "rope_interleave":true,"num_nextn_predict_layers":1,"ep_size":1,"head_dim":8,)";
+
+INSTANTIATE_TEST_SUITE_P(RoutedFamilies, Printed, testing::Values(
+    Case{"Qwen2Moe",
+         Config("Qwen2MoeForCausalLM", R"("num_experts":9,"moe_intermediate_size":32,"shared_expert_intermediate_size":68,"qkv_bias":true,
+                                          "use_sliding_window":true,"sliding_window":9,"max_window_layers":3,"decoder_sparse_step":2,)"),
+         "qwen2_moe: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
+         "  layers 0,2: heads 4/2 of 12, qkv bias, rope half 12 theta 10000, window 9; dense 104 silu\n"
+         "  layers 1,3: heads 4/2 of 12, qkv bias, rope half 12 theta 10000; 9 experts of 32 silu, top 4, softmax, shared 68 gated\n"
+         "  bos 1, end 2\n"},
+    Case{"Glm4MoeRotatesHalf",
+         Config("Glm4MoeForCausalLM", R"("attention_bias":true,"use_qk_norm":true,"n_routed_experts":9,"num_experts_per_tok":3,
+                                         "moe_intermediate_size":24,"routed_scaling_factor":2.5,"first_k_dense_replace":0,)"),
+         "glm4_moe: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
+         "  layers 0-3: heads 4/2 of 12, qkv bias, q/k RMS norm, rope half 6 theta 10000; "
+         "9 experts of 24 silu, top 3, sigmoid, choice bias renormalised times 2.5, shared 24\n  bos 1, end 2\n"},
+    Case{"DeepseekV3",
+         Config("DeepseekV3ForCausalLM", std::string(kV3) + R"("rope_scaling":{"type":"yarn","factor":40,"mscale":1.0,"mscale_all_dim":0,
+                                                              "original_max_position_embeddings":32},)"),
+         "deepseek_v3: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
+         "  layers 0: heads 4 of 16+8/20, latent 32, q latent 24, rope interleaved 8 theta 10000 yarn(factor 40, fast 32, slow 1, original 32); dense 104 silu\n"
+         "  layers 1-3: heads 4 of 16+8/20, latent 32, q latent 24, rope interleaved 8 theta 10000 yarn(factor 40, fast 32, slow 1, original 32); "
+         "12 experts of 24 silu, top 4, sigmoid, choice bias, 2 of 4 groups by best two renormalised times 2.5, shared 48\n  bos 1, end 2\n"},
+    Case{"DeepseekV2GroupsByTheirBest",
+         Config("DeepseekV2ForCausalLM", R"("kv_lora_rank":32,"q_lora_rank":null,"qk_nope_head_dim":16,"qk_rope_head_dim":8,"v_head_dim":20,
+                                            "n_routed_experts":12,"num_experts_per_tok":4,"moe_intermediate_size":24,"n_shared_experts":1,
+                                            "topk_method":"group_limited_greedy","n_group":4,"topk_group":1,"norm_topk_prob":true,
+                                            "attention_bias":true,)"),
+         "deepseek_v2: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
+         "  layers 0-3: heads 4 of 16+8/20, latent 32, latent bias, out bias, rope interleaved 8 theta 10000; "
+         "12 experts of 24 silu, top 3, softmax, 1 of 4 groups by best, shared 24\n  bos 1, end 2\n"},
+    Case{"Mistral4ScalesItsSoftmaxAndItsQueries",
+         Config("Mistral4ForCausalLM", R"("kv_lora_rank":32,"q_lora_rank":24,"qk_nope_head_dim":16,"qk_rope_head_dim":8,"v_head_dim":20,
+             "n_routed_experts":12,"num_experts_per_tok":4,"moe_intermediate_size":24,"rope_interleave":false,
+             "rope_parameters":{"rope_type":"yarn","rope_theta":10000.0,"factor":16.0,"original_max_position_embeddings":32,"mscale":1.0,
+             "mscale_all_dim":1.0,"llama_4_scaling_beta":0.1},)"),
+         "mistral4: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
+         "  layers 0-3: heads 4 of 16+8/20, latent 32, q latent 24, rope half 8 theta 10000 yarn(factor 16, fast 32, slow 1, original 32, attention 1), "
+         "temperature 0.1 per 32 from 0, scale 0.3330061355597346; 12 experts of 24 silu, top 4, softmax renormalised, shared 24\n  bos 1, end 2\n"},
+    Case{"GptOss",
+         Config("GptOssForCausalLM", R"("head_dim":16,"num_local_experts":5,"num_experts_per_tok":2,"swiglu_limit":7.0,"sliding_window":16,
+                                        "experts_per_token":2,"initial_context_length":4096,)"),
+         "gpt_oss: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
+         "  layers 0,2: heads 4/2 of 16, qkv bias, out bias, rope half 16 theta 150000 yarn(factor 32, fast 32, slow 1, original 4096, not truncated), "
+         "window 16, sinks; 5 experts of 104 clamped pairs 1.702 7, bias, top 2, softmax, biased renormalised\n"
+         "  layers 1,3: heads 4/2 of 16, qkv bias, out bias, rope half 16 theta 150000 yarn(factor 32, fast 32, slow 1, original 4096, not truncated), "
+         "sinks; 5 experts of 104 clamped pairs 1.702 7, bias, top 2, softmax, biased renormalised\n  bos 1, end 2\n"}),
+    [](const auto& row) { return std::string(row.param.name); });
+
 struct Bad {
   const char* name;
   std::string config;
@@ -165,7 +217,9 @@ INSTANTIATE_TEST_SUITE_P(All, BadConfig, testing::Values(
     Bad{"RopeTwice", With("rope_parameters", R"({"rope_type":"default"})").insert(1, R"("rope_scaling":{"type":"linear","factor":2},)"), "rope_scaling: found an object beside rope_parameters"},
     Bad{"ThetaZero", With("rope_theta", "0"), "rope_theta: found 0"},
     Bad{"ThetaOne", With("rope_theta", "1"), "rope theta: found 1"},
-    Bad{"Quantised", With("quantization_config", R"({"quant_method":"gptq","bits":4})"), "found quant_method \"gptq\""},
+    Bad{"Quantised", With("quantization_config", R"({"quant_method":"hqq","bits":4})"), "quantization_config.quant_method: found \"hqq\", expected one of fp8"},
+    Bad{"QuantisedOddly", With("quantization_config", R"({"quant_method":"gptq","bits":3})"), "quantization_config.bits: found 3, expected 4 or 8 or 2"},
+    Bad{"QuantisedUnknownKey", With("quantization_config", R"({"quant_method":"awq","bits":4,"rotation":true})"), "quantization_config.rotation = true"},
     Bad{"DuplicateKey", Config("LlamaForCausalLM", R"("hidden_size":48,)"), "duplicate key \"hidden_size\""}),
     [](const auto& row) { return std::string(row.param.name); });
 
@@ -194,6 +248,25 @@ TEST(Config, SizesBeyondReasonAreRefusedBeforeAnythingIsBuilt) {
   Json wide = *ParseJson(Config("LlamaForCausalLM", R"("head_dim":128,)"));
   wide["hidden_size"] = wide["intermediate_size"] = 1 << 24;
   EXPECT_NE(Message(SpecFromConfig(wide).status()).find("parameters: found about"), std::string::npos);
+}
+
+TEST(Config, RoutedFamiliesNumbersAreChecked) {
+  const auto refused = [](const std::string& architecture, std::string extra, std::string_view message) {
+    const auto spec = SpecFromConfigText(Config(architecture, extra));
+    EXPECT_NE(Message(spec.status()).find(message), std::string::npos) << spec.status();
+  };
+  const std::string v3 = kV3;
+  refused("DeepseekV3ForCausalLM", v3 + R"("scoring_func":"softmax",)", "scoring_func: found \"softmax\", expected sigmoid");
+  refused("DeepseekV3ForCausalLM", v3 + R"("topk_method":"greedy",)", "topk_method: found \"greedy\", expected noaux_tc");
+  refused("DeepseekV3ForCausalLM", v3 + R"("moe_layer_freq":2,)", "moe_layer_freq: found 2");
+  refused("DeepseekV3ForCausalLM", R"("n_routed_experts":12,"n_group":5,"topk_group":1,)", "expert groups: found 5, expected a divisor of the 12");
+  refused("DeepseekV3ForCausalLM", R"("n_routed_experts":12,"n_group":12,"topk_group":8,)", "expert groups: found 12 of one expert");
+  refused("DeepseekV3ForCausalLM", R"("n_routed_experts":12,"n_group":4,"topk_group":1,)", "experts of a token: found 8, expected at most 3");
+  refused("DeepseekV2ForCausalLM", R"("topk_method":"noaux_tc","num_experts_per_tok":2,)", "topk_method: found \"noaux_tc\"");
+  refused("DeepseekV2ForCausalLM", "", "num_experts_per_tok: found nothing");
+  refused("Mistral4ForCausalLM", "", "rope_parameters: found nothing");
+  refused("GptOssForCausalLM", R"("layer_types":["full_attention"],)", "layer_types: found a list of 1");
+  refused("Glm4MoeForCausalLM", R"("partial_rotary_factor":1.5,)", "partial_rotary_factor: found 1.5");
 }
 
 TEST(Config, OtherFamiliesNumbersAreChecked) {

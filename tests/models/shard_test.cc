@@ -77,12 +77,24 @@ TEST(KvBytes, CountsEveryOwnKvHeadInBothCaches) {
   EXPECT_EQ(KvBytesPerToken(spec, {{2, 1}, 0}, 4), 3 * 2 * 2 * 8 * 4);
 }
 
+TEST(KvBytes, ALatentIsCachedOnceOnEveryRankWithHeads) {
+  ModelSpec spec;
+  LayerKind kind;
+  kind.attention = Heads(3, 1);
+  kind.attention.head_dim = 24;
+  kind.attention.latent = LatentKv{.kv_rank = 32, .nope_dim = 16, .value_dim = 20};
+  spec.kinds = {kind};
+  spec.layer_kind = {0, 0};
+  for (int64_t r = 0; r < 4; ++r)  // the first of four ranks has none of the three heads
+    EXPECT_EQ(KvBytesPerToken(spec, {{4, 1}, r}, 4), r == 0 ? 0 : 2 * (32 + 8) * 4) << r;
+}
+
 TEST(StoredCols, KeepsBorderBlocksWhole) {
-  const StoredColumns q4 = StoredCols({40, 100}, DType::kQ4_0);
+  const StoredColumns q4 = StoredCols({40, 100}, {.codes = DType::kQ4_0});
   EXPECT_EQ(q4.range, (Range{32, 128}));
   EXPECT_EQ(q4.lead, 8);
   EXPECT_EQ(q4.bytes, 3 * 18);
-  const StoredColumns plain = StoredCols({40, 100}, DType::kBF16);
+  const StoredColumns plain = StoredCols({40, 100}, {.codes = DType::kBF16});
   EXPECT_EQ(plain.range, (Range{40, 100}));
   EXPECT_EQ(plain.lead, 0);
   EXPECT_EQ(plain.bytes, 120);
