@@ -9,7 +9,7 @@
 namespace drover {
 namespace {
 
-constexpr std::array<DTypeInfo, 15> kTypes = {{
+constexpr std::array<DTypeInfo, kDTypes> kTypes = {{
     {DType::kF32, "f32", "F32", 1, 4},
     {DType::kF16, "f16", "F16", 1, 2},
     {DType::kBF16, "bf16", "BF16", 1, 2},
@@ -22,9 +22,23 @@ constexpr std::array<DTypeInfo, 15> kTypes = {{
     {DType::kBool, "bool", "BOOL", 1, 1},
     {DType::kF8E4M3, "f8_e4m3", "F8_E4M3", 1, 1},
     {DType::kF8E5M2, "f8_e5m2", "F8_E5M2", 1, 1},
+    {DType::kE8M0, "f8_e8m0", "F8_E8M0", 1, 1},
     {DType::kQ8_0, "q8_0", "", 32, 34},  // f16 scale, 32 int8
     {DType::kQ4_0, "q4_0", "", 32, 18},  // f16 scale, 32 nibbles minus 8
     {DType::kQ4_1, "q4_1", "", 32, 20},  // f16 scale, f16 minimum, 32 nibbles
+    {DType::kQ5_0, "q5_0", "", 32, 22},
+    {DType::kQ5_1, "q5_1", "", 32, 24},
+    {DType::kQ8_1, "q8_1", "", 32, 36},
+    {DType::kQ2_K, "q2_k", "", 256, 84},  // kernels/block_values.cc has the layouts of these
+    {DType::kQ3_K, "q3_k", "", 256, 110},
+    {DType::kQ4_K, "q4_k", "", 256, 144},
+    {DType::kQ5_K, "q5_k", "", 256, 176},
+    {DType::kQ6_K, "q6_k", "", 256, 210},
+    {DType::kQ8_K, "q8_k", "", 256, 292},
+    {DType::kMxfp4, "mxfp4", "", 32, 17},
+    {DType::kU4, "u4", "", 32, 16},
+    {DType::kE2M1, "e2m1", "", 32, 16},
+    {DType::kNF4, "nf4", "", 32, 16},
 }};
 
 }  // namespace
@@ -51,6 +65,29 @@ absl::StatusOr<int64_t> BytesFor(DType dtype, int64_t values) {
   if (__builtin_mul_overflow(values / info.values, info.bytes, &bytes))
     return InvalidArgument(values, " values of ", info.name, " overflow a 64-bit size");
   return bytes;
+}
+
+BlockHalves HalvesOf(DType dtype) {
+  switch (dtype) {
+    case DType::kQ8_0:
+    case DType::kQ4_0:
+    case DType::kQ5_0: return {0, -1};
+    case DType::kQ8_1:
+    case DType::kQ4_1:
+    case DType::kQ5_1:
+    case DType::kQ4_K:
+    case DType::kQ5_K: return {0, 2};
+    case DType::kQ2_K: return {80, 82};
+    case DType::kQ3_K: return {108, -1};
+    case DType::kQ6_K: return {208, -1};
+    default: return {};
+  }
+}
+
+float E4M3ToFloat(uint8_t bits) {
+  if ((bits & 0x7f) == 0x7f) return __builtin_nanf("");
+  const uint16_t half = static_cast<uint16_t>((bits & 0x80) << 8 | (bits & 0x7f) << 7);  // the same fields; 2^-8 of the value
+  return 256 * HalfToFloat(half);
 }
 
 float HalfToFloat(uint16_t bits) {

@@ -7,7 +7,7 @@
 
 namespace drover {
 
-// Whether Linear and Embed open this form: f32, f16, bf16, q8_0, q4_0, q4_1.
+// Whether Linear and Embed open this form.
 bool IsServed(DType dtype);
 
 // values[c] = W[row, c] for c < weight.cols (the lead is skipped).

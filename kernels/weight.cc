@@ -20,7 +20,8 @@ AlignedBytes::AlignedBytes(int64_t size) : size_(size) {
 void AlignedBytes::Free::operator()(std::byte* p) const { std::free(p); }
 
 int64_t PackedWeight::stored_cols() const {
-  const int64_t block = Info(dtype).values;
+  constexpr int64_t kPadded = 32;  // rows of grouped codes hold whole strides
+  const int64_t block = grouped() ? kPadded : Info(dtype).values;
   return (lead + cols + block - 1) / block * block;
 }
 

@@ -182,6 +182,13 @@ ConfigReader* ConfigReader::Object(std::string_view key) {
   return child.get();
 }
 
+std::vector<std::string> ConfigReader::Keys() const {
+  std::vector<std::string> keys;
+  if (!object_.is_object()) return keys;
+  for (const auto& [key, value] : object_.items()) keys.push_back(key);
+  return keys;
+}
+
 void ConfigReader::Ignore(std::string_view key) { read_.emplace(key); }
 
 void ConfigReader::CollectUnread(std::vector<std::string>& keys) const {

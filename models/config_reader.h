@@ -46,6 +46,7 @@ class ConfigReader {
   std::vector<std::string> StringList(std::string_view key);
   // The object under `key`, null when absent. Its unread keys are errors of this reader too.
   ConfigReader* Object(std::string_view key);
+  std::vector<std::string> Keys() const;  // does not count as reading
   // Known and without effect on the served part.
   void Ignore(std::string_view key);
 
@@ -53,11 +54,11 @@ class ConfigReader {
   void Fail(std::string_view key, std::string_view found, std::string_view expected);
   // The first error, else the unread keys, else OK.
   absl::Status Finish() const;
+  absl::Status FirstError() const;
 
  private:
   const Json* Find(std::string_view key);
   void FailFound(std::string_view key, const Json& value, std::string_view expected);
-  absl::Status FirstError() const;
   void CollectUnread(std::vector<std::string>& keys) const;
 
   Json object_;

@@ -1,14 +1,18 @@
 // Where a checkpoint stores each weight of the table, and whether it holds exactly those.
+#include <algorithm>
 #include <array>
 #include <set>
 
+#include "common/file.h"
 #include "models/checkpoint/names.h"
 #include "models/weights.h"
 
 namespace drover {
 namespace {
 
-constexpr std::array kMatrixTypes = {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1};
+constexpr std::array kMatrixTypes = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ8_0, DType::kQ8_1, DType::kQ4_0,
+                                     DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ2_K, DType::kQ3_K, DType::kQ4_K,
+                                     DType::kQ5_K, DType::kQ6_K, DType::kQ8_K, DType::kMxfp4};
 constexpr std::array kVectorTypes = {DType::kF32, DType::kF16, DType::kBF16};
 
 template <size_t N>
@@ -79,7 +83,35 @@ absl::StatusOr<Source> Fused(const Weight& weight, const Checkpoint& checkpoint,
   return Source{&tensor, first + skip * inputs, inputs, 1, 0};
 }
 
+// Codes with scales beside them, when the file holds the matrix so.
+absl::StatusOr<std::optional<PackedSource>> FindPacked(const Weight& weight, const Checkpoint& checkpoint) {
+  if (!checkpoint.quantization || weight.vector()) return std::nullopt;
+  const FindTensor find = [&checkpoint](const std::string& name) { return FindHf(checkpoint, name); };
+  if (weight.expert >= 0) {
+    const std::string stacked = HfFusedName(checkpoint.spec.family, weight.role, weight.layer);
+    const int64_t experts = checkpoint.spec.layer(weight.layer).ffn.experts->count;
+    DROVER_ASSIGN_OR_RETURN(std::optional<PackedSource> packed,
+                            LocatePackedExpert(*checkpoint.quantization, find, stacked, {weight.expert, experts}, {weight.rows, weight.cols}));
+    if (packed) return packed;
+  }
+  return LocatePacked(*checkpoint.quantization, find, weight.name, weight.rows, weight.cols);
+}
+
+// Early tools gave every packed matrix a bias of zeros. Biases that are not zero are no part of a model without biases.
+bool IsZeroBias(const Checkpoint& checkpoint, const TensorInfo& tensor) {
+  constexpr int64_t kBytesMax = 4 << 20;
+  constexpr std::string_view kBias = ".bias";
+  if (!checkpoint.quantization || !tensor.name.ends_with(kBias) || tensor.shape.size() != 1 || tensor.bytes > kBytesMax) return false;
+  if (Find(checkpoint, tensor.name.substr(0, tensor.name.size() - kBias.size()) + ".qweight") == nullptr) return false;
+  const absl::StatusOr<File> file = File::Open(checkpoint.files[static_cast<size_t>(tensor.file)]);
+  std::vector<std::byte> bytes(static_cast<size_t>(tensor.bytes));
+  if (!file.ok() || !file->ReadAt(tensor.offset, bytes).ok()) return false;
+  return std::ranges::all_of(bytes, [](std::byte byte) { return byte == std::byte{0}; });
+}
+
 absl::StatusOr<Source> LocateHf(const Weight& weight, const Checkpoint& checkpoint) {
+  DROVER_ASSIGN_OR_RETURN(std::optional<PackedSource> packed, FindPacked(weight, checkpoint));
+  if (packed) return Source{.tensor = packed->codes.tensor, .packed = std::move(packed)};
   if (const TensorInfo* tensor = FindHf(checkpoint, weight.name)) return Plain(weight, *tensor);
   if (weight.expert < 0) return Missing(weight.name, Shape(weight));
   const std::string fused = HfFusedName(checkpoint.spec.family, weight.role, weight.layer);
@@ -98,9 +130,9 @@ absl::StatusOr<Source> LocateGguf(const Weight& weight, const Checkpoint& checkp
     DROVER_RETURN_IF_ERROR(CheckTensor(weight, *tensor, {experts, weight.rows, weight.cols}));
     return Source{tensor, weight.expert * weight.rows * weight.cols, weight.cols, 1, 0};
   }
-  DROVER_ASSIGN_OR_RETURN(Source source, Plain(weight, *tensor));
+  absl::StatusOr<Source> source = Plain(weight, *tensor);
   const bool rotated = weight.role == Role::kQ || weight.role == Role::kK || weight.role == Role::kQBias || weight.role == Role::kKBias;
-  if (rotated && checkpoint.permuted_heads) source.permuted_head_dim = checkpoint.spec.layer(weight.layer).attention.head_dim;
+  if (source.ok() && rotated && checkpoint.permuted_heads) source->permuted_head_dim = checkpoint.spec.layer(weight.layer).attention.head_dim;
   return source;
 }
 
@@ -126,15 +158,21 @@ absl::Status CheckTensors(const Checkpoint& checkpoint) {
   std::set<const TensorInfo*> used;
   for (const Weight& weight : WeightTable(checkpoint.spec)) {
     const absl::StatusOr<Source> source = Locate(weight, checkpoint);
-    if (source.ok())
+    if (source.ok()) {
       used.insert(source->tensor);
-    else if (const std::string text = Message(source.status()); seen.insert(text).second) {
+      if (!source->packed) continue;
+      for (const TensorInfo* tensor : TensorsOf(*source->packed)) used.insert(tensor);
+    } else if (const std::string text = Message(source.status()); seen.insert(text).second) {
       differences.push_back(text);
       misfits.insert(text.substr(0, text.find(": ")));
     }
   }
+  const auto known = [&](const std::string& name, const TensorInfo& tensor) {
+    return (checkpoint.quantization && IsActivationScale(name)) || IsZeroBias(checkpoint, tensor);
+  };
   for (const auto& [name, tensor] : checkpoint.tensors)
-    if (!used.contains(&tensor) && !misfits.contains("tensor " + name) && !IsIgnoredTensor(name, checkpoint.spec))
+    if (!used.contains(&tensor) && !misfits.contains("tensor " + name) && !known(name, tensor) &&
+        !IsIgnoredTensor(name, checkpoint.spec))
       differences.push_back(Cat("tensor ", name, " ", ShapeText(tensor.shape), " is not part of the model"));
   if (differences.empty()) return absl::OkStatus();
   std::string list = differences[0];

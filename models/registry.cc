@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "models/families/families.h"
+#include "models/quantization.h"
 
 namespace drover {
 namespace {
@@ -49,9 +50,8 @@ absl::StatusOr<ModelSpec> SpecFromConfig(const Json& json) {
   for (const Family& family : kFamilies) {
     if (family.architecture != names[0]) continue;
     if (config.Has("auto_map")) Log(LogLevel::kWarning, "auto_map in config is ignored: no code is run from a model directory");
-    if (ConfigReader* quantised = config.Object("quantization_config"))
-      return InvalidArgument("quantization_config: found quant_method \"", quantised->StringOr("quant_method", "unnamed"),
-                             "\", expected an unquantised checkpoint or a GGUF file");
+    config.Ignore("quantization_config");
+    DROVER_RETURN_IF_ERROR(ReadQuantization(json).status());
     DROVER_ASSIGN_OR_RETURN(ModelSpec spec, family.describe(config));
     DROVER_RETURN_IF_ERROR(config.Finish());
     DROVER_RETURN_IF_ERROR(Validate(spec));

@@ -175,33 +175,39 @@ Part PartOf(const Weight& weight, const ModelSpec& spec, const RankCut& cut) {
   return ExpertPart(weight, *kind.ffn.experts, cut);
 }
 
-StoredColumns StoredCols(Range cols, DType dtype) {
-  const int64_t block = Info(dtype).values;
-  const int64_t begin = cols.begin / block * block, end = (cols.end + block - 1) / block * block;
-  return {{begin, end}, cols.begin - begin, (end - begin) / block * Info(dtype).bytes};
-}
-
-int64_t PartBytes(const Weight& weight, const Part& part, DType dtype) {
+int64_t PartBytes(const Weight& weight, const Part& part, const StorageForm& form) {
   if (part.empty()) return 0;
   if (weight.vector()) return part.rows.size() * static_cast<int64_t>(sizeof(float));
-  return part.rows.size() * StoredCols(part.cols, dtype).bytes;
+  return MatrixBytes(part.rows, part.cols, weight.cols, form);
 }
 
+namespace {
+
+// Of a weight whose tensor is not there: what the config says.
+StorageForm FormWithoutFile(const Weight& weight, const Checkpoint& checkpoint) {
+  const StorageForm plain{.codes = DType::kBF16};
+  if (!checkpoint.quantization || weight.layer < 0 || weight.role == Role::kRouter) return plain;
+  const std::string_view module = std::string_view(weight.name).substr(0, weight.name.rfind('.'));
+  return PlannedForm(*checkpoint.quantization, module, weight.rows, weight.cols).value_or(plain);
+}
+
+}  // namespace
+
 WeightSizes::WeightSizes(const Checkpoint& checkpoint) : spec_(checkpoint.spec) {
-  std::map<std::tuple<Role, int32_t, int32_t, DType>, size_t> known;  // role, kind of layer, expert, dtype
+  std::map<std::tuple<Role, int32_t, int32_t, StorageForm>, size_t> known;  // role, kind of layer, expert, form
   for (const Weight& weight : WeightTable(spec_)) {
     const absl::StatusOr<Source> source = Locate(weight, checkpoint);
-    const DType dtype = source.ok() ? source->tensor->dtype : DType::kBF16;
+    const StorageForm form = source.ok() ? source->form() : FormWithoutFile(weight, checkpoint);
     const int32_t kind = weight.layer < 0 ? -1 : spec_.layer_kind[static_cast<size_t>(weight.layer)];
-    const auto [it, fresh] = known.try_emplace({weight.role, kind, weight.expert, dtype}, groups_.size());
-    if (fresh) groups_.push_back({weight, dtype});
+    const auto [it, fresh] = known.try_emplace({weight.role, kind, weight.expert, form}, groups_.size());
+    if (fresh) groups_.push_back({weight, form});
     ++groups_[it->second].count;
   }
 }
 
 int64_t WeightSizes::RankBytes(const RankCut& cut) const {
   int64_t bytes = 0;
-  for (const Group& group : groups_) bytes += group.count * PartBytes(group.weight, PartOf(group.weight, spec_, cut), group.dtype);
+  for (const Group& group : groups_) bytes += group.count * PartBytes(group.weight, PartOf(group.weight, spec_, cut), group.form);
   return bytes;
 }
 

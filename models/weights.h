@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "models/checkpoint/checkpoint.h"
+#include "models/checkpoint/packed.h"
 #include "models/shard.h"
 #include "models/spec.h"
 
@@ -53,16 +55,8 @@ struct Part {
 };
 Part PartOf(const Weight& weight, const ModelSpec& spec, const RankCut& cut);
 
-// The columns that a rank stores of a row: whole blocks, so that two ranks may both keep a border block. The first `lead`
-// stored columns belong to another rank.
-struct StoredColumns {
-  Range range;
-  int64_t lead = 0, bytes = 0;  // bytes of one row
-};
-StoredColumns StoredCols(Range cols, DType dtype);
-
 // Resident bytes of a part: matrices as stored, vectors in f32.
-int64_t PartBytes(const Weight& weight, const Part& part, DType dtype);
+int64_t PartBytes(const Weight& weight, const Part& part, const StorageForm& form);
 
 // Where the bytes of a weight lie: element (row, col) is at
 //   offset_values + row·row_stride + col·col_stride   (in values of the tensor's dtype, from its first byte)
@@ -71,6 +65,9 @@ struct Source {
   const TensorInfo* tensor = nullptr;
   int64_t offset_values = 0, row_stride = 0, col_stride = 1;
   int64_t permuted_head_dim = 0;  // > 0: rows of each head of this size are stored in llama.cpp's interleaved order
+  std::optional<PackedSource> packed = {};  // codes with scales beside them; row 0 of the weight is row 0 of its arrays
+
+  StorageForm form() const { return packed ? packed->form : StorageForm{.codes = tensor->dtype}; }
 };
 absl::StatusOr<Source> Locate(const Weight& weight, const Checkpoint& checkpoint);
 
@@ -86,13 +83,14 @@ absl::Status CheckTensors(const Checkpoint& checkpoint);
 class WeightSizes {
  public:
   explicit WeightSizes(const Checkpoint& checkpoint);
-  // Bytes that a rank's RankWeights take: the checkpoint's own storage form (bf16 where only a config is known), vectors in f32.
+  // Bytes that a rank's RankWeights take: the checkpoint's own storage forms (where only a config is known, those that it names or
+  // bf16), vectors in f32.
   int64_t RankBytes(const RankCut& cut) const;
 
  private:
   struct Group {
     Weight weight;  // one of them
-    DType dtype;
+    StorageForm form;
     int64_t count = 0;
   };
   const ModelSpec spec_;

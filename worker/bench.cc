@@ -36,7 +36,9 @@ absl::StatusOr<int64_t> SumOverRanks(int64_t value, Communicator& ranks) {
   return (static_cast<int64_t>(halves[0]) << 20) + static_cast<int64_t>(halves[1]);
 }
 
-int64_t Bytes(const PackedWeight& weight) { return weight.rows * weight.row_bytes; }
+int64_t Bytes(const PackedWeight& weight) {
+  return weight.rows * weight.row_bytes + weight.groups.scales.size() + weight.groups.zeros.size();
+}
 int64_t Bytes(const FfnWeights& ffn) { return Bytes(ffn.gate) + Bytes(ffn.up) + Bytes(ffn.down); }
 
 // Bytes of weights that one token reads on this rank.

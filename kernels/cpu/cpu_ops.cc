@@ -18,19 +18,6 @@ constexpr int64_t kChunkBytes = 24 << 10;         // least weight bytes worth a 
 constexpr int64_t kChunksPerThread = 6;           // more than one evens out threads of unequal speed
 constexpr int64_t kSerialFloats = 8192;           // smaller element-wise work stays on the calling thread
 
-using LinearKernel = void (*)(const LinearSlice&);
-LinearKernel KernelFor(const KernelTable& kernels, DType dtype) {
-  switch (dtype) {
-    case DType::kF32: return kernels.linear_f32;
-    case DType::kF16: return kernels.linear_f16;
-    case DType::kBF16: return kernels.linear_bf16;
-    case DType::kQ8_0: return kernels.linear_q8_0;
-    case DType::kQ4_0: return kernels.linear_q4_0;
-    case DType::kQ4_1: return kernels.linear_q4_1;
-    default: return nullptr;
-  }
-}
-
 struct HeadRange {
   int64_t begin, end;
   int64_t size() const { return end - begin; }
@@ -44,7 +31,7 @@ HeadRange HeadsOf(const AttentionShape& shape, int64_t kv_head) {
 
 float* Floats(AlignedBytes& bytes) { return reinterpret_cast<float*>(bytes.data()); }
 
-// A block of another rank's columns can stand before and after the own ones.
+// Part of a stride can stand before and after the own columns.
 int64_t PaddedCols(int64_t cols) { return RoundUp(cols, kStride) + 2 * kStride; }
 
 }  // namespace
@@ -56,19 +43,22 @@ CpuOps::CpuOps(Isa isa, const OpsOptions& options)
       score_stride_(RoundUp(options.keys, kStride) + kStride),
       padded_floats_(options.tokens * PaddedCols(options.cols)),
       tiles_(options.threads * tile_floats_ * kFloat),
+      sides_(2 * options.threads * tile_floats_ * kFloat),
       scores_(options.threads * kQueriesMax * score_stride_ * kFloat),
       padded_(padded_floats_ * kFloat) {}
 
 const float* CpuOps::Padded(const PackedWeight& weight, Tensor x, int64_t* stride) {
-  const int64_t width = RoundUp(weight.lead + weight.cols, kStride);
+  const int64_t before = weight.lead % kStride, width = RoundUp(before + weight.cols, kStride);
   *stride = width;
-  if (width == x.cols) return x.data;
+  const std::span<const int32_t> order = weight.groups.order;
+  if (width == x.cols && order.empty()) return x.data;
   DROVER_CHECK_LE(x.rows * width, padded_floats_);
   for (int64_t t = 0; t < x.rows; ++t) {
     float* row = Floats(padded_) + t * width;
-    std::fill(row, row + weight.lead, 0.0f);
-    std::ranges::copy(x.row(t), row + weight.lead);
-    std::fill(row + weight.lead + weight.cols, row + width, 0.0f);
+    std::fill(row, row + before, 0.0f);
+    if (order.empty()) std::ranges::copy(x.row(t), row + before);
+    for (size_t c = 0; c < order.size(); ++c) row[c] = x.row(t)[static_cast<size_t>(order[c])];
+    std::fill(row + before + weight.cols, row + width, 0.0f);
   }
   return Floats(padded_);
 }
@@ -81,7 +71,10 @@ void CpuOps::Linear(const PackedWeight& weight, std::span<const float> bias, Ten
   slice.x = Padded(weight, x, &slice.x_stride);
   slice.weights = weight.bytes.data();
   slice.row_bytes = weight.row_bytes;
-  slice.stored = weight.stored_cols();
+  slice.first = weight.lead / kStride * kStride;
+  slice.cols = std::min(slice.x_stride, weight.stored_cols() - slice.first);
+  slice.groups = &weight.groups;
+  slice.index = &group_index_;
   slice.bias = bias.empty() ? nullptr : bias.data();
   slice.y = y.data;
   slice.y_stride = y.cols;
@@ -96,8 +89,14 @@ void CpuOps::Linear(const PackedWeight& weight, std::span<const float> bias, Ten
   }
 }
 
+LinearKernel CpuOps::KernelFor(const PackedWeight& weight) {
+  if (weight.grouped()) IndexGroups(weight, group_index_);
+  const bool by_column = weight.grouped() && group_index_.by_column;
+  return (by_column ? kernels_.linear_by_column : kernels_.linear)[static_cast<size_t>(weight.dtype)];
+}
+
 void CpuOps::LinearRows(const PackedWeight& weight, LinearSlice slice) {
-  const LinearKernel kernel = KernelFor(kernels_, weight.dtype);
+  const LinearKernel kernel = KernelFor(weight);
   DROVER_CHECK(kernel != nullptr);
   const int64_t work = weight.rows * weight.row_bytes * std::max<int64_t>(slice.tokens / 4, 1);
   const int64_t chunks = pool_.threads() == 1 ? 1 : std::clamp<int64_t>(work / kChunkBytes, 1, kChunksPerThread * pool_.threads());
@@ -107,20 +106,26 @@ void CpuOps::LinearRows(const PackedWeight& weight, LinearSlice slice) {
     part.begin = chunk * rows;
     part.end = std::min(part.begin + rows, weight.rows);
     part.tile = Floats(tiles_) + thread * tile_floats_;
+    part.sides = Floats(sides_) + thread * 2 * tile_floats_;
     kernel(part);
   });
 }
 
 void CpuOps::HeadLinear(const PackedWeight& weight, const HeadRows& part, Tensor x, Tensor y) {
-  const bool whole_strides = weight.lead == 0 && weight.cols % kStride == 0;  // else a row would have to be padded for each head
-  const LinearKernel kernel = KernelFor(kernels_, weight.dtype);
+  // Else a row would have to be padded, or put in order, for each head.
+  const bool whole_strides = weight.lead == 0 && weight.cols % kStride == 0 && weight.groups.order.empty();
+  const LinearKernel kernel = KernelFor(weight);
   if (!whole_strides || kernel == nullptr || part.heads == 0) return Ops::HeadLinear(weight, part, x, y);
   DROVER_CHECK(x.cols == part.heads * weight.cols && y.cols == part.heads * part.rows && weight.rows == part.heads * part.stride);
   pool_.Run(part.heads, [&](int64_t head, int64_t thread) {
     LinearSlice slice;
     slice.weights = weight.row(head * part.stride + part.first);
     slice.row_bytes = weight.row_bytes;
-    slice.stored = weight.cols;
+    slice.cols = weight.cols;
+    slice.groups = &weight.groups;
+    slice.index = &group_index_;
+    slice.group_row = head * part.stride + part.first;
+    slice.sides = Floats(sides_) + thread * 2 * tile_floats_;
     slice.x = x.data + head * weight.cols;
     slice.x_stride = x.cols;
     slice.tokens = x.rows;

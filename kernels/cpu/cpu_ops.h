@@ -29,8 +29,10 @@ class CpuOps : public Ops {
     int32_t sequence, kv_head;
     int64_t begin;
   };
-  // x with `lead` zeros before each row and zeros up to a whole stride; x itself when it is so already.
+  // x with zeros before and after each row up to whole strides of the stored columns; x itself when it is so already.
   const float* Padded(const PackedWeight& weight, Tensor x, int64_t* stride);
+  // Indexes the groups of grouped codes.
+  LinearKernel KernelFor(const PackedWeight& weight);
   void LinearRows(const PackedWeight& weight, LinearSlice slice);
   void RunAttendTask(const AttendTask& task, int64_t thread, Tensor q, std::span<const SequenceRows> sequences,
                      const KvLayer& kv, const AttentionShape& shape, Tensor y);
@@ -39,6 +41,8 @@ class CpuOps : public Ops {
   ThreadPool pool_;
   const int64_t tile_floats_, score_stride_, padded_floats_;
   AlignedBytes tiles_;    // one per thread
+  AlignedBytes sides_;    // of grouped codes, one per thread; touched as far as it is needed
+  GroupIndex group_index_;
   AlignedBytes scores_;   // kQueriesMax rows per thread
   AlignedBytes padded_;
   std::vector<AttendTask> tasks_;

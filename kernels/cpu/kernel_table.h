@@ -1,12 +1,14 @@
 // KernelTable: the inner loops of one instruction set, as function pointers chosen once at start-up.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
 
 #include "common/status.h"
+#include "kernels/groups.h"
 #include "kernels/ops.h"
 
 namespace drover {
@@ -23,15 +25,20 @@ inline constexpr int64_t RoundUp(int64_t n, int64_t step) { return (n + step - 1
 struct LinearSlice {
   const std::byte* weights = nullptr;  // row 0
   int64_t row_bytes = 0;
-  int64_t stored = 0;           // values of a row, the lead included
-  const float* x = nullptr;     // readable and zero up to RoundUp(stored, kStride)
+  int64_t first = 0;            // stored column where the work begins; a multiple of kStride
+  int64_t cols = 0;             // columns from there on; whole strides unless the type is plain
+  const float* x = nullptr;     // x[0] meets column `first`; readable and zero up to RoundUp(cols, kStride)
   int64_t x_stride = 0;
   int64_t tokens = 0;
   const float* bias = nullptr;  // may be null
   float* y = nullptr;
   int64_t y_stride = 0;
   int64_t begin = 0, end = 0;
-  float* tile = nullptr;        // kRowsAtOnce · RoundUp(stored, kStride) floats, 64-byte aligned
+  const Groups* groups = nullptr;  // of grouped codes, with their index
+  const GroupIndex* index = nullptr;
+  int64_t group_row = 0;        // the weight's row that `weights` points to
+  float* sides = nullptr;       // then: kRowsAtOnce rows of scales and of zeros, an entry of the index each
+  float* tile = nullptr;        // kRowsAtOnce · RoundUp(cols, kStride) floats, 64-byte aligned
 };
 
 // Up to kQueriesMax query heads of one sequence that share a KV head. Keys of all ranges lie in [first, last] of the tile.
@@ -51,14 +58,12 @@ struct AttendTile {
   int64_t score_stride = 0;
 };
 
+using LinearKernel = void (*)(const LinearSlice&);
+
 struct KernelTable {
   std::string_view name;
-  void (*linear_f32)(const LinearSlice&);
-  void (*linear_f16)(const LinearSlice&);
-  void (*linear_bf16)(const LinearSlice&);
-  void (*linear_q8_0)(const LinearSlice&);
-  void (*linear_q4_0)(const LinearSlice&);
-  void (*linear_q4_1)(const LinearSlice&);
+  std::array<LinearKernel, kDTypes> linear;  // by dtype; null where a dtype is no storage form of weights
+  std::array<LinearKernel, kDTypes> linear_by_column;  // of grouped codes whose groups begin inside strides
   void (*attend)(const AttendTile&);
   // y = gain ⊙ x / sqrt(mean x² + eps); gain may be null.
   void (*rms_norm)(const float* x, const float* gain, int64_t n, float eps, float* y);

@@ -74,6 +74,38 @@ struct Lanes {
       w[2 + half] = Fma(d, _mm256_cvtepi32_ps(_mm256_srli_epi32(wide, 4)), m);
     }
   }
+  // w = values[q]: both halves of the table are permuted, bit 3 of q (moved to the sign) chooses.
+  static V LookUp(__m256i index, const float* values) {
+    const V low = _mm256_permutevar8x32_ps(Load(values), index), high = _mm256_permutevar8x32_ps(Load(values + 8), index);
+    return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
+  }
+  static void LookUpNibbles(const std::byte* quants, const float* values, V* w) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(quants));
+    for (int half = 0; half < 2; ++half) {
+      const __m256i wide = _mm256_cvtepu8_epi32(half == 0 ? bytes : _mm_srli_si128(bytes, 8));
+      w[half] = LookUp(wide, values);
+      w[2 + half] = LookUp(_mm256_srli_epi32(wide, 4), values);
+    }
+  }
+  // (byte >> shift) & mask of kWidth bytes.
+  static V LoadBits(const std::byte* p, int shift, int mask) {
+    const __m256i wide = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+    return _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srl_epi32(wide, _mm_cvtsi32_si128(shift)), _mm256_set1_epi32(mask)));
+  }
+  // Sign, exponent and mantissa in their places of a half: 2^-8 of the value, all ones made a NaN.
+  static V LoadE4M3(const std::byte* p) {
+    const __m128i wide = _mm_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+    const __m128i sign = _mm_slli_epi16(_mm_and_si128(wide, _mm_set1_epi16(0x80)), 8);
+    const __m128i rest = _mm_slli_epi16(_mm_and_si128(wide, _mm_set1_epi16(0x7f)), 7);
+    const __m128i nan = _mm_and_si128(_mm_cmpeq_epi16(rest, _mm_set1_epi16(0x3f80)), _mm_set1_epi16(0x7e00));
+    return _mm256_mul_ps(_mm256_cvtph_ps(_mm_or_si128(_mm_or_si128(sign, rest), nan)), Set(256.0f));
+  }
+  // 1 in the lanes whose bit is set.
+  static V FromMask(uint32_t bits) {
+    const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i set = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), lane), lane);
+    return _mm256_and_ps(_mm256_castsi256_ps(set), Set(1.0f));
+  }
 };
 
 constexpr KernelTable kTable = cpu::TableOf<Lanes>("avx2");

@@ -68,6 +68,27 @@ struct Lanes {
     w[0] = _mm512_permutexvar_ps(index, values);
     w[1] = _mm512_permutexvar_ps(_mm512_srli_epi32(index, 4), values);
   }
+  // w = values[q].
+  static void LookUpNibbles(const std::byte* quants, const float* values, V* w) {
+    const __m512i index = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(quants)));
+    w[0] = _mm512_permutexvar_ps(index, Load(values));
+    w[1] = _mm512_permutexvar_ps(_mm512_srli_epi32(index, 4), Load(values));
+  }
+  // (byte >> shift) & mask of kWidth bytes.
+  static V LoadBits(const std::byte* p, int shift, int mask) {
+    const __m512i wide = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    return _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srl_epi32(wide, _mm_cvtsi32_si128(shift)), _mm512_set1_epi32(mask)));
+  }
+  // Sign, exponent and mantissa in their places of a half: 2^-8 of the value, all ones made a NaN.
+  static V LoadE4M3(const std::byte* p) {
+    const __m256i wide = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    const __m256i sign = _mm256_slli_epi16(_mm256_and_si256(wide, _mm256_set1_epi16(0x80)), 8);
+    const __m256i rest = _mm256_slli_epi16(_mm256_and_si256(wide, _mm256_set1_epi16(0x7f)), 7);
+    const __m256i nan = _mm256_and_si256(_mm256_cmpeq_epi16(rest, _mm256_set1_epi16(0x3f80)), _mm256_set1_epi16(0x7e00));
+    return _mm512_mul_ps(_mm512_cvtph_ps(_mm256_or_si256(_mm256_or_si256(sign, rest), nan)), Set(256.0f));
+  }
+  // 1 in the lanes whose bit is set.
+  static V FromMask(uint32_t bits) { return _mm512_maskz_mov_ps(static_cast<__mmask16>(bits), Set(1.0f)); }
 };
 
 constexpr KernelTable kTable = cpu::TableOf<Lanes>("avx512");

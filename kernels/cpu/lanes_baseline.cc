@@ -89,6 +89,31 @@ struct Lanes {
     }
     for (int p = 0; p < kParts; ++p) w[p] = d * w[p] + m;
   }
+  // w = values[q].
+  static void LookUpNibbles(const std::byte* quants, const float* values, V* w) {
+    for (int i = 0; i < 16; ++i) {
+      const int byte = static_cast<int>(quants[i]);
+      w[i / kWidth][i % kWidth] = values[byte & 15];
+      w[2 + i / kWidth][i % kWidth] = values[byte >> 4];
+    }
+  }
+  // (byte >> shift) & mask of kWidth bytes.
+  static V LoadBits(const std::byte* p, int shift, int mask) {
+    V v;
+    for (int i = 0; i < kWidth; ++i) v[i] = static_cast<float>(static_cast<int>(p[i]) >> shift & mask);
+    return v;
+  }
+  static V LoadE4M3(const std::byte* p) {
+    V v;
+    for (int i = 0; i < kWidth; ++i) v[i] = E4M3ToFloat(static_cast<uint8_t>(p[i]));
+    return v;
+  }
+  // 1 in the lanes whose bit is set.
+  static V FromMask(uint32_t bits) {
+    V v;
+    for (int i = 0; i < kWidth; ++i) v[i] = static_cast<float>(bits >> i & 1u);
+    return v;
+  }
 };
 
 constexpr KernelTable kTable = cpu::TableOf<Lanes>("baseline");

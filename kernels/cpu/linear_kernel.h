@@ -4,27 +4,40 @@
 
 #include <cstring>
 
-#include "kernels/cpu/storage_readers.h"
+#include "kernels/cpu/group_readers.h"
+#include "kernels/cpu/super_block_readers.h"
 
 namespace drover::cpu {
 
 // The last, partial stride of a plain row: missing values are zero.
 template <class L, class Read>
-inline void OpenTail(const std::byte* row, int64_t c, int64_t stored, typename L::V* w) {
+inline void OpenTail(const RowView& row, int64_t c, int64_t cols, typename L::V* w) {
   alignas(64) std::byte values[kStride * 4] = {};
-  std::memcpy(values, row + c * Read::kValueBytes, static_cast<size_t>((stored - c) * Read::kValueBytes));
-  Read::Open(values, 0, w);
+  std::memcpy(values, row.codes + c * Read::kValueBytes, static_cast<size_t>((cols - c) * Read::kValueBytes));
+  Read::Open(RowView{values}, 0, w);
 }
 
-struct RowPointers {
-  const std::byte* row[kRowsAtOnce];
+struct RowViews {
+  RowView row[kRowsAtOnce];
   int64_t count;  // rows that exist; the others repeat the last
 };
 
-inline RowPointers RowsFrom(const LinearSlice& slice, int64_t r) {
-  RowPointers rows{{}, slice.end - r < kRowsAtOnce ? slice.end - r : kRowsAtOnce};
-  for (int64_t i = 0; i < kRowsAtOnce; ++i)
-    rows.row[i] = slice.weights + (r + (i < rows.count ? i : rows.count - 1)) * slice.row_bytes;
+template <class Read>
+inline RowViews RowsFrom(const LinearSlice& slice, int64_t r) {
+  RowViews rows{{}, slice.end - r < kRowsAtOnce ? slice.end - r : kRowsAtOnce};
+  for (int64_t i = 0; i < kRowsAtOnce; ++i) {
+    RowView& row = rows.row[i];
+    row = rows.row[i < rows.count ? i : rows.count - 1];
+    if (i >= rows.count) continue;
+    row.codes = slice.weights + (r + i) * slice.row_bytes;
+    if constexpr (Read::kGrouped) {
+      const auto entries = static_cast<int64_t>(slice.index->groups.size());
+      float* scales = slice.sides + 2 * i * entries;
+      ExpandGroups(*slice.groups, *slice.index, slice.group_row + r + i, scales, scales + entries);
+      row.scales = scales;
+      row.zeros = scales + entries;
+    }
+  }
   return rows;
 }
 
@@ -37,15 +50,15 @@ inline void StoreSums(const LinearSlice& slice, int64_t r, int64_t count, int64_
 // The same columns of the rows that come next: four interleaved streams are too much for the hardware's own prefetch.
 template <class Read>
 inline void Prefetch(const std::byte* row, int64_t c) {
-  const std::byte* at = row + c / kStride * Read::kStrideBytes;
-  for (int64_t line = 0; line < Read::kStrideBytes; line += 64) __builtin_prefetch(at + line, 0, 2);
+  const std::byte* at = row + c * Read::kBlockBytes / Read::kBlockValues;
+  for (int64_t line = 0; line * Read::kBlockValues < kStride * Read::kBlockBytes; line += 64) __builtin_prefetch(at + line, 0, 2);
 }
 
 // Few tokens: weights go from their storage form straight into the sums.
 template <class L, class Read, int T>
 void DirectRows(const LinearSlice& slice, int64_t r) {
   using V = typename L::V;
-  const RowPointers rows = RowsFrom(slice, r);
+  const RowViews rows = RowsFrom<Read>(slice, r);
   V sum[T][kRowsAtOnce];
   for (int t = 0; t < T; ++t)
     for (int i = 0; i < kRowsAtOnce; ++i) sum[t][i] = L::Zero();
@@ -58,18 +71,20 @@ void DirectRows(const LinearSlice& slice, int64_t r) {
     }
   };
   V w[L::kParts];
-  const int64_t whole = slice.stored / kStride * kStride;
+  const int64_t whole = slice.cols / kStride * kStride;
   for (int64_t c = 0; c < whole; c += kStride) {
 #pragma GCC unroll 4
     for (int i = 0; i < kRowsAtOnce; ++i) {
-      Read::Open(rows.row[i], c, w);
-      Prefetch<Read>(rows.row[i] + kRowsAtOnce * slice.row_bytes, c);
+      Read::Open(rows.row[i], slice.first + c, w);
+      Prefetch<Read>(rows.row[i].codes + kRowsAtOnce * slice.row_bytes, slice.first + c);
       accumulate(c, i, w);
     }
   }
-  for (int i = 0; whole < slice.stored && i < kRowsAtOnce; ++i) {
-    OpenTail<L, Read>(rows.row[i], whole, slice.stored, w);
-    accumulate(whole, i, w);
+  if constexpr (Read::kValueBytes > 0) {  // rows of blocks are whole strides
+    for (int i = 0; whole < slice.cols && i < kRowsAtOnce; ++i) {
+      OpenTail<L, Read>(rows.row[i], whole, slice.cols, w);
+      accumulate(whole, i, w);
+    }
   }
   float sums[kRowsAtOnce];
   for (int t = 0; t < T; ++t) {
@@ -80,18 +95,20 @@ void DirectRows(const LinearSlice& slice, int64_t r) {
 
 // Four rows, opened to f32 in slice.tile; missing columns are zero.
 template <class L, class Read>
-void OpenTile(const LinearSlice& slice, const RowPointers& rows) {
-  const int64_t whole = slice.stored / kStride * kStride, padded = RoundUp(slice.stored, kStride);
+void OpenTile(const LinearSlice& slice, const RowViews& rows) {
+  const int64_t whole = slice.cols / kStride * kStride, padded = RoundUp(slice.cols, kStride);
   for (int64_t i = 0; i < kRowsAtOnce; ++i) {
     float* to = slice.tile + i * padded;
     typename L::V w[L::kParts];
     for (int64_t c = 0; c < whole; c += kStride) {
-      Read::Open(rows.row[i], c, w);
+      Read::Open(rows.row[i], slice.first + c, w);
       for (int p = 0; p < L::kParts; ++p) L::Store(to + c + p * L::kWidth, w[p]);
     }
-    if (whole == slice.stored) continue;
-    OpenTail<L, Read>(rows.row[i], whole, slice.stored, w);
-    for (int p = 0; p < L::kParts; ++p) L::Store(to + whole + p * L::kWidth, w[p]);
+    if constexpr (Read::kValueBytes > 0) {
+      if (whole == slice.cols) continue;
+      OpenTail<L, Read>(rows.row[i], whole, slice.cols, w);
+      for (int p = 0; p < L::kParts; ++p) L::Store(to + whole + p * L::kWidth, w[p]);
+    }
   }
 }
 
@@ -99,7 +116,7 @@ void OpenTile(const LinearSlice& slice, const RowPointers& rows) {
 template <class L, int T>
 void TileRows(const LinearSlice& slice, int64_t r, int64_t count, int64_t t0) {
   using V = typename L::V;
-  const int64_t padded = RoundUp(slice.stored, kStride);
+  const int64_t padded = RoundUp(slice.cols, kStride);
   const float* x = slice.x + t0 * slice.x_stride;
   V sum[T][kRowsAtOnce];
 #pragma GCC unroll 8
@@ -146,10 +163,50 @@ void Linear(const LinearSlice& slice) {
     return;
   }
   for (int64_t r = slice.begin; r < slice.end; r += kRowsAtOnce) {
-    const RowPointers rows = RowsFrom(slice, r);
+    const RowViews rows = RowsFrom<Read>(slice, r);
     OpenTile<L, Read>(slice, rows);
     for (int64_t t = 0; t < slice.tokens;) t = TileTail<L, L::kTileTokens>(slice, r, rows.count, t);
   }
+}
+
+template <class L>
+constexpr std::array<LinearKernel, kDTypes> LinearKernels() {
+  std::array<LinearKernel, kDTypes> kernels = {};
+  const auto set = [&kernels](DType dtype, LinearKernel kernel) { kernels[static_cast<size_t>(dtype)] = kernel; };
+  set(DType::kF32, Linear<L, ReadF32<L>>);
+  set(DType::kF16, Linear<L, ReadF16<L>>);
+  set(DType::kBF16, Linear<L, ReadBF16<L>>);
+  set(DType::kQ8_0, Linear<L, ReadQ8_0<L>>);
+  set(DType::kQ8_1, Linear<L, ReadQ8_1<L>>);
+  set(DType::kQ4_0, Linear<L, ReadQ4_0<L>>);
+  set(DType::kQ4_1, Linear<L, ReadQ4_1<L>>);
+  set(DType::kQ5_0, Linear<L, ReadQ5_0<L>>);
+  set(DType::kQ5_1, Linear<L, ReadQ5_1<L>>);
+  set(DType::kQ2_K, Linear<L, ReadQ2_K<L>>);
+  set(DType::kQ3_K, Linear<L, ReadQ3_K<L>>);
+  set(DType::kQ4_K, Linear<L, ReadQ4_K<L>>);
+  set(DType::kQ5_K, Linear<L, ReadQ5_K<L>>);
+  set(DType::kQ6_K, Linear<L, ReadQ6_K<L>>);
+  set(DType::kQ8_K, Linear<L, ReadQ8_K<L>>);
+  set(DType::kMxfp4, Linear<L, ReadMxfp4<L>>);
+  set(DType::kU4, Linear<L, ReadU4<L, false>>);
+  set(DType::kU8, Linear<L, ReadU8<L, false>>);
+  set(DType::kF8E4M3, Linear<L, ReadF8<L, false>>);
+  set(DType::kE2M1, Linear<L, ReadE2M1<L, false>>);
+  set(DType::kNF4, Linear<L, ReadNF4<L, false>>);
+  return kernels;
+}
+
+template <class L>
+constexpr std::array<LinearKernel, kDTypes> LinearKernelsByColumn() {
+  std::array<LinearKernel, kDTypes> kernels = {};
+  const auto set = [&kernels](DType dtype, LinearKernel kernel) { kernels[static_cast<size_t>(dtype)] = kernel; };
+  set(DType::kU4, Linear<L, ReadU4<L, true>>);
+  set(DType::kU8, Linear<L, ReadU8<L, true>>);
+  set(DType::kF8E4M3, Linear<L, ReadF8<L, true>>);
+  set(DType::kE2M1, Linear<L, ReadE2M1<L, true>>);
+  set(DType::kNF4, Linear<L, ReadNF4<L, true>>);
+  return kernels;
 }
 
 }  // namespace drover::cpu

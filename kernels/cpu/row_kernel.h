@@ -73,8 +73,7 @@ double ReadSum(const float* x, int64_t n) {
 template <class L>
 constexpr KernelTable TableOf(std::string_view name) {
   return {name,
-          Linear<L, ReadF32<L>>, Linear<L, ReadF16<L>>, Linear<L, ReadBF16<L>>,
-          Linear<L, ReadQ8_0<L>>, Linear<L, ReadQ4_0<L>>, Linear<L, ReadQ4_1<L>>,
+          LinearKernels<L>(), LinearKernelsByColumn<L>(),
           Attend<L>, RmsNorm<L>, AddScaled<L>, GatedProduct<L>, ReadSum<L>};
 }
 

@@ -31,6 +31,7 @@ absl::StatusOr<Checkpoint> OpenConfig(const std::string& path) {
   Checkpoint checkpoint;
   checkpoint.path = path;
   checkpoint.spec = *std::move(spec);
+  DROVER_ASSIGN_OR_RETURN(checkpoint.quantization, ReadQuantization(config));
   return checkpoint;
 }
 

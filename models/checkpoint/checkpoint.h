@@ -13,6 +13,7 @@
 #include "common/json.h"
 #include "common/status.h"
 #include "common/vocabulary.h"
+#include "models/quantization.h"
 #include "models/spec.h"
 
 namespace drover {
@@ -36,6 +37,7 @@ struct Checkpoint {
   std::vector<std::string> files;   // absolute or as reached from `path`
   std::map<std::string, TensorInfo> tensors;
   ModelSpec spec;
+  std::optional<Quantization> quantization;  // of Hugging Face configs; GGUF types say it themselves
   bool permuted_heads = false;           // GGUF of architecture llama: rows of q and k in llama.cpp's order
   std::optional<Vocabulary> vocabulary;  // GGUF only
   int64_t file_bytes = 0;                // sum over files

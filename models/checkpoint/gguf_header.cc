@@ -26,20 +26,21 @@ struct GgmlType {
   std::optional<DType> dtype;
 };
 constexpr std::array<GgmlType, 19> kGgmlTypes = {{
-    {0, "F32", DType::kF32},    {1, "F16", DType::kF16},    {2, "Q4_0", DType::kQ4_0},  {3, "Q4_1", DType::kQ4_1},
-    {6, "Q5_0", std::nullopt},  {7, "Q5_1", std::nullopt},  {8, "Q8_0", DType::kQ8_0},  {9, "Q8_1", std::nullopt},
-    {10, "Q2_K", std::nullopt}, {11, "Q3_K", std::nullopt}, {12, "Q4_K", std::nullopt}, {13, "Q5_K", std::nullopt},
-    {14, "Q6_K", std::nullopt}, {15, "Q8_K", std::nullopt}, {20, "IQ4_NL", std::nullopt}, {23, "IQ4_XS", std::nullopt},
-    {28, "F64", std::nullopt},  {30, "BF16", DType::kBF16}, {39, "MXFP4", std::nullopt},
+    {0, "F32", DType::kF32},    {1, "F16", DType::kF16},    {2, "Q4_0", DType::kQ4_0},      {3, "Q4_1", DType::kQ4_1},
+    {6, "Q5_0", DType::kQ5_0},  {7, "Q5_1", DType::kQ5_1},  {8, "Q8_0", DType::kQ8_0},      {9, "Q8_1", DType::kQ8_1},
+    {10, "Q2_K", DType::kQ2_K}, {11, "Q3_K", DType::kQ3_K}, {12, "Q4_K", DType::kQ4_K},     {13, "Q5_K", DType::kQ5_K},
+    {14, "Q6_K", DType::kQ6_K}, {15, "Q8_K", DType::kQ8_K}, {20, "IQ4_NL", std::nullopt},   {23, "IQ4_XS", std::nullopt},
+    {28, "F64", std::nullopt},  {30, "BF16", DType::kBF16}, {39, "MXFP4", DType::kMxfp4},
 }};
 
 absl::StatusOr<DType> DTypeOf(const std::string& tensor, uint32_t number) {
-  for (const GgmlType& type : kGgmlTypes)
+  std::string name = Cat("number ", number), served;
+  for (const GgmlType& type : kGgmlTypes) {
     if (type.number == number && type.dtype) return *type.dtype;
-  std::string name = Cat("number ", number);
-  for (const GgmlType& type : kGgmlTypes)
     if (type.number == number) name = std::string(type.name);
-  return InvalidArgument("tensor ", tensor, ": type: found ", name, ", expected F32, F16, BF16, Q8_0, Q4_0 or Q4_1");
+    if (type.dtype) served += Cat(served.empty() ? "" : ", ", type.name);
+  }
+  return InvalidArgument("tensor ", tensor, ": type: found ", name, ", expected one of ", served);
 }
 
 // Reads forward through the bytes given.

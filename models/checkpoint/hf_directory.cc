@@ -107,7 +107,20 @@ absl::Status AddShards(const std::string& directory, const std::string& index_pa
 
 // Files of pickled objects run code when they are opened; they are not read.
 bool HasPickledWeights(const std::string& directory) {
-  return Exists(Join(directory, "pytorch_model.bin")) || Exists(Join(directory, "pytorch_model.bin.index.json"));
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory, error)) {
+    const std::string name = entry.path().filename().string(), kind = entry.path().extension().string();
+    if (name == "pytorch_model.bin.index.json" || kind == ".pth" || kind == ".pt" || kind == ".ckpt") return true;
+    if (kind == ".bin" && (name.starts_with("pytorch_model") || name.starts_with("model"))) return true;
+  }
+  return false;
+}
+
+absl::Status PickledWeights(const std::string& directory) {
+  return InvalidArgument(
+      directory, ": found pickled weights (.bin, .pt), which can run code when they are opened; expected safetensors files. ",
+      "Convert them where you trust them: python3 -c \"import transformers as t; m = t.AutoModelForCausalLM.from_pretrained('", directory,
+      "', dtype='auto'); m.save_pretrained('", directory, "', safe_serialization=True)\"");
 }
 
 }  // namespace
@@ -120,6 +133,7 @@ absl::StatusOr<Checkpoint> OpenHfDirectory(const std::string& directory) {
   absl::StatusOr<ModelSpec> spec = SpecFromConfig(config);
   if (!spec.ok()) return Annotate(spec.status(), config_path);
   checkpoint.spec = *std::move(spec);
+  DROVER_ASSIGN_OR_RETURN(checkpoint.quantization, ReadQuantization(config));
   DROVER_RETURN_IF_ERROR(ReadEndIds(directory, checkpoint.spec));
   const std::string index = Join(directory, "model.safetensors.index.json"), single = Join(directory, "model.safetensors");
   if (Exists(index)) {
@@ -127,7 +141,7 @@ absl::StatusOr<Checkpoint> OpenHfDirectory(const std::string& directory) {
   } else if (Exists(single)) {
     DROVER_RETURN_IF_ERROR(AddFile(single, checkpoint));
   } else {
-    if (HasPickledWeights(directory)) return InvalidArgument(directory, ": found pytorch_model.bin, expected safetensors files");
+    if (HasPickledWeights(directory)) return PickledWeights(directory);
     return checkpoint;
   }
   checkpoint.form = CheckpointForm::kSafetensors;

@@ -16,6 +16,11 @@ const LinearShape kShapes[] = {
     {DType::kF16, 130, 98, 0}, {DType::kBF16, 3, 95, 0},   {DType::kBF16, 257, 160, 0}, {DType::kQ8_0, 9, 32, 0},
     {DType::kQ8_0, 66, 40, 8}, {DType::kQ8_0, 5, 1, 31},   {DType::kQ4_0, 4, 96, 0},   {DType::kQ4_0, 31, 50, 30},
     {DType::kQ4_1, 13, 64, 0}, {DType::kQ4_1, 600, 576, 0}, {DType::kQ4_1, 6, 7, 12},  {DType::kQ4_1, 2, 100, 16},
+    {DType::kQ5_0, 9, 96, 0},  {DType::kQ5_0, 6, 33, 31},  {DType::kQ5_1, 7, 64, 0},   {DType::kQ5_1, 3, 40, 5},
+    {DType::kQ8_1, 5, 64, 0},  {DType::kMxfp4, 6, 96, 0},  {DType::kMxfp4, 5, 50, 14},
+    {DType::kQ2_K, 5, 512, 0}, {DType::kQ2_K, 7, 300, 40}, {DType::kQ3_K, 6, 256, 0},  {DType::kQ3_K, 3, 100, 200},
+    {DType::kQ4_K, 9, 768, 0}, {DType::kQ4_K, 6, 70, 129}, {DType::kQ5_K, 4, 256, 0},  {DType::kQ5_K, 5, 257, 255},
+    {DType::kQ6_K, 8, 512, 0}, {DType::kQ6_K, 5, 150, 77}, {DType::kQ8_K, 3, 256, 0},  {DType::kQ8_K, 4, 20, 250},
 };
 const int64_t kTokens[] = {1, 2, 3, 4, 5, 6, 7, 13, 65};
 

@@ -50,10 +50,13 @@ inline PackedWeight RandomWeight(DType dtype, int64_t rows, int64_t cols, int64_
       for (int64_t i = 0; i < info.bytes; ++i) to[i] = static_cast<std::byte>(engine());
       const float value = normal(engine);
       const uint16_t half = FloatToHalf(value / 8), other = FloatToHalf(normal(engine)), brain = FloatToBFloat16(value);
-      if (dtype == DType::kF32) std::memcpy(to, &value, 4);
+      const BlockHalves halves = HalvesOf(dtype);
+      if (dtype == DType::kF32 || dtype == DType::kQ8_K) std::memcpy(to, &value, 4);
       if (dtype == DType::kBF16) std::memcpy(to, &brain, 2);
-      if (dtype != DType::kF32 && dtype != DType::kBF16) std::memcpy(to, &half, 2);
-      if (dtype == DType::kQ4_1) std::memcpy(to + 2, &other, 2);
+      if (dtype == DType::kF16) std::memcpy(to, &half, 2);
+      if (dtype == DType::kMxfp4) to[0] = static_cast<std::byte>(110 + engine() % 20);
+      if (halves.scale >= 0) std::memcpy(to + halves.scale, &half, 2);
+      if (halves.minimum >= 0) std::memcpy(to + halves.minimum, &other, 2);
     }
   }
   return weight;

@@ -122,7 +122,8 @@ TEST(BadDirectory, PickledWeights) {
   const TempDir dir;
   WriteFile(dir.Path("config.json"), kConfig);
   WriteFile(dir.Path("pytorch_model.bin"), "x");
-  ExpectRefused(dir.path(), "found pytorch_model.bin");
+  ExpectRefused(dir.path(), "found pickled weights (.bin, .pt)");
+  ExpectRefused(dir.path(), "save_pretrained");
 }
 
 TEST(BadDirectory, MissingShard) {

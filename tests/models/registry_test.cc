@@ -217,7 +217,9 @@ INSTANTIATE_TEST_SUITE_P(All, BadConfig, testing::Values(
     Bad{"RopeTwice", With("rope_parameters", R"({"rope_type":"default"})").insert(1, R"("rope_scaling":{"type":"linear","factor":2},)"), "rope_scaling: found an object beside rope_parameters"},
     Bad{"ThetaZero", With("rope_theta", "0"), "rope_theta: found 0"},
     Bad{"ThetaOne", With("rope_theta", "1"), "rope theta: found 1"},
-    Bad{"Quantised", With("quantization_config", R"({"quant_method":"gptq","bits":4})"), "found quant_method \"gptq\""},
+    Bad{"Quantised", With("quantization_config", R"({"quant_method":"hqq","bits":4})"), "quantization_config.quant_method: found \"hqq\", expected one of fp8"},
+    Bad{"QuantisedOddly", With("quantization_config", R"({"quant_method":"gptq","bits":3})"), "quantization_config.bits: found 3, expected 4 or 8 or 2"},
+    Bad{"QuantisedUnknownKey", With("quantization_config", R"({"quant_method":"awq","bits":4,"rotation":true})"), "quantization_config.rotation = true"},
     Bad{"DuplicateKey", Config("LlamaForCausalLM", R"("hidden_size":48,)"), "duplicate key \"hidden_size\""}),
     [](const auto& row) { return std::string(row.param.name); });
 

@@ -90,11 +90,11 @@ TEST(KvBytes, ALatentIsCachedOnceOnEveryRankWithHeads) {
 }
 
 TEST(StoredCols, KeepsBorderBlocksWhole) {
-  const StoredColumns q4 = StoredCols({40, 100}, DType::kQ4_0);
+  const StoredColumns q4 = StoredCols({40, 100}, {.codes = DType::kQ4_0});
   EXPECT_EQ(q4.range, (Range{32, 128}));
   EXPECT_EQ(q4.lead, 8);
   EXPECT_EQ(q4.bytes, 3 * 18);
-  const StoredColumns plain = StoredCols({40, 100}, DType::kBF16);
+  const StoredColumns plain = StoredCols({40, 100}, {.codes = DType::kBF16});
   EXPECT_EQ(plain.range, (Range{40, 100}));
   EXPECT_EQ(plain.lead, 0);
   EXPECT_EQ(plain.bytes, 120);

@@ -180,7 +180,7 @@ void CheckPart(const Weight& weight, const Part& part, const Slot& slot, std::ve
       continue;
     }
     const PackedWeight& matrix = *slot.matrix;
-    const StoredColumns stored = StoredCols(part.cols, matrix.dtype);
+    const StoredColumns stored = StoredCols(part.cols, {.codes = matrix.dtype});
     EXPECT_EQ(matrix.lead, stored.lead);
     ASSERT_EQ(matrix.row_bytes, stored.bytes);
     const std::string expected = Row(weight.name, r, stored.range, matrix.dtype);

@@ -30,7 +30,7 @@ void ExpectPartsOf(RankWeights& whole, RankWeights& part, const ModelSpec& spec,
       continue;
     }
     const DTypeInfo& info = Info(mine.matrix->dtype);
-    const int64_t first = StoredCols(own.cols, mine.matrix->dtype).range.begin / info.values * info.bytes;
+    const int64_t first = StoredCols(own.cols, {.codes = mine.matrix->dtype}).range.begin / info.values * info.bytes;
     for (int64_t r = 0; r < own.rows.size(); ++r)
       ASSERT_EQ(std::memcmp(mine.matrix->row(r), all.matrix->row(own.rows.begin + r) + first, static_cast<size_t>(mine.matrix->row_bytes)), 0)
           << weight.name;

@@ -1,4 +1,4 @@
-// The golden cases that the foundation serves, by name, and where their files lie.
+// The golden cases that are served, by name, and where their files lie.
 #pragma once
 
 #include <filesystem>
@@ -12,7 +12,12 @@ inline constexpr const char* kGoldenCases[] = {
     "qwen3-moe", "qwen3-moe-mixed", "llama4-maverick", "llama4-scout",
     "deepseek-v2", "deepseek-v2-lite", "deepseek-v3", "kimi-k2", "mistral4", "glm4-moe", "gpt-oss-bf16", "qwen2-moe",
     "gguf-llama-f32", "gguf-llama-bf16", "gguf-llama-q8_0", "gguf-llama-q4_0", "gguf-llama-q4_1", "gguf-llama31-f16",
-    "gguf-mixtral-q4_0", "gguf-qwen3moe-q8_0"};
+    "gguf-mixtral-q4_0", "gguf-qwen3moe-q8_0",
+    "gguf-llama-q5_0", "gguf-llama-q5_1", "gguf-llama-q2_k", "gguf-llama-q3_k", "gguf-llama-q4_k", "gguf-llama-q5_k",
+    "gguf-qwen3-q6_k",
+    "fp8-tensor-mistral", "fp8-block-qwen3-moe", "ct-fp8-static-llama", "ct-fp8-dynamic-llama", "gptq-llama-g32",
+    "gptq-llama-g128-actorder", "gptq-v2-qwen2", "gptq-qwen3-moe", "awq-llama", "awq-mixtral", "ct-int4-llama", "ct-int4-asym-qwen2",
+    "ct-int4-kimi", "fp8-block-deepseek-v3", "gpt-oss"};
 
 // Made like the corpus, with the options that its cases leave at their usual values: latents without a query latent, half pairing,
 // odd sizes and biases; more experts than the kept groups hold; windows, dense layers and gates of the other routed families.

@@ -3,68 +3,24 @@
 
 #include <algorithm>
 #include <cstring>
-#include <optional>
 #include <span>
 #include <vector>
 
-#include "common/file.h"
 #include "models/weights.h"
+#include "worker/weights/read_packed.h"
 #include "worker/weights/slots.h"
 
 namespace drover {
 namespace {
 
-constexpr int64_t kReadBytes = 4 << 20;
 constexpr int64_t kTransposeCols = 64;  // columns gathered before they are written row by row
 
 // Bytes of a part in the file; vectors may be stored narrower than the f32 they become.
-int64_t BytesInFile(const Weight& weight, const Part& part, DType dtype) {
+int64_t BytesInFile(const Weight& weight, const Part& part, const Source& source) {
   if (part.empty()) return 0;
-  return weight.vector() ? part.rows.size() * Info(dtype).bytes : PartBytes(weight, part, dtype);
+  if (source.packed) return PackedBytesInFile(*source.packed, part);
+  return weight.vector() ? part.rows.size() * Info(source.tensor->dtype).bytes : PartBytes(weight, part, source.form());
 }
-
-// Reads ranges of tensors, counts them, and asks whether to go on.
-class RangeReader {
- public:
-  RangeReader(const Checkpoint& checkpoint, const LoadOptions& options, int64_t total)
-      : checkpoint_(checkpoint), options_(options), total_(total), files_(checkpoint.files.size()) {}
-
-  int64_t bytes_read() const { return bytes_read_; }
-
-  // `offset` counts from the tensor's first byte.
-  absl::Status Read(const TensorInfo& tensor, int64_t offset, std::span<std::byte> out) {
-    DROVER_ASSIGN_OR_RETURN(const File* file, Open(tensor.file));
-    while (!out.empty()) {
-      if (options_.cancelled && options_.cancelled()) return Cancelled("loading was cancelled at tensor ", tensor.name);
-      const std::span<std::byte> piece = out.first(std::min<size_t>(out.size(), kReadBytes));
-      DROVER_RETURN_IF_ERROR(Annotate(file->ReadAt(tensor.offset + offset, piece), Cat("tensor ", tensor.name)));
-      offset += static_cast<int64_t>(piece.size());
-      bytes_read_ += static_cast<int64_t>(piece.size());
-      out = out.subspan(piece.size());
-    }
-    return absl::OkStatus();
-  }
-
-  void Report() const {
-    if (options_.progress) options_.progress(bytes_read_, total_);
-  }
-
- private:
-  absl::StatusOr<const File*> Open(int32_t index) {
-    std::optional<File>& file = files_[static_cast<size_t>(index)];
-    if (!file) {
-      DROVER_ASSIGN_OR_RETURN(File opened, File::Open(checkpoint_.files[static_cast<size_t>(index)]));
-      file.emplace(std::move(opened));
-    }
-    return &*file;
-  }
-
-  const Checkpoint& checkpoint_;
-  const LoadOptions& options_;
-  int64_t total_;
-  int64_t bytes_read_ = 0;
-  std::vector<std::optional<File>> files_;
-};
 
 // Byte offset of a row's stored columns from the tensor's first byte; rows of block formats hold whole blocks.
 int64_t RowOffset(const Source& source, int64_t row, int64_t col) {
@@ -72,8 +28,24 @@ int64_t RowOffset(const Source& source, int64_t row, int64_t col) {
   return (source.offset_values + StoredRow(source, row) * source.row_stride + col) / info.values * info.bytes;
 }
 
+// A scale that is no number would spread over the whole model without a word.
+absl::Status CheckBlockScales(const TensorInfo& tensor, const PackedWeight& matrix) {
+  const BlockHalves halves = HalvesOf(matrix.dtype);
+  const int64_t size = Info(matrix.dtype).bytes, blocks = matrix.rows * matrix.row_bytes / size;
+  for (const int64_t at : {halves.scale, halves.minimum}) {
+    for (int64_t block = 0; at >= 0 && block < blocks; ++block) {
+      uint16_t bits;
+      std::memcpy(&bits, matrix.bytes.data() + block * size + at, sizeof bits);
+      if ((bits & 0x7c00) == 0x7c00)
+        return InvalidArgument("tensor ", tensor.name, ": block ", block, " of this rank: found a scale of ", HalfToFloat(bits),
+                               ", expected a finite number");
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ReadRows(const Source& source, const Part& part, RangeReader& reader, PackedWeight& out) {
-  const StoredColumns stored = StoredCols(part.cols, out.dtype);
+  const StoredColumns stored = StoredCols(part.cols, source.form());
   const DTypeInfo& info = Info(out.dtype);
   const bool whole_rows = stored.bytes == source.row_stride / info.values * info.bytes && source.permuted_head_dim == 0;
   const int64_t rows_at_once = whole_rows ? part.rows.size() : 1;
@@ -82,7 +54,7 @@ absl::Status ReadRows(const Source& source, const Part& part, RangeReader& reade
     DROVER_RETURN_IF_ERROR(
         reader.Read(*source.tensor, offset, {out.row(r), static_cast<size_t>(rows_at_once * stored.bytes)}));
   }
-  return absl::OkStatus();
+  return CheckBlockScales(*source.tensor, out);
 }
 
 // in[c][r] to out[r][first + c], elements of `size` bytes.
@@ -150,10 +122,11 @@ absl::StatusOr<RankWeights> LoadRankWeights(const Checkpoint& checkpoint, const 
   RangeReader reader(checkpoint, options, BytesToRead(checkpoint, cut));
   DROVER_RETURN_IF_ERROR(ForEachPart(checkpoint, cut, [&](const Weight& weight, const Part& part, const Source& source) {
     const Slot slot = SlotOf(weights, weight, checkpoint.spec, cut);
-    weights.bytes += PartBytes(weight, part, source.tensor->dtype);
+    weights.bytes += PartBytes(weight, part, source.form());
     reader.Report();
     if (slot.vector != nullptr) return ReadVector(source, part, reader, *slot.vector);
-    *slot.matrix = MakePacked(part, source.tensor->dtype);
+    *slot.matrix = MakePacked(weight, part, source.form());
+    if (source.packed) return ReadPacked(*source.packed, part, reader, *slot.matrix);
     return source.col_stride == 1 ? ReadRows(source, part, reader, *slot.matrix)
                                   : ReadTransposed(source, part, reader, *slot.matrix);
   }));
@@ -165,7 +138,7 @@ absl::StatusOr<RankWeights> LoadRankWeights(const Checkpoint& checkpoint, const 
 int64_t BytesToRead(const Checkpoint& checkpoint, const RankCut& cut) {
   int64_t bytes = 0;
   const absl::Status status = ForEachPart(checkpoint, cut, [&](const Weight& weight, const Part& part, const Source& source) {
-    bytes += BytesInFile(weight, part, source.tensor->dtype);
+    bytes += BytesInFile(weight, part, source);
     return absl::OkStatus();
   });
   return status.ok() ? bytes : 0;
@@ -174,7 +147,7 @@ int64_t BytesToRead(const Checkpoint& checkpoint, const RankCut& cut) {
 int64_t SharedBlockBytes(const Checkpoint& checkpoint, const RankCut& cut) {
   int64_t bytes = 0;
   const absl::Status status = ForEachPart(checkpoint, cut, [&](const Weight&, const Part& part, const Source& source) {
-    if (StoredCols(part.cols, source.tensor->dtype).lead != 0) bytes += part.rows.size() * Info(source.tensor->dtype).bytes;
+    if (StoredCols(part.cols, source.form()).lead != 0) bytes += part.rows.size() * Info(source.tensor->dtype).bytes;
     return absl::OkStatus();
   });
   return status.ok() ? bytes : 0;

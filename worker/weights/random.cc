@@ -64,7 +64,7 @@ void FillPlain(DType dtype, float value, std::byte* out) {
 
 void FillMatrix(const Weight& weight, const Part& part, uint64_t key, PackedWeight& out) {
   const DTypeInfo& info = Info(out.dtype);
-  const Range stored = StoredCols(part.cols, out.dtype).range;
+  const Range stored = StoredCols(part.cols, {.codes = out.dtype}).range;
   const float bound = std::sqrt(3.0f / static_cast<float>(weight.cols));
   for (int64_t r = 0; r < out.rows; ++r) {
     const uint64_t row_key = Mix(key + static_cast<uint64_t>(part.rows.begin + r));
@@ -99,14 +99,14 @@ absl::StatusOr<RankWeights> RandomRankWeights(const ModelSpec& spec, const RankC
     if (part.empty()) continue;
     const Slot slot = SlotOf(weights, weight, spec, cut);
     const uint64_t key = HashName(seed, weight.name);
-    weights.bytes += PartBytes(weight, part, dtype);
+    weights.bytes += PartBytes(weight, part, {.codes = dtype});
     if (slot.vector != nullptr) {
       FillVector(weight, part, key, *slot.vector);
       continue;
     }
     if (weight.cols % Info(dtype).values != 0)
       return InvalidArgument(weight.name, ": ", weight.cols, " columns are not whole ", Name(dtype), " blocks");
-    *slot.matrix = MakePacked(part, dtype);
+    *slot.matrix = MakePacked(weight, part, {.codes = dtype});
     FillMatrix(weight, part, key, *slot.matrix);
   }
   return weights;

@@ -109,15 +109,35 @@ RankWeights Shape(const ModelSpec& spec, const RankCut& cut) {
   return weights;
 }
 
-PackedWeight MakePacked(const Part& part, DType dtype) {
-  const StoredColumns stored = StoredCols(part.cols, dtype);
+namespace {
+
+Groups MakeGroups(const Weight& weight, const Part& part, const StorageForm& form) {
+  const GroupRanges ranges = GroupsOf(part.rows, part.cols, weight.cols, form);
+  const int64_t count = ranges.rows.size() * ranges.cols.size();
+  Groups groups;
+  groups.rows = form.group_rows;
+  groups.cols = form.group_cols;
+  groups.row_offset = part.rows.begin % form.group_rows;
+  groups.col_offset = form.ordered ? 0 : part.cols.begin % form.group_cols;
+  groups.across = ranges.cols.size();
+  groups.scale_type = form.scales;
+  groups.scales = AlignedBytes(count * Info(form.scales).bytes);
+  if (form.zeros) groups.zeros = AlignedBytes(count);
+  return groups;
+}
+
+}  // namespace
+
+PackedWeight MakePacked(const Weight& weight, const Part& part, const StorageForm& form) {
+  const StoredColumns stored = StoredCols(part.cols, form);
   PackedWeight packed;
-  packed.dtype = dtype;
+  packed.dtype = form.codes;
   packed.rows = part.rows.size();
   packed.cols = part.cols.size();
   packed.lead = stored.lead;
   packed.row_bytes = stored.bytes;
   packed.bytes = AlignedBytes(packed.rows * packed.row_bytes);
+  if (form.grouped()) packed.groups = MakeGroups(weight, part, form);
   return packed;
 }
 

@@ -21,7 +21,7 @@ Slot SlotOf(RankWeights& weights, const Weight& weight, const ModelSpec& spec, c
 // Layers and experts, all of them empty.
 RankWeights Shape(const ModelSpec& spec, const RankCut& cut);
 
-// A matrix with the fields of `part` set and its memory not yet filled.
-PackedWeight MakePacked(const Part& part, DType dtype);
+// A matrix with the fields of `part` set and its memory, that of its groups included, not yet filled.
+PackedWeight MakePacked(const Weight& weight, const Part& part, const StorageForm& form);
 
 }  // namespace drover

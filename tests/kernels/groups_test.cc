@@ -1,0 +1,161 @@
+// Linear over codes with scales beside them: parity with the reference over group sizes, offsets, scale types, zeros and column
+// orders; and the reference against values worked out by hand.
+#include <numeric>
+
+#include "kernels/groups.h"
+#include "kernels/unpack.h"
+#include "tests/kernels/random_tensors.h"
+
+namespace drover {
+namespace {
+
+class GroupsParity : public OpsParity {};
+
+struct GroupCase {
+  const char* name;
+  DType codes;
+  int64_t rows, cols;
+  int64_t group_rows, group_cols, row_offset = 0, col_offset = 0;
+  DType scales = DType::kF32;
+  bool zeros = false, ordered = false;
+};
+
+const GroupCase kCases[] = {
+    {"fp8 a scale for all", DType::kF8E4M3, 9, 100, 9, 100},
+    {"fp8 a scale a row", DType::kF8E4M3, 66, 54, 1, 54, 0, 0, DType::kBF16},
+    {"fp8 blocks", DType::kF8E4M3, 200, 300, 128, 128},
+    {"fp8 blocks cut inside", DType::kF8E4M3, 37, 210, 128, 128, 100, 77, DType::kBF16},
+    {"int4 groups of 32", DType::kU4, 30, 96, 1, 32, 0, 0, DType::kBF16},
+    {"int4 with zeros", DType::kU4, 7, 256, 1, 128, 0, 0, DType::kF16, true},
+    {"int4 cut inside a group", DType::kU4, 5, 70, 1, 32, 0, 19, DType::kF16, true},
+    {"int4 odd groups", DType::kU4, 6, 50, 1, 10, 0, 3, DType::kF32, true},
+    {"int4 in any order", DType::kU4, 11, 128, 1, 32, 0, 0, DType::kF16, true, true},
+    {"int4 in any order, one column", DType::kU4, 3, 1, 1, 32, 0, 0, DType::kF16, true, true},
+    {"int8", DType::kU8, 13, 65, 1, 65, 0, 0, DType::kF16, true},
+    {"int8 a scale for all", DType::kU8, 4, 31, 4, 31},
+    {"four-bit floats", DType::kE2M1, 10, 160, 1, 32, 0, 0, DType::kE8M0},
+    {"four-bit floats cut inside", DType::kE2M1, 10, 45, 1, 32, 0, 11, DType::kE8M0},
+    {"nf4", DType::kNF4, 12, 192, 1, 64},
+    {"nf4 cut inside", DType::kNF4, 12, 101, 1, 64, 0, 50},
+};
+
+void FillScales(const GroupCase& c, std::mt19937& engine, Groups& groups) {
+  const int64_t count = ((c.row_offset + c.rows - 1) / c.group_rows + 1) * groups.across;
+  groups.scales = AlignedBytes(count * Info(c.scales).bytes);
+  std::uniform_real_distribution<float> uniform(0.01f, 0.2f);
+  for (int64_t i = 0; i < count; ++i) {
+    const float value = uniform(engine);
+    std::byte* at = groups.scales.data() + i * Info(c.scales).bytes;
+    const uint16_t half = FloatToHalf(value), brain = FloatToBFloat16(value);
+    if (c.scales == DType::kF32) std::memcpy(at, &value, 4);
+    if (c.scales == DType::kF16) std::memcpy(at, &half, 2);
+    if (c.scales == DType::kBF16) std::memcpy(at, &brain, 2);
+    if (c.scales == DType::kE8M0) *at = static_cast<std::byte>(118 + engine() % 8);
+  }
+  groups.zero = c.codes == DType::kU4 || c.codes == DType::kU8 ? 8 : 0;
+  if (!c.zeros) return;
+  groups.zeros = AlignedBytes(count);
+  for (int64_t i = 0; i < count; ++i) groups.zeros.data()[i] = static_cast<std::byte>(engine() % 16);
+}
+
+PackedWeight RandomGroups(const GroupCase& c) {
+  std::mt19937 engine(11);
+  PackedWeight weight{c.codes, c.rows, c.cols, 0, 0, {}, {}};
+  Groups& groups = weight.groups;
+  groups = {c.group_rows, c.group_cols, c.row_offset, c.col_offset};
+  groups.scale_type = c.scales;
+  groups.across = c.ordered ? 4 : (c.col_offset + c.cols - 1) / c.group_cols + 1;
+  FillScales(c, engine, groups);
+  weight.row_bytes = weight.stored_cols() / Info(c.codes).values * Info(c.codes).bytes;
+  weight.bytes = AlignedBytes(c.rows * weight.row_bytes);
+  std::memset(weight.bytes.data(), 0, static_cast<size_t>(weight.bytes.size()));
+  for (int64_t r = 0; r < c.rows; ++r) {
+    for (int64_t i = 0; i < c.cols; ++i) {
+      if (Info(c.codes).values > 1) PutNibble(weight.row(r), i, engine() % 16);
+      if (Info(c.codes).values == 1) weight.row(r)[i] = static_cast<std::byte>(c.codes == DType::kF8E4M3 ? engine() % 127 | (engine() & 128) : engine());
+    }
+  }
+  if (!c.ordered) return weight;
+  groups.order.resize(static_cast<size_t>(c.cols));
+  std::iota(groups.order.begin(), groups.order.end(), 0);
+  std::shuffle(groups.order.begin(), groups.order.end(), engine);
+  for (int64_t i = 0; i < c.cols; ++i) groups.column_group.push_back(static_cast<int32_t>(i * 4 / c.cols));
+  return weight;
+}
+
+TEST_P(GroupsParity, EveryFormEqualsTheReference) {
+  for (const GroupCase& c : kCases) {
+    const PackedWeight weight = RandomGroups(c);
+    for (const int64_t tokens : {1, 2, 3, 4, 7, 65}) {
+      const Owned x = Random(tokens, c.cols, 2);
+      Owned expected = Poisoned(tokens, c.rows), found = Poisoned(tokens, c.rows);
+      reference_.Linear(weight, {}, x.tensor, expected.tensor);
+      ops_->Linear(weight, {}, x.tensor, found.tensor);
+      ExpectClose(found, expected, 3e-6 * std::sqrt(static_cast<double>(c.cols)), Cat(c.name, ", tokens ", tokens));
+    }
+  }
+}
+
+TEST_P(GroupsParity, ATokensResultDependsOnNeitherBatchNorThreads) {
+  for (const GroupCase& c : kCases) {
+    const PackedWeight weight = RandomGroups(c);
+    const Owned x = Random(65, c.cols, 2);
+    Owned together = Poisoned(65, c.rows);
+    ops_->Linear(weight, {}, x.tensor, together.tensor);
+    for (const int64_t count : {1, 3, 6, 64}) {
+      Owned part = Poisoned(count, c.rows);
+      alone_->Linear(weight, {}, {x.tensor.data + c.cols, count, c.cols}, part.tensor);
+      ExpectSameBits(part.values, std::span(together.values).subspan(static_cast<size_t>(c.rows), part.values.size()), c.name);
+    }
+  }
+}
+
+// Every code of 8-bit floats through the fast path: one row of 256 codes, the identity in pieces of one column.
+TEST_P(GroupsParity, EightBitFloatsAreExact) {
+  PackedWeight weight{DType::kF8E4M3, 256, 1, 0, 32, AlignedBytes(256 * 32), {}};
+  std::memset(weight.bytes.data(), 0, 256 * 32);
+  weight.groups = {256, 1};
+  weight.groups.across = 1;
+  weight.groups.scales = AlignedBytes(4);
+  const float scale = 1;
+  std::memcpy(weight.groups.scales.data(), &scale, 4);
+  for (int code = 0; code < 256; ++code) weight.row(code)[0] = static_cast<std::byte>(code);
+  const Owned x(1, 1, 1);
+  Owned y = Poisoned(1, 256);
+  ops_->Linear(weight, {}, x.tensor, y.tensor);
+  for (int code = 0; code < 256; ++code) {
+    const int exponent = code >> 3 & 15, mantissa = code & 7;
+    const double magnitude = exponent == 0 ? mantissa * 0x1p-9 : std::ldexp(8 + mantissa, exponent - 10);
+    const float found = y.values[static_cast<size_t>(code)];
+    if ((code & 127) == 127)
+      EXPECT_TRUE(std::isnan(found)) << code;
+    else
+      EXPECT_EQ(found, static_cast<float>(code < 128 ? magnitude : -magnitude)) << code;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Isas, GroupsParity, testing::ValuesIn(IsasHere()), [](const auto& test) { return test.param; });
+
+TEST(UnpackGrouped, WorksOutByHand) {
+  PackedWeight weight{DType::kU4, 1, 4, 0, 16, AlignedBytes(16), {}};
+  std::memset(weight.bytes.data(), 0, 16);
+  for (const auto& [col, code] : {std::pair{0, 15u}, {1, 0u}, {2, 9u}, {3, 4u}}) PutNibble(weight.row(0), col, code);
+  weight.groups = {1, 2};
+  weight.groups.across = 2;
+  weight.groups.scales = AlignedBytes(8);
+  const float scales[] = {0.5f, 2};
+  std::memcpy(weight.groups.scales.data(), scales, 8);
+  weight.groups.zeros = AlignedBytes(2);
+  weight.groups.zeros.data()[0] = std::byte{8};
+  weight.groups.zeros.data()[1] = std::byte{3};
+  std::vector<float> values(4);
+  UnpackRow(weight, 0, values);
+  EXPECT_EQ(values, (std::vector<float>{3.5f, -4, 12, 2}));
+  weight.groups.order = {2, 0, 3, 1};
+  weight.groups.column_group = {0, 0, 1, 1};
+  UnpackRow(weight, 0, values);
+  EXPECT_EQ(values, (std::vector<float>{-4, 2, 3.5f, 12}));
+}
+
+}  // namespace
+}  // namespace drover

@@ -1,0 +1,59 @@
+// RangeReader: ranges of a checkpoint's tensors, each file opened once, every byte counted.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "common/file.h"
+#include "worker/weights/load.h"
+
+namespace drover {
+
+// Asks between pieces of 4 MiB whether to go on.
+class RangeReader {
+ public:
+  RangeReader(const Checkpoint& checkpoint, const LoadOptions& options, int64_t total)
+      : checkpoint_(checkpoint), options_(options), total_(total), files_(checkpoint.files.size()) {}
+
+  int64_t bytes_read() const { return bytes_read_; }
+
+  // `offset` counts from the tensor's first byte.
+  absl::Status Read(const TensorInfo& tensor, int64_t offset, std::span<std::byte> out) {
+    DROVER_ASSIGN_OR_RETURN(const File* file, Open(tensor.file));
+    while (!out.empty()) {
+      if (options_.cancelled && options_.cancelled()) return Cancelled("loading was cancelled at tensor ", tensor.name);
+      const std::span<std::byte> piece = out.first(std::min<size_t>(out.size(), kPiece));
+      DROVER_RETURN_IF_ERROR(Annotate(file->ReadAt(tensor.offset + offset, piece), Cat("tensor ", tensor.name)));
+      offset += static_cast<int64_t>(piece.size());
+      bytes_read_ += static_cast<int64_t>(piece.size());
+      out = out.subspan(piece.size());
+    }
+    return absl::OkStatus();
+  }
+
+  void Report() const {
+    if (options_.progress) options_.progress(bytes_read_, total_);
+  }
+
+ private:
+  static constexpr int64_t kPiece = 4 << 20;
+
+  absl::StatusOr<const File*> Open(int32_t index) {
+    std::optional<File>& file = files_[static_cast<size_t>(index)];
+    if (!file) {
+      DROVER_ASSIGN_OR_RETURN(File opened, File::Open(checkpoint_.files[static_cast<size_t>(index)]));
+      file.emplace(std::move(opened));
+    }
+    return &*file;
+  }
+
+  const Checkpoint& checkpoint_;
+  const LoadOptions& options_;
+  int64_t total_;
+  int64_t bytes_read_ = 0;
+  std::vector<std::optional<File>> files_;
+};
+
+}  // namespace drover

@@ -1,0 +1,179 @@
+// See read_packed.h.
+#include "worker/weights/read_packed.h"
+
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "common/json.h"
+#include "kernels/groups.h"
+#include "worker/weights/stored_array.h"
+
+namespace drover {
+namespace {
+
+constexpr int64_t kNestedBlocks = 256;
+
+GroupRanges GroupsOfPart(const PackedSource& source, const Part& part) {
+  return GroupsOf(part.rows, part.cols, source.codes.cols, source.form);
+}
+
+// Blocks of 256 scales that the scales of a part lie in, whole rows of scales taken together.
+Range NestedOf(const PackedSource& source, const GroupRanges& groups) {
+  const int64_t across = source.scales.cols;
+  const int64_t first = groups.rows.begin * across + groups.cols.begin, last = (groups.rows.end - 1) * across + groups.cols.end - 1;
+  return {first / kNestedBlocks, last / kNestedBlocks + 1};
+}
+
+absl::StatusOr<std::vector<float>> ReadFloats(const TensorInfo& tensor, Range range, RangeReader& reader) {
+  std::vector<float> values(static_cast<size_t>(range.size()));
+  DROVER_RETURN_IF_ERROR(
+      reader.Read(tensor, range.begin * static_cast<int64_t>(sizeof(float)), std::as_writable_bytes(std::span(values))));
+  return values;
+}
+
+// Groups of the own columns: sorted by group into `out`, or checked to be in order already. `place[c]`: where column c is stored.
+absl::Status ReadOrder(const PackedSource& source, const Part& part, RangeReader& reader, PackedWeight& out,
+                       std::vector<int32_t>& place) {
+  if (source.order == nullptr) return absl::OkStatus();
+  const int64_t cols = part.cols.size(), groups = (source.codes.cols + source.form.group_cols - 1) / source.form.group_cols;
+  std::vector<int32_t> group(static_cast<size_t>(cols));
+  DROVER_RETURN_IF_ERROR(reader.Read(*source.order, part.cols.begin * static_cast<int64_t>(sizeof(int32_t)),
+                                     std::as_writable_bytes(std::span(group))));
+  for (int64_t c = 0; c < cols; ++c) {
+    const int64_t found = group[static_cast<size_t>(c)], input = part.cols.begin + c;
+    const int64_t expected = input / source.form.group_cols;
+    if (found < 0 || found >= groups)
+      return InvalidArgument("tensor ", source.order->name, ": input ", input, ": found group ", found, ", expected 0 to ", groups - 1);
+    if (!source.form.ordered && found != expected)
+      return InvalidArgument("tensor ", source.order->name, ": input ", input, ": found group ", found, ", expected ", expected,
+                             ", as the config names no order of its own (desc_act, actorder)");
+  }
+  if (!source.form.ordered) return absl::OkStatus();
+  std::vector<int32_t>& order = out.groups.order;
+  order.resize(static_cast<size_t>(cols));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int32_t a, int32_t b) { return group[static_cast<size_t>(a)] < group[static_cast<size_t>(b)]; });
+  place.resize(static_cast<size_t>(cols));
+  for (size_t c = 0; c < order.size(); ++c) {
+    place[static_cast<size_t>(order[c])] = static_cast<int32_t>(c);
+    out.groups.column_group.push_back(group[static_cast<size_t>(order[c])]);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadCodes(const PackedSource& source, const Part& part, RangeReader& reader, const std::vector<int32_t>& place,
+                       PackedWeight& out) {
+  const auto column = [&](int64_t col) { return place.empty() ? col : place[static_cast<size_t>(col)]; };
+  std::memset(out.bytes.data(), 0, static_cast<size_t>(out.bytes.size()));
+  const StoredArray& codes = source.codes;
+  if (codes.unit_bytes == 1 && codes.bits == 8 && codes.flip == 0 && place.empty()) {  // bytes as they are
+    for (int64_t r = 0; r < part.rows.size(); ++r) {
+      const int64_t offset = codes.first_unit + (part.rows.begin + r) * codes.cols + part.cols.begin;
+      DROVER_RETURN_IF_ERROR(reader.Read(*codes.tensor, offset, {out.row(r), static_cast<size_t>(out.cols)}));
+    }
+    return absl::OkStatus();
+  }
+  if (Info(out.dtype).values > 1)
+    return ReadArray(codes, part.rows, part.cols, reader,
+                     [&](int64_t row, int64_t col, uint32_t code) { PutNibble(out.row(row), column(col), code); });
+  return ReadArray(codes, part.rows, part.cols, reader,
+                   [&](int64_t row, int64_t col, uint32_t code) { out.row(row)[column(col)] = static_cast<std::byte>(code); });
+}
+
+absl::Status CheckScales(const PackedSource& source, const GroupRanges& ranges, const Groups& groups) {
+  const int64_t count = ranges.rows.size() * ranges.cols.size();
+  for (int64_t i = 0; i < count; ++i) {
+    const float scale = ScaleValue(groups.scales.data(), groups.scale_type, i);
+    if (std::isfinite(scale) && scale > 0) continue;
+    return InvalidArgument("tensor ", source.scales.tensor->name, ": scale [", ranges.rows.begin + i / groups.across, ", ",
+                           ranges.cols.begin + i % groups.across, "]: found ", scale, ", expected a finite number above 0");
+  }
+  return absl::OkStatus();
+}
+
+// The one number that scales of scales need from their JSON, after a check that it speaks of this matrix.
+absl::StatusOr<double> ReadState(const PackedSource& source, RangeReader& reader) {
+  constexpr int64_t kStateBytes = 64 << 10;
+  const TensorInfo& tensor = *source.state;
+  if (tensor.bytes > kStateBytes) return InvalidArgument("tensor ", tensor.name, ": found ", tensor.bytes, " bytes, expected at most ", kStateBytes);
+  std::string text(static_cast<size_t>(tensor.bytes), '\0');
+  DROVER_RETURN_IF_ERROR(reader.Read(tensor, 0, std::as_writable_bytes(std::span(text))));
+  const absl::StatusOr<Json> state = ParseJson(text, {.bytes = kStateBytes, .depth = 4, .elements = 256});
+  if (!state.ok()) return Annotate(state.status(), Cat("tensor ", tensor.name));
+  const Json expected = {{"quant_type", "nf4"}, {"blocksize", source.form.group_cols}, {"shape", {source.codes.rows, source.codes.cols}}};
+  for (const auto& [key, value] : expected.items()) {
+    const Json found = state->is_object() ? state->value(key, Json()) : Json();
+    if (found != value) return InvalidArgument("tensor ", tensor.name, ": ", key, ": found ", found.dump(), ", expected ", value.dump());
+  }
+  if (source.nested.map == nullptr) return 0.0;
+  if (state->value("nested_blocksize", Json()) != Json(kNestedBlocks))
+    return InvalidArgument("tensor ", tensor.name, ": nested_blocksize: expected ", kNestedBlocks);
+  const Json offset = state->value("nested_offset", Json());
+  if (!offset.is_number()) return InvalidArgument("tensor ", tensor.name, ": nested_offset: expected a number");
+  return offset.get<double>();
+}
+
+absl::Status ReadNf4Scales(const PackedSource& source, const GroupRanges& ranges, RangeReader& reader, Groups& groups) {
+  DROVER_ASSIGN_OR_RETURN(const std::vector<float> levels, ReadFloats(*source.levels, {0, 16}, reader));
+  for (size_t i = 0; i < levels.size(); ++i)
+    if (!(std::abs(levels[i] - kNF4Values[i]) <= 1e-6f))
+      return InvalidArgument("tensor ", source.levels->name, ": level ", i, ": found ", levels[i], ", expected ", kNF4Values[i], " (nf4)");
+  DROVER_ASSIGN_OR_RETURN(const double offset, ReadState(source, reader));
+  auto* scales = reinterpret_cast<float*>(groups.scales.data());
+  if (source.nested.map == nullptr)
+    return ReadArray(source.scales, ranges.rows, ranges.cols, reader, [&](int64_t row, int64_t col, uint32_t bits) {
+      scales[row * groups.across + col] = __builtin_bit_cast(float, bits);
+    });
+  const Range nested = NestedOf(source, ranges);
+  DROVER_ASSIGN_OR_RETURN(const std::vector<float> map, ReadFloats(*source.nested.map, {0, 256}, reader));
+  DROVER_ASSIGN_OR_RETURN(const std::vector<float> of_256, ReadFloats(*source.nested.of_256, nested, reader));
+  return ReadArray(source.scales, ranges.rows, ranges.cols, reader, [&](int64_t row, int64_t col, uint32_t code) {
+    const int64_t block = (ranges.rows.begin + row) * source.scales.cols + ranges.cols.begin + col;
+    const float scale = of_256[static_cast<size_t>(block / kNestedBlocks - nested.begin)];
+    scales[row * groups.across + col] = map[code] * scale + static_cast<float>(offset);
+  });
+}
+
+absl::Status ReadScales(const PackedSource& source, const GroupRanges& ranges, RangeReader& reader, Groups& groups) {
+  if (source.levels != nullptr) return ReadNf4Scales(source, ranges, reader, groups);
+  const int64_t size = Info(groups.scale_type).bytes;
+  return ReadArray(source.scales, ranges.rows, ranges.cols, reader, [&](int64_t row, int64_t col, uint32_t bits) {
+    std::memcpy(groups.scales.data() + (row * groups.across + col) * size, &bits, static_cast<size_t>(size));
+  });
+}
+
+absl::Status ReadZeros(const PackedSource& source, const GroupRanges& ranges, RangeReader& reader, Groups& groups) {
+  groups.zero = static_cast<float>(source.zero);
+  if (source.zeros.tensor == nullptr) return absl::OkStatus();
+  const auto mask = static_cast<uint32_t>((int64_t{1} << source.zeros.bits) - 1), plus = static_cast<uint32_t>(source.zero_plus);
+  return ReadArray(source.zeros, ranges.rows, ranges.cols, reader, [&](int64_t row, int64_t col, uint32_t code) {
+    groups.zeros.data()[row * groups.across + col] = static_cast<std::byte>((code + plus) & mask);
+  });
+}
+
+}  // namespace
+
+absl::Status ReadPacked(const PackedSource& source, const Part& part, RangeReader& reader, PackedWeight& out) {
+  const GroupRanges ranges = GroupsOfPart(source, part);
+  std::vector<int32_t> place;
+  DROVER_RETURN_IF_ERROR(ReadOrder(source, part, reader, out, place));
+  DROVER_RETURN_IF_ERROR(ReadCodes(source, part, reader, place, out));
+  DROVER_RETURN_IF_ERROR(ReadScales(source, ranges, reader, out.groups));
+  DROVER_RETURN_IF_ERROR(CheckScales(source, ranges, out.groups));
+  return ReadZeros(source, ranges, reader, out.groups);
+}
+
+int64_t PackedBytesInFile(const PackedSource& source, const Part& part) {
+  constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
+  const GroupRanges ranges = GroupsOfPart(source, part);
+  int64_t bytes = ArrayBytes(source.codes, part.rows, part.cols) + ArrayBytes(source.scales, ranges.rows, ranges.cols);
+  if (source.zeros.tensor != nullptr) bytes += ArrayBytes(source.zeros, ranges.rows, ranges.cols);
+  if (source.order != nullptr) bytes += part.cols.size() * static_cast<int64_t>(sizeof(int32_t));
+  if (source.levels != nullptr) bytes += 16 * kFloat + source.state->bytes;
+  if (source.nested.map != nullptr) bytes += (256 + NestedOf(source, ranges).size()) * kFloat;
+  return bytes;
+}
+
+}  // namespace drover

@@ -1,0 +1,55 @@
+// Reading a part of a StoredArray: only the units that hold it, each once, handed over value by value.
+#pragma once
+
+#include <cstring>
+#include <vector>
+
+#include "models/checkpoint/packed.h"
+#include "worker/weights/range_reader.h"
+
+namespace drover {
+
+inline int64_t ArrayBytes(const StoredArray& array, Range rows, Range cols) {
+  return array.UnitRows(rows).size() * array.UnitCols(cols).size() * array.unit_bytes;
+}
+
+// put(row, col, code) for every value of the part, counted from its own corner.
+template <class Put>
+absl::Status ReadArray(const StoredArray& array, Range rows, Range cols, RangeReader& reader, Put put) {
+  constexpr int64_t kBufferBytes = 1 << 20;
+  const Range unit_rows = array.UnitRows(rows), unit_cols = array.UnitCols(cols);
+  // Units follow each other along a line; lines follow each other in the tensor.
+  const Range lines = array.transposed ? unit_cols : unit_rows, along = array.transposed ? unit_rows : unit_cols;
+  const int64_t line_units = array.transposed ? array.unit_rows() : array.unit_cols();
+  const bool whole = along.size() == line_units;
+  const int64_t per = array.per_unit(), line_bytes = along.size() * array.unit_bytes;
+  const uint32_t mask = array.bits == 32 ? ~0u : (1u << array.bits) - 1;
+  const int64_t lines_at_once = std::clamp<int64_t>(kBufferBytes / line_bytes, 1, lines.size());
+  std::vector<std::byte> buffer(static_cast<size_t>(lines_at_once * line_bytes));
+
+  const auto unpack = [&](int64_t line, int64_t unit, const std::byte* at) {
+    uint32_t bits = 0;
+    std::memcpy(&bits, at, static_cast<size_t>(array.unit_bytes));
+    const int64_t unit_row = array.transposed ? unit : line, unit_col = array.transposed ? line : unit;
+    for (int64_t i = 0; i < per; ++i) {
+      const int64_t row = array.along_rows ? unit_row * per + i : unit_row, col = array.along_rows ? unit_col : unit_col * per + i;
+      if (row < rows.begin || row >= rows.end || col < cols.begin || col >= cols.end) continue;
+      const int64_t place = array.place == nullptr ? i : array.place[i];
+      put(row - rows.begin, col - cols.begin, (bits >> (place * array.bits) & mask) ^ array.flip);
+    }
+  };
+  for (int64_t first = lines.begin; first < lines.end; first += lines_at_once) {
+    const int64_t count = std::min(lines_at_once, lines.end - first);
+    for (int64_t i = 0; i < count; i += whole ? count : 1) {
+      const int64_t offset = (array.first_unit + (first + i) * line_units + along.begin) * array.unit_bytes;
+      const int64_t bytes = (whole ? count : 1) * line_bytes;
+      DROVER_RETURN_IF_ERROR(reader.Read(*array.tensor, offset, {buffer.data() + i * line_bytes, static_cast<size_t>(bytes)}));
+    }
+    for (int64_t unit = along.begin; unit < along.end; ++unit)
+      for (int64_t i = 0; i < count; ++i)
+        unpack(first + i, unit, buffer.data() + i * line_bytes + (unit - along.begin) * array.unit_bytes);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace drover
