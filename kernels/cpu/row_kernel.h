@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "kernels/cpu/attend_kernel.h"
-#include "kernels/cpu/linear_kernel.h"
+#include "kernels/cpu/linear_table.h"
 
 namespace drover::cpu {
 

@@ -130,7 +130,7 @@ void LocateWords(const WeightScheme& scheme, int64_t rows, int64_t cols, Finder&
     out.zeros.along_rows = true;
   }
   LocateOrder(scheme, ".weight_g_idx", cols, find, out);
-  out.beside.push_back(find.Need(".weight_shape", Shape{2}, {DType::kI64}));
+  out.shape = find.Need(".weight_shape", Shape{2}, {DType::kI64});
 }
 
 // A stored size must be whole words.
@@ -218,9 +218,9 @@ const Row* RowOf(Packing packing) {
 }  // namespace
 
 std::vector<const TensorInfo*> TensorsOf(const PackedSource& packed) {
-  std::vector<const TensorInfo*> tensors = packed.beside;
+  std::vector<const TensorInfo*> tensors;
   for (const TensorInfo* tensor : {packed.codes.tensor, packed.scales.tensor, packed.zeros.tensor, packed.order, packed.levels,
-                                   packed.state, packed.nested.map, packed.nested.of_256})
+                                   packed.state, packed.shape, packed.nested.map, packed.nested.of_256})
     if (tensor != nullptr) tensors.push_back(tensor);
   return tensors;
 }

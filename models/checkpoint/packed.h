@@ -51,7 +51,7 @@ struct PackedSource {
   NestedScales nested;
   const TensorInfo* levels = nullptr;  // the 16 values of NF4 codes, once more
   const TensorInfo* state = nullptr;
-  std::vector<const TensorInfo*> beside;  // belong to the matrix and are not read
+  const TensorInfo* shape = nullptr;   // two int64: rows and columns once more
 };
 
 // All tensors of the matrix.

@@ -20,10 +20,11 @@ inline constexpr const char* kGoldenCases[] = {
     "ct-int4-kimi", "fp8-block-deepseek-v3", "gpt-oss"};
 
 // Made like the corpus, with the options that its cases leave at their usual values: latents without a query latent, half pairing,
-// odd sizes and biases; more experts than the kept groups hold; windows, dense layers and gates of the other routed families.
+// odd sizes and biases; release forms that have no case there; more experts than the kept groups hold; windows, dense layers and gates of the other routed families.
 inline constexpr const char* kGoldenOptions[] = {
     "deepseek-v3-half", "deepseek-v3-odd", "deepseek-v3-mscale", "deepseek-v2-bias", "qwen2-moe-window", "qwen2-moe-step",
-    "glm4-moe-air", "glm4-moe-nobias", "mistral4-groups", "gpt-oss-options"};
+    "glm4-moe-air", "glm4-moe-nobias", "mistral4-groups", "gpt-oss-options",
+    "nf4-llama", "nf4-nested-qwen3", "gptq-8bit-order", "gptq-row", "ct-int8-channel", "ct-int8-plain", "ct-int4-order", "ct-fp8-block"};
 
 // Largest difference of any logit in f32, as the corpus's README demands of these cases.
 inline constexpr double kGoldenTolerance = 1e-4;

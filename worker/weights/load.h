@@ -14,6 +14,7 @@ struct LoadOptions {
   std::function<bool()> cancelled;                            // asked between reads of at most 4 MiB
   std::function<void(int64_t done, int64_t total)> progress;  // bytes read from files
   int64_t* bytes_read = nullptr;                              // set at the end: what was read from files
+  std::function<void(const TensorInfo&, int64_t offset, int64_t bytes)> on_read;  // each range, from the tensor's first byte
 };
 
 // Matrices keep their dtype, vectors become f32. Where two ranks share a border block of a quantised row both keep it.

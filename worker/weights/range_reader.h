@@ -22,6 +22,7 @@ class RangeReader {
   // `offset` counts from the tensor's first byte.
   absl::Status Read(const TensorInfo& tensor, int64_t offset, std::span<std::byte> out) {
     DROVER_ASSIGN_OR_RETURN(const File* file, Open(tensor.file));
+    if (options_.on_read) options_.on_read(tensor, offset, static_cast<int64_t>(out.size()));
     while (!out.empty()) {
       if (options_.cancelled && options_.cancelled()) return Cancelled("loading was cancelled at tensor ", tensor.name);
       const std::span<std::byte> piece = out.first(std::min<size_t>(out.size(), kPiece));

@@ -153,11 +153,21 @@ absl::Status ReadZeros(const PackedSource& source, const GroupRanges& ranges, Ra
   });
 }
 
+absl::Status CheckShape(const PackedSource& source, RangeReader& reader) {
+  if (source.shape == nullptr) return absl::OkStatus();
+  int64_t found[2];
+  DROVER_RETURN_IF_ERROR(reader.Read(*source.shape, 0, std::as_writable_bytes(std::span(found))));
+  if (found[0] == source.codes.rows && found[1] == source.codes.cols) return absl::OkStatus();
+  return InvalidArgument("tensor ", source.shape->name, ": found [", found[0], ", ", found[1], "], expected [", source.codes.rows, ", ",
+                         source.codes.cols, "]");
+}
+
 }  // namespace
 
 absl::Status ReadPacked(const PackedSource& source, const Part& part, RangeReader& reader, PackedWeight& out) {
   const GroupRanges ranges = GroupsOfPart(source, part);
   std::vector<int32_t> place;
+  DROVER_RETURN_IF_ERROR(CheckShape(source, reader));
   DROVER_RETURN_IF_ERROR(ReadOrder(source, part, reader, out, place));
   DROVER_RETURN_IF_ERROR(ReadCodes(source, part, reader, place, out));
   DROVER_RETURN_IF_ERROR(ReadScales(source, ranges, reader, out.groups));
@@ -171,6 +181,7 @@ int64_t PackedBytesInFile(const PackedSource& source, const Part& part) {
   int64_t bytes = ArrayBytes(source.codes, part.rows, part.cols) + ArrayBytes(source.scales, ranges.rows, ranges.cols);
   if (source.zeros.tensor != nullptr) bytes += ArrayBytes(source.zeros, ranges.rows, ranges.cols);
   if (source.order != nullptr) bytes += part.cols.size() * static_cast<int64_t>(sizeof(int32_t));
+  if (source.shape != nullptr) bytes += source.shape->bytes;
   if (source.levels != nullptr) bytes += 16 * kFloat + source.state->bytes;
   if (source.nested.map != nullptr) bytes += (256 + NestedOf(source, ranges).size()) * kFloat;
   return bytes;

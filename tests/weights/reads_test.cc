@@ -1,0 +1,146 @@
+// What ranks read from files: no rank a byte twice; all together every byte of the model and as much as the plan says; what more
+// than one rank reads has a name.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+
+#include "models/weights.h"
+#include "tests/models/model_files.h"
+#include "worker/weights/load.h"
+#include "worker/weights/slots.h"
+
+namespace drover {
+namespace {
+
+constexpr const char* kCases[] = {
+    "smollm2-tied", "llama31-gqa", "qwen2-tied", "mixtral-6", "llama4-scout", "deepseek-v3-half", "gpt-oss-options", "qwen2-moe-window",
+    "gguf-llama-q4_1", "gguf-mixtral-q4_0", "gguf-llama-q5_1", "gguf-llama-q4_k", "gguf-qwen3-q6_k", "nf4-llama", "nf4-nested-qwen3",
+    "gptq-8bit-order", "gptq-row", "gptq-llama-g32", "gptq-qwen3-moe", "awq-llama", "awq-mixtral", "ct-int8-channel", "ct-int8-plain",
+    "ct-int4-order", "ct-int4-asym-qwen2", "ct-int4-kimi", "ct-fp8-block", "ct-fp8-static-llama", "fp8-tensor-mistral",
+    "fp8-block-qwen3-moe", "fp8-block-deepseek-v3", "gpt-oss"};
+
+using Intervals = std::vector<std::pair<int64_t, int64_t>>;  // [begin, end)
+using Reads = std::map<const TensorInfo*, Intervals>;
+
+int64_t Total(const Intervals& intervals) {
+  int64_t total = 0;
+  for (const auto& [begin, end] : intervals) total += end - begin;
+  return total;
+}
+
+// Bytes in any of them.
+int64_t Union(Intervals intervals) {
+  std::sort(intervals.begin(), intervals.end());
+  int64_t total = 0, reached = 0;
+  for (const auto& [begin, end] : intervals) {
+    total += std::max<int64_t>(0, end - std::max(begin, reached));
+    reached = std::max(reached, end);
+  }
+  return total;
+}
+
+// Why several ranks may read a tensor; empty: they may share nothing but units at the borders of a cut.
+std::string Reason(const Weight& weight, const Source& source, const TensorInfo* tensor) {
+  if (weight.split == Split::kReplicated) return "held whole by every rank";
+  if (weight.split == Split::kKvHeadRows && tensor == source.tensor) return "KV heads that query heads of two ranks use";
+  if (tensor != source.tensor) return "scales, zeros and orders of groups that a cut divides";
+  return "";
+}
+
+// What two neighbours at most share at a border: a block, a word or a byte of each line across the cut.
+int64_t BorderBytes(const Weight& weight, const Source& source) {
+  if (!source.packed) return weight.rows * Info(source.tensor->dtype).bytes;
+  const StoredArray& codes = source.packed->codes;
+  return std::max(codes.unit_rows(), codes.unit_cols()) * codes.unit_bytes;
+}
+
+int64_t Resident(const PackedWeight& weight) {
+  const Groups& groups = weight.groups;
+  return weight.bytes.size() + groups.scales.size() + groups.zeros.size() +
+         static_cast<int64_t>((groups.order.size() + groups.column_group.size()) * sizeof(int32_t));
+}
+
+void CheckResident(const Checkpoint& checkpoint, const RankCut& cut, RankWeights& weights) {
+  EXPECT_EQ(weights.bytes, WeightBytes(checkpoint, cut));
+  int64_t bytes = 0;
+  for (const Weight& weight : WeightTable(checkpoint.spec)) {
+    if (PartOf(weight, checkpoint.spec, cut).empty()) continue;
+    const Slot slot = SlotOf(weights, weight, checkpoint.spec, cut);
+    bytes += slot.matrix != nullptr ? Resident(*slot.matrix) : static_cast<int64_t>(slot.vector->size() * sizeof(float));
+  }
+  EXPECT_EQ(bytes, weights.bytes) << "planned and held";
+}
+
+struct Named {
+  std::string reason;
+  int64_t border_bytes = 0;
+};
+std::map<const TensorInfo*, Named> NameTensors(const Checkpoint& checkpoint) {
+  std::map<const TensorInfo*, Named> named;
+  for (const Weight& weight : WeightTable(checkpoint.spec)) {
+    const auto source = Locate(weight, checkpoint);
+    EXPECT_TRUE(source.ok()) << source.status();
+    std::vector<const TensorInfo*> tensors = {source->tensor};
+    if (source->packed) tensors = TensorsOf(*source->packed);
+    for (const TensorInfo* tensor : tensors) {
+      Named& entry = named[tensor];
+      if (entry.reason.empty()) entry.reason = Reason(weight, *source, tensor);
+      entry.border_bytes += BorderBytes(weight, *source);
+    }
+  }
+  return named;
+}
+
+void CheckGrid(const Checkpoint& checkpoint, const Grid& grid, const std::map<const TensorInfo*, Named>& named) {
+  Reads all;
+  int64_t read = 0, planned = 0;
+  for (int64_t rank = 0; rank < grid.ranks; ++rank) {
+    const RankCut cut{grid, rank};
+    Reads own;
+    int64_t bytes = 0;
+    const auto note = [&own](const TensorInfo& tensor, int64_t offset, int64_t count) { own[&tensor].push_back({offset, offset + count}); };
+    auto weights = LoadRankWeights(checkpoint, cut, {.bytes_read = &bytes, .on_read = note});
+    ASSERT_TRUE(weights.ok()) << weights.status();
+    CheckResident(checkpoint, cut, *weights);
+    for (const auto& [tensor, intervals] : own) {
+      EXPECT_EQ(Total(intervals), Union(intervals)) << "rank " << rank << " reads bytes of " << tensor->name << " twice";
+      all[tensor].insert(all[tensor].end(), intervals.begin(), intervals.end());
+    }
+    read += bytes;
+    planned += BytesToRead(checkpoint, cut);
+  }
+  EXPECT_EQ(read, planned);
+  for (const auto& [tensor, name] : named) {
+    EXPECT_EQ(Union(all[tensor]), tensor->bytes) << tensor->name << ": nobody reads some of it";
+    const int64_t again = Total(all[tensor]) - Union(all[tensor]);
+    const int64_t allowed = name.reason.empty() ? (grid.ranks - 1) * name.border_bytes : grid.ranks * tensor->bytes;
+    EXPECT_LE(again, allowed) << tensor->name << " is read by several ranks";
+  }
+}
+
+class ReadsOf : public testing::TestWithParam<const char*> {};
+
+TEST_P(ReadsOf, EachByteOncePerRankAndAllByThePlan) {
+  const std::optional<std::string> path = test::GoldenCase(GetParam());
+  if (!path) GTEST_SKIP() << "not here: " << GetParam();
+  const auto checkpoint = OpenCheckpoint(*path);
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  const auto named = NameTensors(*checkpoint);
+  std::vector<Grid> grids = {{1, 1}, {2, 1}, {3, 1}, {4, 1}, {5, 1}, {7, 1}};
+  if (checkpoint->spec.has_experts()) grids.insert(grids.end(), {{2, 2}, {4, 2}, {4, 4}, {6, 3}});
+  for (const Grid& grid : grids) {
+    SCOPED_TRACE(Cat(grid.ranks, " ranks, experts in ", grid.expert_parts));
+    CheckGrid(*checkpoint, grid, named);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Forms, ReadsOf, testing::ValuesIn(kCases), [](const auto& test) {
+  std::string name = test.param;
+  std::ranges::replace(name, '-', '_');
+  return name;
+});
+
+}  // namespace
+}  // namespace drover
