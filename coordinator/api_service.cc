@@ -55,10 +55,12 @@ class GenerateReactor final : public grpc::ServerWriteReactor<v1::GenerateRespon
     const bool failed = piece.finish == FinishReason::kError || piece.finish == FinishReason::kCancelled;
     MutexLock lock(mutex_);
     if (ending_) return;
-    const bool slow = unread_ > unread_max_;  // one answer may be larger
+    const bool slow = unread_ > unread_max_ + largest_;  // one response may be larger, and others follow while it is on its way
     if (!failed) {
       for (v1::GenerateResponse& response : ToProto(piece, first_, coordinator_.model().vocab)) {
-        unread_ += response.ByteSizeLong();
+        const size_t size = response.ByteSizeLong();
+        unread_ += size;
+        largest_ = std::max(largest_, size);
         responses_.push_back(std::move(response));
       }
       first_ = false;
@@ -96,7 +98,7 @@ class GenerateReactor final : public grpc::ServerWriteReactor<v1::GenerateRespon
   std::shared_ptr<Ticket> ticket_ ABSL_GUARDED_BY(mutex_);
   std::deque<v1::GenerateResponse> responses_ ABSL_GUARDED_BY(mutex_);
   std::optional<grpc::Status> ending_ ABSL_GUARDED_BY(mutex_);
-  size_t unread_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t unread_ ABSL_GUARDED_BY(mutex_) = 0, largest_ ABSL_GUARDED_BY(mutex_) = 0;
   bool first_ ABSL_GUARDED_BY(mutex_) = true;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;

@@ -1,6 +1,7 @@
 // See http_session.h. Every phase has a deadline; every buffer has a size.
 #include "coordinator/http/http_session.h"
 
+#include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/read.hpp>
@@ -265,13 +266,16 @@ void HttpSession::Begin(int64_t turn, int status, const HttpHeaders& headers) {
   phase_ = Phase::kStreaming;
   if (!chunked_out_) keep_alive_ = false;
   comments_ = true;
+  largest_ = 0;
   pending_ += Cat(HeadText(status, headers), chunked_out_ ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n");
   Flush();
 }
 
 void HttpSession::Write(int64_t turn, std::string_view bytes) {
   if (turn != turn_ || phase_ != Phase::kStreaming || bytes.empty()) return;
-  if (pending_.size() + writing_.size() > shared_->limits.unread_bytes) return Close();  // slow consumer; one event may be larger
+  // A slow consumer; one event may be larger than the limit, and others follow while it is on its way.
+  if (pending_.size() + writing_.size() > shared_->limits.unread_bytes + largest_) return Close();
+  largest_ = std::max(largest_, bytes.size());
   Queue(bytes);
 }
 

@@ -85,6 +85,7 @@ class HttpSession final : public std::enable_shared_from_this<HttpSession> {
   std::string writing_, pending_;
   std::string dropped_;  // what comes in while lingering
   size_t lingered_ = 0;
+  size_t largest_ = 0;  // event of this stream
   std::function<void()> gone_;
 };
 
