@@ -88,10 +88,14 @@ absl::StatusOr<std::optional<PackedSource>> FindPacked(const Weight& weight, con
   if (!checkpoint.quantization || weight.vector()) return std::nullopt;
   const FindTensor find = [&checkpoint](const std::string& name) { return FindHf(checkpoint, name); };
   if (weight.expert >= 0) {
-    const std::string stacked = HfFusedName(checkpoint.spec.family, weight.role, weight.layer);
-    const int64_t experts = checkpoint.spec.layer(weight.layer).ffn.experts->count;
-    DROVER_ASSIGN_OR_RETURN(std::optional<PackedSource> packed,
-                            LocatePackedExpert(*checkpoint.quantization, find, stacked, {weight.expert, experts}, {weight.rows, weight.cols}));
+    const bool shares = weight.role == Role::kExpertGate || weight.role == Role::kExpertUp;
+    const Stack stack{.name = HfFusedName(checkpoint.spec.family, weight.role, weight.layer),
+                      .index = weight.expert,
+                      .count = checkpoint.spec.layer(weight.layer).ffn.experts->count,
+                      .total = shares ? 2 * weight.rows : weight.rows,
+                      .cols = weight.cols,
+                      .rows = {weight.role == Role::kExpertUp ? weight.rows : 0}};
+    DROVER_ASSIGN_OR_RETURN(std::optional<PackedSource> packed, LocateStacked(*checkpoint.quantization, find, stack));
     if (packed) return packed;
   }
   return LocatePacked(*checkpoint.quantization, find, weight.name, weight.rows, weight.cols);
@@ -119,6 +123,11 @@ absl::StatusOr<Source> LocateHf(const Weight& weight, const Checkpoint& checkpoi
   return Missing(Cat(weight.name, " (or fused ", fused, ")"), Shape(weight));
 }
 
+absl::StatusOr<Source> OneRow(const Weight& weight, const TensorInfo& tensor) {
+  DROVER_RETURN_IF_ERROR(CheckTensor(weight, tensor, {weight.cols}));
+  return Source{&tensor, 0, weight.cols, 1, 0};
+}
+
 absl::StatusOr<Source> LocateGguf(const Weight& weight, const Checkpoint& checkpoint) {
   const std::string name = GgufName(weight.role, weight.layer);
   const TensorInfo* tensor = Find(checkpoint, name);
@@ -130,6 +139,8 @@ absl::StatusOr<Source> LocateGguf(const Weight& weight, const Checkpoint& checkp
     DROVER_RETURN_IF_ERROR(CheckTensor(weight, *tensor, {experts, weight.rows, weight.cols}));
     return Source{tensor, weight.expert * weight.rows * weight.cols, weight.cols, 1, 0};
   }
+  // A matrix of one row is stored as a vector.
+  if (weight.rows == 1 && !weight.vector() && tensor->shape.size() == 1) return OneRow(weight, *tensor);
   absl::StatusOr<Source> source = Plain(weight, *tensor);
   const bool rotated = weight.role == Role::kQ || weight.role == Role::kK || weight.role == Role::kQBias || weight.role == Role::kKBias;
   if (source.ok() && rotated && checkpoint.permuted_heads) source->permuted_head_dim = checkpoint.spec.layer(weight.layer).attention.head_dim;

@@ -60,15 +60,31 @@ void ReadFp8(ConfigReader& config, Quantization& out) {
   Word(config, "activation_scheme", "dynamic", {"dynamic", "static"});
   Word(config, "scale_fmt", "float", {"float", "ue8m0"});  // how activations are scaled, or the dtype of the scales: seen from them
   Word(config, "expert_dtype", "fp8", {"fp8"});
-  if (config.Has("weight_block_size")) ReadBlock(config, "weight_block_size", scheme);
   Ignore(config, {"dequantize", "modules_to_convert"});
   out.schemes = {scheme};
+  if (config.Has("weight_block_size")) return ReadBlock(config, "weight_block_size", out.schemes[0]);
+  out.schemes.push_back({.packing = Packing::kFloat8, .shape = ScaleShape::kRow});  // the scales' shapes say which
+  out.schemes.push_back({.packing = Packing::kFloat8, .shape = ScaleShape::kBlock, .group_rows = 128, .group_cols = 128});
 }
 
 // The vendors' own form of the same: a scale a row.
 void ReadFbgemm(ConfigReader& config, Quantization& out) {
   Ignore(config, {"activation_scale_ub"});
   out.schemes = {{.packing = Packing::kFloat8, .shape = ScaleShape::kRow}};
+}
+
+// What the tools of GPTQ and AWQ note about how they worked.
+void IgnoreNotes(ConfigReader& config) {
+  Ignore(config, {"sym", "damp_percent", "damp_auto_increment", "static_groups", "true_sequential", "model_name_or_path",
+                  "model_file_base_name", "meta", "lm_head", "act_group_aware", "mse", "mock_quantization",
+                  "hessian", "hyb_act", "tokenizer", "dataset", "backend", "model_seqlen", "block_name_to_quantize",
+                  "module_name_preceding_first_block", "batch_size", "pad_token_id", "max_input_length", "cache_block_outputs",
+                  "modules_in_block_to_quantize", "use_cuda_fp16", "use_exllama", "disable_exllama", "exllama_config"});
+}
+
+void RequireEmpty(ConfigReader& config, std::string_view key) {
+  ConfigReader* object = config.Object(key);
+  if (object != nullptr && !object->Keys().empty()) config.Fail(key, "an object with entries", "an empty one (others are not served)");
 }
 
 void ReadGptq(ConfigReader& config, Quantization& out) {
@@ -79,11 +95,10 @@ void ReadGptq(ConfigReader& config, Quantization& out) {
   const std::string format = Word(config, "format", "gptq", {"gptq", "gptq_v2"});
   scheme.zero_plus = Word(config, "checkpoint_format", format, {"gptq", "gptq_v2"}) == "gptq_v2" ? 0 : 1;
   Word(config, "pack_dtype", "int32", {"int32"});
-  Ignore(config, {"sym", "damp_percent", "damp_auto_increment", "static_groups", "true_sequential", "model_name_or_path",
-                  "model_file_base_name", "is_marlin_format", "meta", "lm_head", "act_group_aware", "mse", "mock_quantization",
-                  "hessian", "hyb_act", "tokenizer", "dataset", "backend", "model_seqlen", "block_name_to_quantize",
-                  "module_name_preceding_first_block", "batch_size", "pad_token_id", "max_input_length", "cache_block_outputs",
-                  "modules_in_block_to_quantize", "use_cuda_fp16", "use_exllama", "disable_exllama", "exllama_config", "version"});
+  config.RequireFalse("is_marlin_format");
+  RequireEmpty(config, "dynamic");  // other settings for some modules
+  Ignore(config, {"version"});
+  IgnoreNotes(config);
   out.schemes = {scheme};
 }
 
@@ -93,7 +108,8 @@ void ReadAwq(ConfigReader& config, Quantization& out) {
   ReadGroup(config, 128, scheme);
   if (!config.BoolOr("zero_point", true)) config.Fail("zero_point", "false", "true (without zero points is not served)");
   Word(config, config.Has("version") ? "version" : "format", "gemm", {"gemm", "GEMM"});
-  Ignore(config, {"format", "backend", "do_fuse", "modules_to_fuse", "fuse_max_seq_len", "exllama_config", "desc_act", "sym"});
+  Ignore(config, {"format", "checkpoint_format", "do_fuse", "modules_to_fuse", "fuse_max_seq_len", "desc_act"});
+  IgnoreNotes(config);
   out.schemes = {scheme};
 }
 
@@ -157,8 +173,7 @@ void ReadCompressed(ConfigReader& config, Quantization& out) {
     Word(*sparse, "format", "dense", {"dense"});
     Ignore(*sparse, {"global_sparsity", "ignore", "registry_requires_subclass", "sparsity_structure", "targets"});
   }
-  if (ConfigReader* transform = config.Object("transform_config"); transform != nullptr && !transform->Keys().empty())
-    config.Fail("transform_config", "an object with entries", "an empty one (transforms are not served)");
+  RequireEmpty(config, "transform_config");
 }
 
 struct Method {

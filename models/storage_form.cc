@@ -20,7 +20,7 @@ StoredColumns StoredCols(Range cols, const StorageForm& form) {
 }
 
 GroupRanges GroupsOf(Range rows, Range cols, int64_t matrix_cols, const StorageForm& form) {
-  return {Whole(rows, form.group_rows), Whole(form.ordered ? Range{0, matrix_cols} : cols, form.group_cols)};
+  return {Whole({form.first_row + rows.begin, form.first_row + rows.end}, form.group_rows), Whole(form.ordered ? Range{0, matrix_cols} : cols, form.group_cols)};
 }
 
 int64_t MatrixBytes(Range rows, Range cols, int64_t matrix_cols, const StorageForm& form) {

@@ -9,12 +9,13 @@
 namespace drover {
 
 // Codes in rows, and for the forms that need them one scale (and zero) for each group of group_rows × group_cols values,
-// counted from the corner of the whole matrix: value = (code - zero)·scale.
+// counted from the corner of the stored matrix: value = (code - zero)·scale.
 struct StorageForm {
   DType codes = DType::kF32;
   int64_t group_rows = 0, group_cols = 0;  // 0: the codes need no scales, or hold their own
   DType scales = DType::kF32;
   bool zeros = false;    // one byte beside each scale
+  int64_t first_row = 0; // of this weight in the stored matrix, where groups hold several rows
   bool ordered = false;  // columns belong to groups in any order: two int32 a column, and scales of all groups are kept
 
   bool grouped() const { return group_rows > 0; }

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Makes the golden cases of release forms that the shared corpus leaves out, with its maker: tests/testdata/golden/{nf4,gptq,ct}-*.
+"""Makes the golden cases of release forms that the shared corpus leaves out, with its maker: nf4-*, gptq-8bit-order, gptq-row, ct-int8-*,
+ct-int4-order, ct-fp8-block, fbgemm-llama4 and gguf-qwen2moe-q5_0 of tests/testdata/golden.
 
 NF4 codes are packed and unpacked by bitsandbytes itself (CPU), so the reference shares no code with Drover. Needs torch,
-transformers, safetensors, bitsandbytes, and the corpus' maker in ../shared/golden.
+transformers, safetensors, gguf, bitsandbytes, and the corpus' maker in ../shared/golden.
 
 usage: tools/make_form_cases.py FOLDER [CASE...]
 """
@@ -13,8 +14,9 @@ import sys
 CORPUS = pathlib.Path(__file__).resolve().parents[2] / "shared" / "golden"
 sys.path.insert(0, str(CORPUS))
 
+import gguf  # noqa: E402
 import torch  # noqa: E402
-from maker import build, quantise  # noqa: E402
+from maker import build, gguf_files, quantise  # noqa: E402
 from maker.build import Case  # noqa: E402
 
 
@@ -46,6 +48,19 @@ def fp8_block(w, _):
     store, plain = quantise.fp8_block(w)
     store["weight_scale"] = store.pop("weight_scale_inv")
     return store, plain
+
+
+def fbgemm(tensors):
+    """Experts [E, in, out] as 8-bit floats, a scale for each output [E, 1, out]; everything else as it is."""
+    stored, plain = {}, {}
+    for name, t in tensors.items():
+        stored[name] = plain[name] = t
+        if name.endswith(("experts.gate_up_proj", "experts.down_proj")):
+            scale = t.float().abs().amax(1, keepdim=True) / quantise.E4M3_MAX
+            codes = (t.float() / scale).clamp(-448, 448).to(torch.float8_e4m3fn)
+            stored[name], stored[name + "_scale"] = codes, scale
+            plain[name] = codes.float() * scale
+    return stored, plain
 
 
 def int8_channel(w, _):
@@ -88,6 +103,39 @@ def compressed_config(form, **weights):
             "kv_cache_scheme": None, "quant_method": "compressed-tensors", "quantization_status": "compressed"}
 
 
+SHARED_EXPERT = [("mlp.shared_expert_gate.", "ffn_gate_inp_shexp."), ("mlp.shared_expert.gate_proj.", "ffn_gate_shexp."),
+                 ("mlp.shared_expert.up_proj.", "ffn_up_shexp."), ("mlp.shared_expert.down_proj.", "ffn_down_shexp.")]
+
+
+def qwen2moe(kind):
+    """A GGUF file of architecture qwen2moe, with llama.cpp's names: experts stacked, the shared expert's gate a vector."""
+    base = {key: value for key, value in config("qwen2-moe", None).items() if key != "quantization_config"}
+    base |= {"hidden_size": 64, "moe_intermediate_size": 32, "shared_expert_intermediate_size": 96, "intermediate_size": 96}
+    gguf_files.NAMES[:0] = [pair for pair in SHARED_EXPERT if pair not in gguf_files.NAMES]
+    types = gguf.GGMLQuantizationType
+    packer = gguf_files.packer(base, lambda name: types.F32 if "inp_shexp" in name else kind, seed=7)
+
+    def write(stored, folder):
+        w = gguf.GGUFWriter(folder / "model.gguf", "qwen2moe")
+        numbers = {w.add_context_length: "max_position_embeddings", w.add_embedding_length: "hidden_size", w.add_block_count: "num_hidden_layers",
+                   w.add_feed_forward_length: "intermediate_size", w.add_head_count: "num_attention_heads",
+                   w.add_head_count_kv: "num_key_value_heads", w.add_layer_norm_rms_eps: "rms_norm_eps", w.add_vocab_size: "vocab_size",
+                   w.add_expert_count: "num_experts", w.add_expert_used_count: "num_experts_per_tok",
+                   w.add_expert_feed_forward_length: "moe_intermediate_size",
+                   w.add_expert_shared_feed_forward_length: "shared_expert_intermediate_size"}
+        for add, key in numbers.items():
+            add(base[key])
+        w.add_rope_freq_base(float(base.get("rope_theta", 10000)))
+        for name in sorted(stored):
+            raw, dtype = stored[name]
+            w.add_tensor(name, raw.reshape(-1) if "inp_shexp" in name else raw, raw_dtype=dtype)
+        w.write_header_to_file()
+        w.write_kv_data_to_file()
+        w.write_tensors_to_file()
+        w.close()
+    return Case("gguf-qwen2moe-q5_0", "qwen2_moe", base, "GGUF qwen2moe", dtype="f32", files=write, quant=packer)
+
+
 def cases():
     gptq8 = linears(lambda w, n: quantise.gptq(w, 8, 32, symmetric=False, act_order=True, seed=len(n) + w.shape[1]))
     row = linears(lambda w, n: quantise.gptq(w, group=w.shape[1], symmetric=False))
@@ -111,6 +159,10 @@ def cases():
              config("fp8-tensor-mistral", compressed_config("float-quantized", num_bits=8, type="float", strategy="block",
                                                             block_structure=[128, 128]), **wide),
              "fp8 blocks of compressed-tensors", quant=linears(fp8_block)),
+        Case("fbgemm-llama4", "llama4", config("llama4-scout", {"quant_method": "fbgemm_fp8", "activation_scale_ub": 1200.0,
+                                                                "modules_to_not_convert": ["self_attn", "router", "shared_expert"]}),
+             "fp8 experts with outputs side by side", quant=fbgemm),
+        qwen2moe(gguf.GGMLQuantizationType.Q5_0),
     ]
 
 

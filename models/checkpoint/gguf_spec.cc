@@ -13,7 +13,7 @@ namespace {
 struct KeyName {
   std::string_view gguf, hf;  // behind "ARCHITECTURE."; an empty hf name has no effect on a served model
 };
-constexpr std::array<KeyName, 15> kKeys = {{
+constexpr std::array<KeyName, 16> kKeys = {{
     {"block_count", "num_hidden_layers"},
     {"context_length", "max_position_embeddings"},
     {"embedding_length", "hidden_size"},
@@ -27,6 +27,7 @@ constexpr std::array<KeyName, 15> kKeys = {{
     {"expert_count", "{experts}"},
     {"expert_used_count", "num_experts_per_tok"},
     {"expert_feed_forward_length", "moe_intermediate_size"},
+    {"expert_shared_feed_forward_length", "shared_expert_intermediate_size"},
     {"rope.scaling.finetuned", ""},
     {"attention.causal", ""},
 }};
@@ -36,10 +37,11 @@ struct GgufArchitecture {
   bool experts;
   std::string_view hf, experts_key;
 };
-constexpr std::array<GgufArchitecture, 5> kArchitectures = {{
+constexpr std::array<GgufArchitecture, 6> kArchitectures = {{
     {"llama", false, "LlamaForCausalLM", ""},
     {"llama", true, "MixtralForCausalLM", "num_local_experts"},
     {"qwen2", false, "Qwen2ForCausalLM", ""},
+    {"qwen2moe", true, "Qwen2MoeForCausalLM", "num_experts"},
     {"qwen3", false, "Qwen3ForCausalLM", ""},
     {"qwen3moe", true, "Qwen3MoeForCausalLM", "num_experts"},
 }};
@@ -77,10 +79,10 @@ absl::StatusOr<const GgufArchitecture*> FindArchitecture(const GgufHeader& heade
   std::string known;
   for (const GgufArchitecture& row : kArchitectures) {
     if (row.name == name && row.experts == routed) return &row;
-    if (known.find(row.name) == std::string::npos || row.name == "qwen3") known += Cat(known.empty() ? "" : ", ", row.name);
+    known += Cat(known.empty() ? "" : ", ", row.name, row.name == "llama" && row.experts ? " with experts" : "");
   }
   return InvalidArgument("metadata general.architecture: found \"", Shown(name), "\"", routed ? " with experts" : "",
-                         ", which is not served; served are llama (with or without experts), qwen2, qwen3, qwen3moe");
+                         ", which is not served; served are ", known);
 }
 
 // rope.scaling.* in the config's words.

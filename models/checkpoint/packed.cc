@@ -196,6 +196,32 @@ void LocateNf4(const WeightScheme& scheme, int64_t rows, int64_t cols, Finder& f
   out.nested.map = find.Need(".weight.nested_quant_map", Shape{256}, {DType::kF32});
 }
 
+// 32 four-bit floats a block, each block under one power of two.
+void LocateBlocks(const Stack& stack, Finder& find, PackedSource& out) {
+  constexpr int64_t kBlock = 32;
+  if (stack.cols % kBlock != 0)
+    find.Fail(Cat("tensor ", stack.name, "_blocks: found rows of ", stack.cols, " values, expected whole blocks of ", kBlock));
+  const int64_t across = stack.cols / kBlock;
+  out.form = {.codes = DType::kE2M1, .group_rows = 1, .group_cols = kBlock, .scales = DType::kE8M0};
+  const TensorInfo* codes = find.Need("_blocks", Shape{stack.count, stack.total, across, kBlock / 2}, {DType::kU8});
+  out.codes = {.tensor = codes, .rows = stack.total, .cols = stack.cols, .unit_bytes = 1, .bits = 4};
+  out.codes.first_unit = stack.index * stack.total * stack.cols / 2;
+  out.scales = Numbers(find.Need("_scales", Shape{stack.count, stack.total, across}, {DType::kU8}), stack.total, across, false);
+  out.scales.first_unit = stack.index * stack.total * across;
+}
+
+// 8-bit floats with the outputs side by side, and a scale for each output.
+void LocateColumns(const Stack& stack, Finder& find, PackedSource& out) {
+  out.form = {.codes = DType::kF8E4M3, .group_rows = 1, .group_cols = stack.cols};
+  const TensorInfo* codes = find.Need("", Shape{stack.count, stack.cols, stack.total}, {DType::kF8E4M3});
+  out.codes = Numbers(codes, stack.total, stack.cols, true);
+  out.codes.first_unit = stack.index * stack.total * stack.cols;
+  const std::array<Shape, 2> shapes = {Shape{stack.count, 1, stack.total}, Shape{stack.count, stack.total, 1}};
+  out.scales = Numbers(find.Need("_scale", shapes, kScaleTypes), stack.total, 1, false);
+  out.scales.first_unit = stack.index * stack.total;
+  if (out.scales.tensor != nullptr) out.form.scales = out.scales.tensor->dtype;
+}
+
 struct Row {
   Packing packing;
   std::string_view ending;      // of the tensor of codes
@@ -226,7 +252,8 @@ std::vector<const TensorInfo*> TensorsOf(const PackedSource& packed) {
 }
 
 absl::StatusOr<std::optional<PackedSource>> LocatePacked(const Quantization& quantization, const FindTensor& find_tensor,
-                                                         const std::string& name, int64_t rows, int64_t cols) {
+                                                         const std::string& name, int64_t total, int64_t cols,
+                                                         const StoredRows& rows) {
   constexpr std::string_view kWeight = ".weight";
   if (!name.ends_with(kWeight)) return std::nullopt;
   const std::string module = name.substr(0, name.size() - kWeight.size());
@@ -237,8 +264,13 @@ absl::StatusOr<std::optional<PackedSource>> LocatePacked(const Quantization& qua
     if (codes == nullptr || (row->dtype && codes->dtype != *row->dtype)) continue;
     Finder find(find_tensor, module);
     PackedSource out;
-    row->locate(scheme, rows, cols, find, out);
+    row->locate(scheme, total, cols, find, out);
+    if (rows.run != 0 && out.form.group_rows > 1 && out.form.group_rows < total)
+      find.Fail(Cat("tensor ", codes->name, ": found blocks of ", out.form.group_rows, " rows, expected a scale for each row, as several ",
+                    "weights alternate in its rows"));
     if (find.status().ok()) {
+      out.rows = rows;
+      out.form.first_row = rows.run == 0 ? rows.first : 0;
       if (out.nested.map == nullptr) out.form.scales = out.scales.tensor->dtype;
       out.form.zeros = out.zeros.tensor != nullptr;
       return out;
@@ -249,26 +281,24 @@ absl::StatusOr<std::optional<PackedSource>> LocatePacked(const Quantization& qua
   return std::nullopt;
 }
 
-absl::StatusOr<std::optional<PackedSource>> LocatePackedExpert(const Quantization& quantization, const FindTensor& find_tensor,
-                                                               const std::string& name, std::pair<int64_t, int64_t> index_of_count,
-                                                               std::pair<int64_t, int64_t> shape) {
-  constexpr int64_t kBlock = 32;
-  bool served = false;
-  for (const WeightScheme& scheme : quantization.schemes) served |= scheme.packing == Packing::kMxfp4;
-  if (!served || find_tensor(name + "_blocks") == nullptr) return std::nullopt;
-  const auto [index, count] = index_of_count;
-  const auto [rows, cols] = shape;
-  Finder find(find_tensor, name);
-  if (cols % kBlock != 0) find.Fail(Cat("tensor ", name, "_blocks: found rows of ", cols, " values, expected whole blocks of ", kBlock));
-  const int64_t across = cols / kBlock;
-  PackedSource out;
-  out.form = {.codes = DType::kE2M1, .group_rows = 1, .group_cols = kBlock, .scales = DType::kE8M0};
-  const TensorInfo* codes = find.Need("_blocks", Shape{count, rows, across, kBlock / 2}, {DType::kU8});
-  out.codes = {.tensor = codes, .first_unit = index * rows * cols / 2, .rows = rows, .cols = cols, .unit_bytes = 1, .bits = 4};
-  out.scales = Numbers(find.Need("_scales", Shape{count, rows, across}, {DType::kU8}), rows, across, false);
-  out.scales.first_unit = index * rows * across;
-  DROVER_RETURN_IF_ERROR(find.status());
-  return out;
+absl::StatusOr<std::optional<PackedSource>> LocateStacked(const Quantization& quantization, const FindTensor& find_tensor,
+                                                          const Stack& stack) {
+  Finder find(find_tensor, stack.name);
+  for (const WeightScheme& scheme : quantization.schemes) {
+    const TensorInfo* whole = find.Maybe("");
+    PackedSource out;
+    if (scheme.packing == Packing::kMxfp4 && find.Maybe("_blocks") != nullptr)
+      LocateBlocks(stack, find, out);
+    else if (scheme.packing == Packing::kFloat8 && whole != nullptr && whole->dtype == DType::kF8E4M3)
+      LocateColumns(stack, find, out);
+    else
+      continue;
+    DROVER_RETURN_IF_ERROR(find.status());
+    out.rows = stack.rows;
+    out.form.first_row = stack.rows.first;
+    return out;
+  }
+  return std::nullopt;
 }
 
 bool IsActivationScale(std::string_view name) {

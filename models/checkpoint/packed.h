@@ -1,6 +1,7 @@
 // Where a checkpoint stores a packed matrix: its codes, scales, zeros and order, in the layouts of the tools that write them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -42,8 +43,18 @@ struct NestedScales {
   const TensorInfo* of_256 = nullptr;
 };
 
+// Which rows of a stored matrix a weight is: runs of `run` rows, the first at `first`, one every `stride`; run 0: a single one.
+struct StoredRows {
+  int64_t first = 0, run = 0, stride = 0;
+
+  int64_t At(int64_t row) const { return first + (run == 0 ? row : row / run * stride + row % run); }
+  // How many rows from `row` on, up to `end`, follow each other.
+  int64_t Following(int64_t row, int64_t end) const { return run == 0 ? end - row : std::min(end - row, run - row % run); }
+};
+
 struct PackedSource {
   StorageForm form;
+  StoredRows rows;
   StoredArray codes, scales;
   StoredArray zeros;               // tensor null: `zero` everywhere
   int64_t zero = 0, zero_plus = 0; // what is added to a stored zero
@@ -59,15 +70,21 @@ std::vector<const TensorInfo*> TensorsOf(const PackedSource& packed);
 
 using FindTensor = std::function<const TensorInfo*(const std::string& name)>;
 
-// A matrix of `rows` × `cols` that would be named `name` ("….q_proj.weight") if it were not packed; nothing when the file holds no
-// packed form of it. Errors name the tensor that is missing or does not fit, what was found and what was expected.
+// A matrix of `total` × `cols` that would be named `name` ("….q_proj.weight") if it were not packed, and of it the rows `rows`;
+// nothing when the file holds no packed form of it. Errors name the tensor that is missing or does not fit, what was found and what was expected.
 absl::StatusOr<std::optional<PackedSource>> LocatePacked(const Quantization& quantization, const FindTensor& find,
-                                                         const std::string& name, int64_t rows, int64_t cols);
+                                                         const std::string& name, int64_t total, int64_t cols,
+                                                         const StoredRows& rows = {});
 
-// Matrix `index` of `count` of one shape in "NAME_blocks" and "NAME_scales".
-absl::StatusOr<std::optional<PackedSource>> LocatePackedExpert(const Quantization& quantization, const FindTensor& find,
-                                                               const std::string& name, std::pair<int64_t, int64_t> index_of_count,
-                                                               std::pair<int64_t, int64_t> shape);
+// The same of matrix `index` of `count` that a file holds together: in "NAME_blocks" and "NAME_scales", or as 8-bit floats of
+// [experts, inputs, outputs] in NAME beside "NAME_scale".
+struct Stack {
+  std::string name;
+  int64_t index = 0, count = 0;
+  int64_t total = 0, cols = 0;  // of one of them
+  StoredRows rows;
+};
+absl::StatusOr<std::optional<PackedSource>> LocateStacked(const Quantization& quantization, const FindTensor& find, const Stack& stack);
 
 // A tensor without effect on weights that quantised checkpoints carry: scales of activations and of caches.
 bool IsActivationScale(std::string_view name);

@@ -110,6 +110,27 @@ TEST_P(GroupsParity, ATokensResultDependsOnNeitherBatchNorThreads) {
   }
 }
 
+// Three heads of which each part of the rows is used, both ways.
+TEST_P(GroupsParity, HeadsEqualTheReference) {
+  for (GroupCase c : kCases) {
+    c.rows = 30;
+    if (c.group_rows == 9 || c.group_rows == 4) c.group_rows = 30;
+    const PackedWeight weight = RandomGroups(c);
+    const HeadRows part{.heads = 3, .stride = 10, .first = 3, .rows = 6};
+    for (const int64_t tokens : {1, 5}) {
+      const Owned x = Random(tokens, 3 * c.cols, 2), back = Random(tokens, 3 * 8, 4);
+      Owned expected = Poisoned(tokens, 3 * 6), found = expected;
+      reference_.HeadLinear(weight, part, x.tensor, expected.tensor);
+      ops_->HeadLinear(weight, part, x.tensor, found.tensor);
+      ExpectClose(found, expected, 3e-6 * std::sqrt(static_cast<double>(c.cols)), Cat(c.name, ", tokens ", tokens));
+      Owned expected_back(tokens, 3 * (c.cols + 5), 0), found_back = expected_back;
+      reference_.HeadLinearTransposed(weight, part, back.tensor, 2, expected_back.tensor);
+      ops_->HeadLinearTransposed(weight, part, back.tensor, 2, found_back.tensor);
+      ExpectClose(found_back, expected_back, 3e-6, Cat(c.name, " transposed, tokens ", tokens));
+    }
+  }
+}
+
 // Every code of 8-bit floats through the fast path: one row of 256 codes, the identity in pieces of one column.
 TEST_P(GroupsParity, EightBitFloatsAreExact) {
   PackedWeight weight{DType::kF8E4M3, 256, 1, 0, 32, AlignedBytes(256 * 32), {}};

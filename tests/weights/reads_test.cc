@@ -18,7 +18,7 @@ constexpr const char* kCases[] = {
     "smollm2-tied", "llama31-gqa", "qwen2-tied", "mixtral-6", "llama4-scout", "deepseek-v3-half", "gpt-oss-options", "qwen2-moe-window",
     "gguf-llama-q4_1", "gguf-mixtral-q4_0", "gguf-llama-q5_1", "gguf-llama-q4_k", "gguf-qwen3-q6_k", "nf4-llama", "nf4-nested-qwen3",
     "gptq-8bit-order", "gptq-row", "gptq-llama-g32", "gptq-qwen3-moe", "awq-llama", "awq-mixtral", "ct-int8-channel", "ct-int8-plain",
-    "ct-int4-order", "ct-int4-asym-qwen2", "ct-int4-kimi", "ct-fp8-block", "ct-fp8-static-llama", "fp8-tensor-mistral",
+    "ct-int4-order", "fbgemm-llama4", "gguf-qwen2moe-q5_0", "ct-int4-asym-qwen2", "ct-int4-kimi", "ct-fp8-block", "ct-fp8-static-llama", "fp8-tensor-mistral",
     "fp8-block-qwen3-moe", "fp8-block-deepseek-v3", "gpt-oss"};
 
 using Intervals = std::vector<std::pair<int64_t, int64_t>>;  // [begin, end)

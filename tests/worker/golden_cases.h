@@ -24,7 +24,8 @@ inline constexpr const char* kGoldenCases[] = {
 inline constexpr const char* kGoldenOptions[] = {
     "deepseek-v3-half", "deepseek-v3-odd", "deepseek-v3-mscale", "deepseek-v2-bias", "qwen2-moe-window", "qwen2-moe-step",
     "glm4-moe-air", "glm4-moe-nobias", "mistral4-groups", "gpt-oss-options",
-    "nf4-llama", "nf4-nested-qwen3", "gptq-8bit-order", "gptq-row", "ct-int8-channel", "ct-int8-plain", "ct-int4-order", "ct-fp8-block"};
+    "nf4-llama", "nf4-nested-qwen3", "gptq-8bit-order", "gptq-row", "ct-int8-channel", "ct-int8-plain", "ct-int4-order", "ct-fp8-block",
+    "fbgemm-llama4", "gguf-qwen2moe-q5_0"};
 
 // Largest difference of any logit in f32, as the corpus's README demands of these cases.
 inline constexpr double kGoldenTolerance = 1e-4;

@@ -18,10 +18,40 @@ GroupRanges GroupsOfPart(const PackedSource& source, const Part& part) {
   return GroupsOf(part.rows, part.cols, source.codes.cols, source.form);
 }
 
+// Stretches of a part that lie together in the file: rows in the file, and the own row that the first of them becomes. Scales of
+// single rows follow the rows; those of several are read once.
+struct Stretch {
+  Range rows;
+  int64_t own = 0;
+};
+std::vector<Stretch> Stretches(const PackedSource& source, Range rows) {
+  std::vector<Stretch> stretches;
+  for (int64_t row = rows.begin; row < rows.end;) {
+    const int64_t count = source.rows.Following(row, rows.end), at = source.rows.At(row);
+    stretches.push_back({{at, at + count}, row - rows.begin});
+    row += count;
+  }
+  return stretches;
+}
+std::vector<Stretch> ScaleStretches(const PackedSource& source, const Part& part) {
+  if (source.form.group_rows == 1) return Stretches(source, part.rows);
+  return {{GroupsOfPart(source, part).rows, 0}};
+}
+
+// A part of an array of scales or zeros: put(own row, own column, code).
+template <class Put>
+absl::Status ReadGroupArray(const StoredArray& array, const std::vector<Stretch>& stretches, Range cols, RangeReader& reader, Put put) {
+  for (const Stretch& stretch : stretches)
+    DROVER_RETURN_IF_ERROR(ReadArray(array, stretch.rows, cols, reader,
+                                     [&](int64_t row, int64_t col, uint32_t code) { put(stretch.own + row, col, code); }));
+  return absl::OkStatus();
+}
+
 // Blocks of 256 scales that the scales of a part lie in, whole rows of scales taken together.
-Range NestedOf(const PackedSource& source, const GroupRanges& groups) {
+Range NestedOf(const PackedSource& source, const Part& part, const GroupRanges& groups) {
   const int64_t across = source.scales.cols;
-  const int64_t first = groups.rows.begin * across + groups.cols.begin, last = (groups.rows.end - 1) * across + groups.cols.end - 1;
+  const int64_t first = source.rows.At(part.rows.begin) * across + groups.cols.begin;
+  const int64_t last = source.rows.At(part.rows.end - 1) * across + groups.cols.end - 1;
   return {first / kNestedBlocks, last / kNestedBlocks + 1};
 }
 
@@ -68,21 +98,23 @@ absl::Status ReadCodes(const PackedSource& source, const Part& part, RangeReader
   const auto column = [&](int64_t col) { return place.empty() ? col : place[static_cast<size_t>(col)]; };
   std::memset(out.bytes.data(), 0, static_cast<size_t>(out.bytes.size()));
   const StoredArray& codes = source.codes;
-  if (codes.unit_bytes == 1 && codes.bits == 8 && codes.flip == 0 && place.empty()) {  // bytes as they are
+  const std::vector<Stretch> stretches = Stretches(source, part.rows);
+  if (codes.unit_bytes == 1 && codes.bits == 8 && codes.flip == 0 && !codes.transposed && place.empty()) {  // bytes as they are
     for (int64_t r = 0; r < part.rows.size(); ++r) {
-      const int64_t offset = codes.first_unit + (part.rows.begin + r) * codes.cols + part.cols.begin;
+      const int64_t offset = codes.first_unit + source.rows.At(part.rows.begin + r) * codes.cols + part.cols.begin;
       DROVER_RETURN_IF_ERROR(reader.Read(*codes.tensor, offset, {out.row(r), static_cast<size_t>(out.cols)}));
     }
     return absl::OkStatus();
   }
   if (Info(out.dtype).values > 1)
-    return ReadArray(codes, part.rows, part.cols, reader,
-                     [&](int64_t row, int64_t col, uint32_t code) { PutNibble(out.row(row), column(col), code); });
-  return ReadArray(codes, part.rows, part.cols, reader,
-                   [&](int64_t row, int64_t col, uint32_t code) { out.row(row)[column(col)] = static_cast<std::byte>(code); });
+    return ReadGroupArray(codes, stretches, part.cols, reader,
+                          [&](int64_t row, int64_t col, uint32_t code) { PutNibble(out.row(row), column(col), code); });
+  return ReadGroupArray(codes, stretches, part.cols, reader,
+                        [&](int64_t row, int64_t col, uint32_t code) { out.row(row)[column(col)] = static_cast<std::byte>(code); });
 }
 
-absl::Status CheckScales(const PackedSource& source, const GroupRanges& ranges, const Groups& groups) {
+absl::Status CheckScales(const PackedSource& source, const Part& part, const Groups& groups) {
+  const GroupRanges ranges = GroupsOfPart(source, part);
   const int64_t count = ranges.rows.size() * ranges.cols.size();
   for (int64_t i = 0; i < count; ++i) {
     const float scale = ScaleValue(groups.scales.data(), groups.scale_type, i);
@@ -115,7 +147,9 @@ absl::StatusOr<double> ReadState(const PackedSource& source, RangeReader& reader
   return offset.get<double>();
 }
 
-absl::Status ReadNf4Scales(const PackedSource& source, const GroupRanges& ranges, RangeReader& reader, Groups& groups) {
+absl::Status ReadNf4Scales(const PackedSource& source, const Part& part, RangeReader& reader, Groups& groups) {
+  const GroupRanges ranges = GroupsOfPart(source, part);
+  const std::vector<Stretch> stretches = ScaleStretches(source, part);
   DROVER_ASSIGN_OR_RETURN(const std::vector<float> levels, ReadFloats(*source.levels, {0, 16}, reader));
   for (size_t i = 0; i < levels.size(); ++i)
     if (!(std::abs(levels[i] - kNF4Values[i]) <= 1e-6f))
@@ -123,32 +157,34 @@ absl::Status ReadNf4Scales(const PackedSource& source, const GroupRanges& ranges
   DROVER_ASSIGN_OR_RETURN(const double offset, ReadState(source, reader));
   auto* scales = reinterpret_cast<float*>(groups.scales.data());
   if (source.nested.map == nullptr)
-    return ReadArray(source.scales, ranges.rows, ranges.cols, reader, [&](int64_t row, int64_t col, uint32_t bits) {
+    return ReadGroupArray(source.scales, stretches, ranges.cols, reader, [&](int64_t row, int64_t col, uint32_t bits) {
       scales[row * groups.across + col] = __builtin_bit_cast(float, bits);
     });
-  const Range nested = NestedOf(source, ranges);
+  const Range nested = NestedOf(source, part, ranges);
   DROVER_ASSIGN_OR_RETURN(const std::vector<float> map, ReadFloats(*source.nested.map, {0, 256}, reader));
   DROVER_ASSIGN_OR_RETURN(const std::vector<float> of_256, ReadFloats(*source.nested.of_256, nested, reader));
-  return ReadArray(source.scales, ranges.rows, ranges.cols, reader, [&](int64_t row, int64_t col, uint32_t code) {
-    const int64_t block = (ranges.rows.begin + row) * source.scales.cols + ranges.cols.begin + col;
+  return ReadGroupArray(source.scales, stretches, ranges.cols, reader, [&](int64_t row, int64_t col, uint32_t code) {
+    const int64_t block = source.rows.At(part.rows.begin + row) * source.scales.cols + ranges.cols.begin + col;
     const float scale = of_256[static_cast<size_t>(block / kNestedBlocks - nested.begin)];
     scales[row * groups.across + col] = map[code] * scale + static_cast<float>(offset);
   });
 }
 
-absl::Status ReadScales(const PackedSource& source, const GroupRanges& ranges, RangeReader& reader, Groups& groups) {
-  if (source.levels != nullptr) return ReadNf4Scales(source, ranges, reader, groups);
+absl::Status ReadScales(const PackedSource& source, const Part& part, RangeReader& reader, Groups& groups) {
+  if (source.levels != nullptr) return ReadNf4Scales(source, part, reader, groups);
   const int64_t size = Info(groups.scale_type).bytes;
-  return ReadArray(source.scales, ranges.rows, ranges.cols, reader, [&](int64_t row, int64_t col, uint32_t bits) {
+  const Range cols = GroupsOfPart(source, part).cols;
+  return ReadGroupArray(source.scales, ScaleStretches(source, part), cols, reader, [&](int64_t row, int64_t col, uint32_t bits) {
     std::memcpy(groups.scales.data() + (row * groups.across + col) * size, &bits, static_cast<size_t>(size));
   });
 }
 
-absl::Status ReadZeros(const PackedSource& source, const GroupRanges& ranges, RangeReader& reader, Groups& groups) {
+absl::Status ReadZeros(const PackedSource& source, const Part& part, RangeReader& reader, Groups& groups) {
   groups.zero = static_cast<float>(source.zero);
   if (source.zeros.tensor == nullptr) return absl::OkStatus();
   const auto mask = static_cast<uint32_t>((int64_t{1} << source.zeros.bits) - 1), plus = static_cast<uint32_t>(source.zero_plus);
-  return ReadArray(source.zeros, ranges.rows, ranges.cols, reader, [&](int64_t row, int64_t col, uint32_t code) {
+  const Range cols = GroupsOfPart(source, part).cols;
+  return ReadGroupArray(source.zeros, ScaleStretches(source, part), cols, reader, [&](int64_t row, int64_t col, uint32_t code) {
     groups.zeros.data()[row * groups.across + col] = static_cast<std::byte>((code + plus) & mask);
   });
 }
@@ -165,25 +201,28 @@ absl::Status CheckShape(const PackedSource& source, RangeReader& reader) {
 }  // namespace
 
 absl::Status ReadPacked(const PackedSource& source, const Part& part, RangeReader& reader, PackedWeight& out) {
-  const GroupRanges ranges = GroupsOfPart(source, part);
   std::vector<int32_t> place;
   DROVER_RETURN_IF_ERROR(CheckShape(source, reader));
   DROVER_RETURN_IF_ERROR(ReadOrder(source, part, reader, out, place));
   DROVER_RETURN_IF_ERROR(ReadCodes(source, part, reader, place, out));
-  DROVER_RETURN_IF_ERROR(ReadScales(source, ranges, reader, out.groups));
-  DROVER_RETURN_IF_ERROR(CheckScales(source, ranges, out.groups));
-  return ReadZeros(source, ranges, reader, out.groups);
+  DROVER_RETURN_IF_ERROR(ReadScales(source, part, reader, out.groups));
+  DROVER_RETURN_IF_ERROR(CheckScales(source, part, out.groups));
+  return ReadZeros(source, part, reader, out.groups);
 }
 
 int64_t PackedBytesInFile(const PackedSource& source, const Part& part) {
   constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
   const GroupRanges ranges = GroupsOfPart(source, part);
-  int64_t bytes = ArrayBytes(source.codes, part.rows, part.cols) + ArrayBytes(source.scales, ranges.rows, ranges.cols);
-  if (source.zeros.tensor != nullptr) bytes += ArrayBytes(source.zeros, ranges.rows, ranges.cols);
+  int64_t bytes = 0;
+  for (const Stretch& stretch : Stretches(source, part.rows)) bytes += ArrayBytes(source.codes, stretch.rows, part.cols);
+  for (const Stretch& stretch : ScaleStretches(source, part)) {
+    bytes += ArrayBytes(source.scales, stretch.rows, ranges.cols);
+    if (source.zeros.tensor != nullptr) bytes += ArrayBytes(source.zeros, stretch.rows, ranges.cols);
+  }
   if (source.order != nullptr) bytes += part.cols.size() * static_cast<int64_t>(sizeof(int32_t));
   if (source.shape != nullptr) bytes += source.shape->bytes;
   if (source.levels != nullptr) bytes += 16 * kFloat + source.state->bytes;
-  if (source.nested.map != nullptr) bytes += (256 + NestedOf(source, ranges).size()) * kFloat;
+  if (source.nested.map != nullptr) bytes += (256 + NestedOf(source, part, ranges).size()) * kFloat;
   return bytes;
 }
 

@@ -117,7 +117,7 @@ Groups MakeGroups(const Weight& weight, const Part& part, const StorageForm& for
   Groups groups;
   groups.rows = form.group_rows;
   groups.cols = form.group_cols;
-  groups.row_offset = part.rows.begin % form.group_rows;
+  groups.row_offset = (form.first_row + part.rows.begin) % form.group_rows;
   groups.col_offset = form.ordered ? 0 : part.cols.begin % form.group_cols;
   groups.across = ranges.cols.size();
   groups.scale_type = form.scales;
