@@ -76,29 +76,27 @@ void UnpackGroupedRow(const PackedWeight& weight, int64_t row, std::span<float> 
 void IndexGroups(const PackedWeight& weight, GroupIndex& index) {
   const int64_t padded = (weight.cols + kStride - 1) / kStride * kStride;
   const auto group_of = [&](int64_t c) { return static_cast<int32_t>(ColumnGroup(weight.groups, std::min(c, weight.cols - 1))); };
-  index.groups.clear();
   index.by_column = false;
-  for (int64_t c = 0; c < padded && !index.by_column; c += kStride) {
-    index.groups.push_back(group_of(c));
-    index.by_column = group_of(c + kStride - 1) != index.groups.back();
+  for (int64_t c = 0; c < padded && !index.by_column; c += kStride) index.by_column = group_of(c) != group_of(c + kStride - 1);
+  const int64_t step = index.by_column ? 1 : kStride;
+  index.runs.clear();
+  for (int64_t c = 0; c < padded; c += step) {
+    const int32_t group = group_of(c);
+    if (index.runs.empty() || index.runs.back().group != group) index.runs.push_back({group, 0});
+    index.runs.back().end = static_cast<int32_t>(c / step + 1);
   }
-  if (!index.by_column) return;
-  index.groups.clear();
-  for (int64_t c = 0; c < padded; ++c) index.groups.push_back(group_of(c));
 }
 
 void ExpandGroups(const Groups& groups, const GroupIndex& index, int64_t row, float* scales, float* zeros) {
   const int64_t first = RowGroup(groups, row) * groups.across;
-  int64_t last = -1;
-  float scale = 0, zero = 0;
-  for (size_t i = 0; i < index.groups.size(); ++i) {
-    if (const int64_t group = first + index.groups[i]; group != last) {
-      scale = ScaleValue(groups.scales.data(), groups.scale_type, group);
-      zero = ZeroAt(groups, group);
-      last = group;
+  int32_t entry = 0;
+  for (const GroupIndex::Run& run : index.runs) {
+    const float scale = ScaleValue(groups.scales.data(), groups.scale_type, first + run.group);
+    if (zeros != nullptr) {
+      const float zero = ZeroAt(groups, first + run.group);
+      for (int32_t i = entry; i < run.end; ++i) zeros[i] = zero;
     }
-    scales[i] = scale;
-    zeros[i] = zero;
+    for (; entry < run.end; ++entry) scales[entry] = scale;
   }
 }
 

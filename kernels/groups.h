@@ -26,14 +26,19 @@ void UnpackGroupedRow(const PackedWeight& weight, int64_t row, std::span<float> 
 float ScaleValue(const std::byte* scales, DType type, int64_t index);
 
 // Which column group each stride of 32 stored columns lies in, padding included; where a stride spans groups (`by_column`), the
-// group of each column.
+// group of each column. Entries that follow each other in one group are a run.
 struct GroupIndex {
+  struct Run {
+    int32_t group = 0, end = 0;  // past its last entry
+  };
   bool by_column = false;
-  std::vector<int32_t> groups;
+  std::vector<Run> runs;
+
+  int64_t entries() const { return runs.empty() ? 0 : runs.back().end; }
 };
 void IndexGroups(const PackedWeight& weight, GroupIndex& index);
 
-// Scale and zero of a row for each entry of the index.
+// Scale and, unless `zeros` is null, zero of a row for each entry of the index.
 void ExpandGroups(const Groups& groups, const GroupIndex& index, int64_t row, float* scales, float* zeros);
 
 }  // namespace drover

@@ -7,10 +7,10 @@
 namespace drover::cpu {
 
 // Scales and zeros of a row stand ready as floats: one for each stride of 32 columns, or one for each column.
-template <class L, int64_t kBytes, bool kColumns>
+template <class L, int64_t kBytes, bool kColumns, bool kShifts = false>
 struct Grouped : Stored<kBytes, 32> {
   using V = typename L::V;
-  static constexpr bool kGrouped = true;
+  static constexpr bool kGrouped = true, kShifted = kShifts;
   static V Side(const float* side, int64_t c, int p) {
     if constexpr (kColumns) return L::Load(side + c + p * L::kWidth);
     return L::Set(side[c / kStride]);
@@ -25,14 +25,14 @@ struct Grouped : Stored<kBytes, 32> {
 };
 
 template <class L, bool kColumns>
-struct ReadU4 : Grouped<L, 16, kColumns> {
+struct ReadU4 : Grouped<L, 16, kColumns, true> {
   static void Open(const RowView& row, int64_t c, typename L::V* w) {
     L::OpenNibbles(ReadU4::Block(row, c), L::Set(1.0f), L::Zero(), w);
     ReadU4::ShiftAndScale(row, c, w);
   }
 };
 template <class L, bool kColumns>
-struct ReadU8 : Grouped<L, 32, kColumns> {
+struct ReadU8 : Grouped<L, 32, kColumns, true> {
   static void Open(const RowView& row, int64_t c, typename L::V* w) {
     for (int p = 0; p < L::kParts; ++p) w[p] = L::LoadBits(ReadU8::Block(row, c) + p * L::kWidth, 0, 255);
     ReadU8::ShiftAndScale(row, c, w);

@@ -30,11 +30,11 @@ inline RowViews RowsFrom(const LinearSlice& slice, int64_t r) {
     if (i >= rows.count) continue;
     row.codes = slice.weights + (r + i) * slice.row_bytes;
     if constexpr (Read::kGrouped) {
-      const auto entries = static_cast<int64_t>(slice.index->groups.size());
-      float* scales = slice.sides + 2 * i * entries;
-      ExpandGroups(*slice.groups, *slice.index, slice.group_row + r + i, scales, scales + entries);
+      float* scales = slice.sides + 2 * i * slice.index->entries();
+      float* zeros = Read::kShifted ? scales + slice.index->entries() : nullptr;
+      ExpandGroups(*slice.groups, *slice.index, slice.group_row + r + i, scales, zeros);
       row.scales = scales;
-      row.zeros = scales + entries;
+      row.zeros = zeros;
     }
   }
   return rows;
