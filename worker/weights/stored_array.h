@@ -31,9 +31,10 @@ absl::Status ReadArray(const StoredArray& array, Range rows, Range cols, RangeRe
     uint32_t bits = 0;
     std::memcpy(&bits, at, static_cast<size_t>(array.unit_bytes));
     const int64_t unit_row = array.transposed ? unit : line, unit_col = array.transposed ? line : unit;
-    for (int64_t i = 0; i < per; ++i) {
-      const int64_t row = array.along_rows ? unit_row * per + i : unit_row, col = array.along_rows ? unit_col : unit_col * per + i;
-      if (row < rows.begin || row >= rows.end || col < cols.begin || col >= cols.end) continue;
+    const Range& packed = array.along_rows ? rows : cols;
+    const int64_t base = (array.along_rows ? unit_row : unit_col) * per;
+    for (int64_t i = std::max<int64_t>(0, packed.begin - base); i < std::min(per, packed.end - base); ++i) {
+      const int64_t row = array.along_rows ? base + i : unit_row, col = array.along_rows ? unit_col : base + i;
       const int64_t place = array.place == nullptr ? i : array.place[i];
       put(row - rows.begin, col - cols.begin, (bits >> (place * array.bits) & mask) ^ array.flip);
     }
