@@ -98,7 +98,8 @@ void LocateBytes(const WeightScheme& scheme, int64_t rows, int64_t cols, Finder&
   out.codes = Numbers(find.Need(".weight", Shape{rows, cols}, {real ? DType::kF8E4M3 : DType::kI8}), rows, cols, false);
   out.form.codes = real ? DType::kF8E4M3 : DType::kU8;
   SetGroups(scheme, rows, cols, out.form);
-  const bool inverse = scheme.shape == ScaleShape::kBlock && find.Maybe(".weight_scale") == nullptr;
+  const bool inverse =
+      find.Maybe(".weight_scale") == nullptr && (scheme.shape == ScaleShape::kBlock || find.Maybe(".weight_scale_inv") != nullptr);
   constexpr std::array kTypes = {DType::kF32, DType::kF16, DType::kBF16, DType::kE8M0};
   const TensorInfo* scales =
       find.Need(inverse ? ".weight_scale_inv" : ".weight_scale", ScaleShapes(scheme, out.form, rows, cols), kTypes);
