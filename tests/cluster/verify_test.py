@@ -11,12 +11,11 @@ import served
 # (case, ranks): forms, families and rank counts that divide nothing. The first eight are in tests/testdata.
 TEN = [
     ("llama31-gqa", 4), ("smollm2-tied", 2), ("qwen2-tied", 4), ("mixtral-6", 4), ("qwen3-moe-mixed", 2), ("llama4-scout", 4),
-    ("gguf-llama-q4_1", 4), ("gguf-mixtral-q4_0", 2), ("llama4-maverick", 2), ("mistral-window", 4),
+    ("gguf-llama-q4_1", 4), ("nf4-nested-qwen3", 3), ("llama4-maverick", 2), ("mistral-window", 4),
 ]
 FAMILIES = ("llama-", "llama2-mha", "llama31-gqa", "smollm2-tied", "yi", "mistral-", "mixtral", "qwen1.5", "qwen2-tied",
             "qwen2-window", "qwen3", "llama4-")
-GGUF = ("gguf-llama-f32", "gguf-llama-bf16", "gguf-llama-q8_0", "gguf-llama-q4_0", "gguf-llama-q4_1", "gguf-llama31-f16",
-        "gguf-mixtral-q4_0", "gguf-qwen3moe-q8_0")
+FORMS = ("gguf-", "fp8-", "ct-", "gptq-", "awq-", "gpt-oss")
 OTHERS = ("llama-rope-dynamic", "mistral-large-3-native")  # later work
 ALL = "all" in sys.argv[1:]
 
@@ -26,7 +25,7 @@ def every_case():
     index = served.SHARED / "golden" / "index.json"
     cases = json.loads(index.read_text())
     names = [case["name"] for case in (cases["cases"] if isinstance(cases, dict) else cases)]
-    mine = [name for name in names if (name.startswith(FAMILIES) or name in GGUF) and name not in OTHERS]
+    mine = [name for name in names if name.startswith(FAMILIES + FORMS) and name not in OTHERS]
     return [(name, ranks) for name in mine for ranks in (1, 2, 4)]
 
 
