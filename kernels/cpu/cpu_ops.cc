@@ -16,6 +16,7 @@ constexpr int64_t kFloat = sizeof(float);
 constexpr int64_t kTokenBlockBytes = 512 << 10;   // activations that stay in a core's cache while all rows pass
 constexpr int64_t kChunkBytes = 24 << 10;         // least weight bytes worth a hand-over to another thread
 constexpr int64_t kChunksPerThread = 6;           // more than one evens out threads of unequal speed
+constexpr int64_t kHeadTokens = 32;               // tokens that meet a head's opened rows at a time
 constexpr int64_t kSerialFloats = 8192;           // smaller element-wise work stays on the calling thread
 
 struct HeadRange {
@@ -27,6 +28,11 @@ struct HeadRange {
 HeadRange HeadsOf(const AttentionShape& shape, int64_t kv_head) {
   const int64_t first = (shape.first_kv_head + kv_head) * shape.group - shape.first_head;
   return {std::max<int64_t>(first, 0), std::min(first + shape.group, shape.heads)};
+}
+
+// Else a row would have to be padded, or put in order, for each head.
+bool InWholeStrides(const PackedWeight& weight) {
+  return weight.lead == 0 && weight.cols % kStride == 0 && weight.groups.order.empty();
 }
 
 float* Floats(AlignedBytes& bytes) { return reinterpret_cast<float*>(bytes.data()); }
@@ -111,44 +117,54 @@ void CpuOps::LinearRows(const PackedWeight& weight, LinearSlice slice) {
   });
 }
 
+LinearSlice CpuOps::SliceOfHead(const PackedWeight& weight, int64_t row, int64_t rows, int64_t thread) {
+  LinearSlice slice;
+  slice.weights = weight.row(row);
+  slice.row_bytes = weight.row_bytes;
+  slice.cols = weight.cols;
+  slice.end = rows;
+  slice.groups = &weight.groups;
+  slice.index = &group_index_;
+  slice.group_row = row;
+  slice.sides = Floats(sides_) + thread * 2 * tile_floats_;
+  slice.tile = Floats(tiles_) + thread * tile_floats_;
+  return slice;
+}
+
 void CpuOps::HeadLinear(const PackedWeight& weight, const HeadRows& part, Tensor x, Tensor y) {
-  // Else a row would have to be padded, or put in order, for each head.
-  const bool whole_strides = weight.lead == 0 && weight.cols % kStride == 0 && weight.groups.order.empty();
   const LinearKernel kernel = KernelFor(weight);
-  if (!whole_strides || kernel == nullptr || part.heads == 0) return Ops::HeadLinear(weight, part, x, y);
+  if (!InWholeStrides(weight) || kernel == nullptr || part.heads == 0) return Ops::HeadLinear(weight, part, x, y);
   DROVER_CHECK(x.cols == part.heads * weight.cols && y.cols == part.heads * part.rows && weight.rows == part.heads * part.stride);
+  if (x.rows == 0) return;
   pool_.Run(part.heads, [&](int64_t head, int64_t thread) {
-    LinearSlice slice;
-    slice.weights = weight.row(head * part.stride + part.first);
-    slice.row_bytes = weight.row_bytes;
-    slice.cols = weight.cols;
-    slice.groups = &weight.groups;
-    slice.index = &group_index_;
-    slice.group_row = head * part.stride + part.first;
-    slice.sides = Floats(sides_) + thread * 2 * tile_floats_;
+    LinearSlice slice = SliceOfHead(weight, head * part.stride + part.first, part.rows, thread);
     slice.x = x.data + head * weight.cols;
     slice.x_stride = x.cols;
     slice.tokens = x.rows;
-    slice.end = part.rows;
     slice.y = y.data + head * part.rows;
     slice.y_stride = y.cols;
-    slice.tile = Floats(tiles_) + thread * tile_floats_;
     kernel(slice);
   });
 }
 
+// Rows are opened a few at a time and added to a block of tokens, whose results stay in the cache.
 void CpuOps::HeadLinearTransposed(const PackedWeight& weight, const HeadRows& part, Tensor x, int64_t column, Tensor y) {
-  if (part.heads == 0) return;
+  const LinearKernel kernel = KernelFor(weight);
+  if (!InWholeStrides(weight) || kernel == nullptr || part.heads == 0) return Ops::HeadLinearTransposed(weight, part, x, column, y);
   const int64_t x_head = x.cols / part.heads, y_head = y.cols / part.heads;
   DROVER_CHECK(part.rows <= x_head && column + weight.cols <= y_head && weight.rows == part.heads * part.stride);
-  DROVER_CHECK_LE(weight.cols, tile_floats_);
-  pool_.Run(part.heads, [&](int64_t head, int64_t thread) {
-    const std::span<float> row(Floats(tiles_) + thread * tile_floats_, static_cast<size_t>(weight.cols));
-    for (int64_t t = 0; t < x.rows; ++t) std::fill_n(y.row(t).data() + head * y_head + column, weight.cols, 0.0f);
-    for (int64_t i = 0; i < part.rows; ++i) {
-      UnpackRow(weight, head * part.stride + part.first + i, row);
-      for (int64_t t = 0; t < x.rows; ++t)
-        kernels_.add_scaled(x.row(t).data()[head * x_head + i], row.data(), weight.cols, y.row(t).data() + head * y_head + column);
+  DROVER_CHECK_LE(kRowsAtOnce * weight.cols, tile_floats_);
+  const int64_t blocks = (x.rows + kHeadTokens - 1) / kHeadTokens;
+  pool_.Run(part.heads * blocks, [&](int64_t task, int64_t thread) {
+    const int64_t head = task / blocks, first = task % blocks * kHeadTokens, end = std::min(first + kHeadTokens, x.rows);
+    for (int64_t t = first; t < end; ++t) std::fill_n(y.row(t).data() + head * y_head + column, weight.cols, 0.0f);
+    for (int64_t i = 0; i < part.rows; i += kRowsAtOnce) {
+      const int64_t count = std::min(kRowsAtOnce, part.rows - i);
+      const LinearSlice slice = SliceOfHead(weight, head * part.stride + part.first + i, count, thread);
+      kernel(slice);  // without tokens: opens the rows
+      for (int64_t t = first; t < end; ++t)
+        kernels_.add_rows(x.row(t).data() + head * x_head + i, count, slice.tile, weight.cols, weight.cols,
+                          y.row(t).data() + head * y_head + column);
     }
   });
 }

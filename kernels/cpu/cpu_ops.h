@@ -33,6 +33,8 @@ class CpuOps : public Ops {
   const float* Padded(const PackedWeight& weight, Tensor x, int64_t* stride);
   // Indexes the groups of grouped codes.
   LinearKernel KernelFor(const PackedWeight& weight);
+  // Rows [row, row + rows) of a weight of whole strides, without tokens.
+  LinearSlice SliceOfHead(const PackedWeight& weight, int64_t row, int64_t rows, int64_t thread);
   void LinearRows(const PackedWeight& weight, LinearSlice slice);
   void RunAttendTask(const AttendTask& task, int64_t thread, Tensor q, std::span<const SequenceRows> sequences,
                      const KvLayer& kv, const AttentionShape& shape, Tensor y);

@@ -21,7 +21,7 @@ inline constexpr int64_t kRowsAtOnce = 4;
 inline constexpr int64_t kQueriesMax = 4;
 inline constexpr int64_t RoundUp(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
-// Rows [begin, end) of y = Wx + b for all tokens.
+// Rows [begin, end) of y = Wx + b for all tokens. Without tokens: the first kRowsAtOnce of these rows are opened to f32 in `tile`.
 struct LinearSlice {
   const std::byte* weights = nullptr;  // row 0
   int64_t row_bytes = 0;
@@ -67,8 +67,8 @@ struct KernelTable {
   void (*attend)(const AttendTile&);
   // y = gain ⊙ x / sqrt(mean x² + eps); gain may be null.
   void (*rms_norm)(const float* x, const float* gain, int64_t n, float eps, float* y);
-  // y += factor·x.
-  void (*add_scaled)(float factor, const float* x, int64_t n, float* y);
+  // y[j] += Σ_i factors[i]·rows[i·stride + j] for i < count (at most kRowsAtOnce), in the order of i.
+  void (*add_rows)(const float* factors, int64_t count, const float* rows, int64_t stride, int64_t n, float* y);
   void (*gated_product)(GateKind kind, const float* gate, const float* up, int64_t n, float* y);
   double (*read_sum)(const float* x, int64_t n);  // reads n floats once: the measure of read bandwidth
 };

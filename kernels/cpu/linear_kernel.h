@@ -156,8 +156,8 @@ int64_t TileTail(const LinearSlice& slice, int64_t r, int64_t count, int64_t t0)
 template <class L, class Read>
 void Linear(const LinearSlice& slice) {
   constexpr void (*kDirect[])(const LinearSlice&, int64_t) = {DirectRows<L, Read, 1>, DirectRows<L, Read, 2>, DirectRows<L, Read, 3>};
+  if (slice.tokens == 0) return OpenTile<L, Read>(slice, RowsFrom<Read>(slice, slice.begin));
   if (slice.tokens <= 3) {
-    if (slice.tokens == 0) return;
     for (int64_t r = slice.begin; r < slice.end; r += kRowsAtOnce) kDirect[slice.tokens - 1](slice, r);
     return;
   }

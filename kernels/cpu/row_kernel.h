@@ -35,12 +35,29 @@ inline typename L::V Activate(GateKind kind, typename L::V g) {
   return L::Mul(L::Mul(L::Set(0.5f), g), L::Add(one, tanh));
 }
 
-template <class L>
-void AddScaled(float factor, const float* x, int64_t n, float* y) {
-  const typename L::V f = L::Set(factor);
+template <class L, int N>
+void AddRowsOf(const float* factors, const float* rows, int64_t stride, int64_t n, float* y) {
+  using V = typename L::V;
+  V f[N];
+  for (int i = 0; i < N; ++i) f[i] = L::Set(factors[i]);
   const int64_t whole = n / L::kWidth * L::kWidth, rest = n - whole;
-  for (int64_t i = 0; i < whole; i += L::kWidth) L::Store(y + i, L::Fma(f, L::Load(x + i), L::Load(y + i)));
-  if (rest > 0) L::StorePart(y + whole, L::Fma(f, L::LoadPart(x + whole, rest), L::LoadPart(y + whole, rest)), rest);
+  for (int64_t j = 0; j < whole; j += L::kWidth) {
+    V sum = L::Load(y + j);
+#pragma GCC unroll 4
+    for (int i = 0; i < N; ++i) sum = L::Fma(f[i], L::Load(rows + i * stride + j), sum);
+    L::Store(y + j, sum);
+  }
+  if (rest == 0) return;
+  V sum = L::LoadPart(y + whole, rest);
+  for (int i = 0; i < N; ++i) sum = L::Fma(f[i], L::LoadPart(rows + i * stride + whole, rest), sum);
+  L::StorePart(y + whole, sum, rest);
+}
+
+template <class L>
+void AddRows(const float* factors, int64_t count, const float* rows, int64_t stride, int64_t n, float* y) {
+  constexpr void (*kByCount[])(const float*, const float*, int64_t, int64_t, float*) = {AddRowsOf<L, 1>, AddRowsOf<L, 2>, AddRowsOf<L, 3>,
+                                                                                        AddRowsOf<L, 4>};
+  kByCount[count - 1](factors, rows, stride, n, y);
 }
 
 template <class L>
@@ -74,7 +91,7 @@ template <class L>
 constexpr KernelTable TableOf(std::string_view name) {
   return {name,
           LinearKernels<L>(), LinearKernelsByColumn<L>(),
-          Attend<L>, RmsNorm<L>, AddScaled<L>, GatedProduct<L>, ReadSum<L>};
+          Attend<L>, RmsNorm<L>, AddRows<L>, GatedProduct<L>, ReadSum<L>};
 }
 
 }  // namespace drover::cpu

@@ -46,15 +46,15 @@ TEST_P(OpsParity, ClampedPairs) {
 
 TEST_P(OpsParity, MatricesOfHeads) {
   for (const DType dtype : {DType::kF32, DType::kBF16, DType::kQ8_0})
-    for (const int64_t cols : {32, 96, 40}) {
+    for (const auto& [cols, tokens] : {std::pair<int64_t, int64_t>{32, 5}, {96, 70}, {64, 1}, {40, 5}}) {
       if (cols % Info(dtype).values != 0) continue;
       const PackedWeight weight = RandomWeight(dtype, 3 * 12, cols, 0, 1);
-      const Owned wide = Random(5, 3 * cols, 2), heads = Random(5, 3 * 9, 3);
-      Owned expected = Poisoned(5, 3 * 7), found = expected;
+      const Owned wide = Random(tokens, 3 * cols, 2), heads = Random(tokens, 3 * 9, 3);
+      Owned expected = Poisoned(tokens, 3 * 7), found = expected;
       reference_.HeadLinear(weight, {3, 12, 5, 7}, wide.tensor, expected.tensor);
       ops_->HeadLinear(weight, {3, 12, 5, 7}, wide.tensor, found.tensor);
       ExpectClose(found, expected, 4e-6, Cat("head linear of ", cols));
-      Owned expected_back(5, 3 * (cols + 4), 0), found_back(5, 3 * (cols + 4), 0);
+      Owned expected_back(tokens, 3 * (cols + 4), 0), found_back(tokens, 3 * (cols + 4), 0);
       reference_.HeadLinearTransposed(weight, {3, 12, 2, 6}, heads.tensor, 4, expected_back.tensor);
       ops_->HeadLinearTransposed(weight, {3, 12, 2, 6}, heads.tensor, 4, found_back.tensor);
       ExpectClose(found_back, expected_back, 4e-6, Cat("transposed of ", cols));
