@@ -71,6 +71,8 @@ Json ToJson(const Checkpoint& checkpoint, const Facts& facts) {
     const LayerKind& kind = spec.kinds[k];
     Json entry = {{"layers", std::count(spec.layer_kind.begin(), spec.layer_kind.end(), static_cast<int32_t>(k))},
                   {"heads", kind.attention.heads}, {"kv_heads", kind.attention.kv_heads}, {"head_dim", kind.attention.head_dim}};
+    if (const auto& latent = kind.attention.latent)
+      entry["latent"] = {{"q_rank", latent->q_rank.value_or(0)}, {"kv_rank", latent->kv_rank}, {"value_dim", latent->value_dim}};
     if (kind.ffn.experts)
       entry["experts"] = {{"count", kind.ffn.experts->count}, {"active", kind.ffn.experts->active},
                           {"hidden", kind.ffn.experts->hidden}, {"shared_hidden", kind.ffn.experts->shared_hidden}};

@@ -78,10 +78,17 @@ std::string Head(const Checkpoint& checkpoint, const GroupPlan& plan) {
   return out + Cat(plan.ranks, plan.ranks == 1 ? " rank: " : " ranks: ", Axes(spec, plan), "\n\n");
 }
 
+// Of one token, on the rank that caches most.
+int64_t LargestKvBytes(const GroupPlan& plan) {
+  int64_t largest = 0;
+  for (const RankBytes& bytes : plan.rank_bytes) largest = std::max(largest, bytes.kv);
+  return plan.kv_blocks == 0 ? 0 : largest / (plan.kv_blocks * plan.block_tokens);
+}
+
 std::string Foot(const Checkpoint& checkpoint, const GroupPlan& plan) {
   const ModelSpec& spec = checkpoint.spec;
   std::string out = Cat("\nKV cache: ", plan.kv_blocks, " blocks of ", plan.block_tokens, " tokens (",
-                        plan.kv_blocks * plan.block_tokens, "), ", plan.kv, "\n");
+                        plan.kv_blocks * plan.block_tokens, "), ", plan.kv, "; ", FormatBytes(LargestKvBytes(plan)), " a token and rank\n");
   out += Cat("context:  ", plan.max_model_len, " of the model's ", spec.max_positions, " tokens; ", plan.threads,
              plan.threads == 1 ? " thread a rank\n" : " threads a rank\n");
   out += Cat("engine:   ", plan.max_sequences, " sequences at once, ", plan.max_step_tokens, " tokens a step, runtime ",
@@ -127,7 +134,7 @@ Json PlanJson(const Checkpoint& checkpoint, const GroupPlan& plan) {
   const ParameterCount count = CountParameters(spec);
   Json json = {{"model", plan.model}, {"family", spec.family}, {"parameters", count.total}, {"active_parameters", count.active},
                {"ranks", plan.ranks}, {"expert_parts", plan.expert_parts}, {"threads", plan.threads}, {"compute", plan.compute},
-               {"kv", plan.kv}, {"block_tokens", plan.block_tokens}, {"kv_blocks", plan.kv_blocks},
+               {"kv", plan.kv}, {"block_tokens", plan.block_tokens}, {"kv_blocks", plan.kv_blocks}, {"kv_bytes_per_token", LargestKvBytes(plan)},
                {"max_model_len", plan.max_model_len}, {"max_sequences", plan.max_sequences},
                {"max_step_tokens", plan.max_step_tokens}, {"fingerprint", plan.fingerprint}, {"not_served", spec.not_served}};
   const RankBytes sum = Sum(plan);

@@ -32,6 +32,15 @@ constexpr std::array<Family, 14> kFamilies = {{
     {"Llama4ForConditionalGeneration", Llama4WithVision},
 }};
 
+absl::StatusOr<ModelSpec> Describe(absl::StatusOr<ModelSpec> (*describe)(ConfigReader&), ConfigReader& config, const Json& json) {
+  config.Ignore("quantization_config");
+  DROVER_RETURN_IF_ERROR(ReadQuantization(json).status());
+  DROVER_ASSIGN_OR_RETURN(ModelSpec spec, describe(config));
+  DROVER_RETURN_IF_ERROR(config.Finish());
+  DROVER_RETURN_IF_ERROR(Validate(spec));
+  return spec;
+}
+
 }  // namespace
 
 std::string ServedArchitectures() {
@@ -42,6 +51,7 @@ std::string ServedArchitectures() {
 
 absl::StatusOr<ModelSpec> SpecFromConfig(const Json& json) {
   ConfigReader config(json);
+  if (!config.Has("architectures") && config.Has("dim")) return Describe(MistralNative, config, json);
   const std::vector<std::string> names = config.StringList("architectures");
   if (names.size() != 1) {
     config.Fail("architectures", Cat(names.size(), " names"), "a list of one name");
@@ -50,12 +60,7 @@ absl::StatusOr<ModelSpec> SpecFromConfig(const Json& json) {
   for (const Family& family : kFamilies) {
     if (family.architecture != names[0]) continue;
     if (config.Has("auto_map")) Log(LogLevel::kWarning, "auto_map in config is ignored: no code is run from a model directory");
-    config.Ignore("quantization_config");
-    DROVER_RETURN_IF_ERROR(ReadQuantization(json).status());
-    DROVER_ASSIGN_OR_RETURN(ModelSpec spec, family.describe(config));
-    DROVER_RETURN_IF_ERROR(config.Finish());
-    DROVER_RETURN_IF_ERROR(Validate(spec));
-    return spec;
+    return Describe(family.describe, config, json);
   }
   return InvalidArgument("architectures: found \"", names[0].substr(0, 80), "\", which is not served; served are ",
                          ServedArchitectures());

@@ -1,4 +1,4 @@
-// From a Hugging Face config to a ModelSpec, by the architecture it names.
+// From a Hugging Face config to a ModelSpec, by the architecture it names; or from Mistral's params.json, which names none.
 #pragma once
 
 #include <string>

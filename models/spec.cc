@@ -169,7 +169,9 @@ double ApproximateParameters(const ModelSpec& spec) {
     const LayerKind& kind = spec.layer(i);
     const auto heads = static_cast<double>(2 * (kind.attention.heads + kind.attention.kv_heads));
     if (const auto& latent = kind.attention.latent)
-      total += static_cast<double>(latent->kv_rank + latent->q_rank.value_or(0)) * (hidden + heads * static_cast<double>(kind.attention.head_dim + latent->value_dim));
+      total += static_cast<double>(latent->kv_rank + latent->q_rank.value_or(0)) *
+                   (hidden + heads * static_cast<double>(kind.attention.head_dim + latent->value_dim)) +
+               hidden * heads * static_cast<double>(latent->value_dim);
     double width = heads * static_cast<double>(kind.attention.head_dim) + 3 * static_cast<double>(kind.ffn.hidden);
     if (const auto& experts = kind.ffn.experts)
       width += static_cast<double>(experts->count) * (3 * static_cast<double>(experts->hidden) + 1) + 3 * static_cast<double>(experts->shared_hidden);

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 std::string ShortName(const std::string& path) {
   std::error_code error;
   fs::path full = fs::weakly_canonical(fs::absolute(path, error), error);
-  if (full.filename() == "config.json") full = full.parent_path();
+  if (full.filename() == "config.json" || full.filename() == "params.json") full = full.parent_path();
   if (full.filename().empty()) full = full.parent_path();
   std::string name = full.filename().string();
   if (name.ends_with(".gguf")) name.resize(name.size() - 5);
@@ -35,10 +35,11 @@ absl::StatusOr<Checkpoint> OpenConfig(const std::string& path) {
   return checkpoint;
 }
 
-// A directory without config.json may hold one .gguf file.
+// A directory without a config may hold one .gguf file.
 absl::StatusOr<Checkpoint> OpenDirectory(const std::string& path) {
   std::error_code error;
-  if (fs::exists(fs::path(path) / "config.json", error)) return OpenHfDirectory(path);
+  for (const char* config : {"config.json", "params.json"})
+    if (fs::exists(fs::path(path) / config, error)) return OpenHfDirectory(path);
   std::vector<std::string> found;
   for (const fs::directory_entry& entry : fs::directory_iterator(path, error))
     if (entry.path().extension() == ".gguf") found.push_back(entry.path().string());

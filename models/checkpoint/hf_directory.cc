@@ -1,4 +1,4 @@
-// A Hugging Face directory: config.json, generation_config.json's stop ids, one safetensors file or shards with an index.
+// A directory of safetensors: config.json or Mistral's params.json, generation_config.json's stop ids, one file or shards with an index.
 #include <algorithm>
 #include <filesystem>
 #include <set>
@@ -16,6 +16,12 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr JsonLimits kConfigLimits{.bytes = 4 << 20, .depth = 32, .elements = 20'000};
+
+// How a directory calls its config, and its weights before ".safetensors".
+struct Layout {
+  std::string_view config, weights;
+};
+constexpr Layout kHuggingFace{"config.json", "model"}, kMistral{"params.json", "consolidated"};
 
 bool Exists(const std::string& path) {
   std::error_code error;
@@ -63,6 +69,18 @@ bool LooksLikeShard(const std::string& name, const std::string& stem) {
   return name.starts_with(stem + "-") && name.find("-of-") != std::string::npos && name.ends_with(".safetensors");
 }
 
+bool HasWeights(const std::string& directory, const Layout& layout) {
+  const std::string single = Join(directory, Cat(layout.weights, ".safetensors"));
+  return Exists(single) || Exists(single + ".index.json");
+}
+
+// Directories that hold both kinds of config are read as Hugging Face's unless only the other kind's weights are there.
+const Layout& LayoutOf(const std::string& directory) {
+  if (!Exists(Join(directory, kMistral.config))) return kHuggingFace;
+  if (!Exists(Join(directory, kHuggingFace.config))) return kMistral;
+  return HasWeights(directory, kMistral) && !HasWeights(directory, kHuggingFace) ? kMistral : kHuggingFace;
+}
+
 absl::Status CheckUnlisted(const std::string& directory, const std::set<std::string>& shards) {
   const std::string first = *shards.begin();
   const std::string stem = first.substr(0, first.find('-'));
@@ -70,7 +88,7 @@ absl::Status CheckUnlisted(const std::string& directory, const std::set<std::str
   for (const fs::directory_entry& entry : fs::directory_iterator(directory, error)) {
     const std::string name = entry.path().filename().string();
     if (LooksLikeShard(name, stem) && !shards.contains(name))
-      return InvalidArgument(Join(directory, name), ": a shard that model.safetensors.index.json does not list");
+      return InvalidArgument(Join(directory, name), ": a shard that the index does not list");
   }
   return absl::OkStatus();
 }
@@ -128,14 +146,15 @@ absl::Status PickledWeights(const std::string& directory) {
 absl::StatusOr<Checkpoint> OpenHfDirectory(const std::string& directory) {
   Checkpoint checkpoint;
   checkpoint.path = directory;
-  const std::string config_path = Join(directory, "config.json");
+  const Layout& layout = LayoutOf(directory);
+  const std::string config_path = Join(directory, layout.config);
   DROVER_ASSIGN_OR_RETURN(const Json config, ReadJsonFile(config_path, kConfigLimits));
   absl::StatusOr<ModelSpec> spec = SpecFromConfig(config);
   if (!spec.ok()) return Annotate(spec.status(), config_path);
   checkpoint.spec = *std::move(spec);
   DROVER_ASSIGN_OR_RETURN(checkpoint.quantization, ReadQuantization(config));
   DROVER_RETURN_IF_ERROR(ReadEndIds(directory, checkpoint.spec));
-  const std::string index = Join(directory, "model.safetensors.index.json"), single = Join(directory, "model.safetensors");
+  const std::string single = Join(directory, Cat(layout.weights, ".safetensors")), index = single + ".index.json";
   if (Exists(index)) {
     DROVER_RETURN_IF_ERROR(AddShards(directory, index, checkpoint));
   } else if (Exists(single)) {

@@ -1,6 +1,7 @@
 // See names.h. {} stands for the layer, {e} for the expert.
 #include "models/checkpoint/names.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -90,6 +91,9 @@ void Replace(std::string& text, std::string_view what, std::string_view with) {
   if (const size_t at = text.find(what); at != std::string::npos) text.replace(at, what.size(), with);
 }
 
+constexpr std::array<std::string_view, 5> kVisionParts = {"vision_model.", "multi_modal_projector.", "vision_encoder.",
+                                                          "vision_language_adapter.", "patch_merger."};
+
 // "model.layers.N." with N among the draft layers behind the last served one.
 bool IsDraftLayer(std::string_view name, const ModelSpec& spec) {
   constexpr std::string_view kPrefix = "model.layers.";
@@ -103,6 +107,7 @@ bool IsDraftLayer(std::string_view name, const ModelSpec& spec) {
 }  // namespace
 
 std::string HfName(std::string_view family, Role role, int32_t layer, int32_t expert) {
+  if (family == "mistral_native") return NativeName(role, layer, expert);
   const FamilyNames& names = NamesOf(family);
   std::string out(NameOf(role).hf);
   Replace(out, "{ffn}", names.ffn);
@@ -139,7 +144,8 @@ bool IsIgnoredTensor(std::string_view name, const ModelSpec& spec) {
   if (IsDraftLayer(name, spec)) return true;
   if (name.ends_with(".rotary_emb.inv_freq") || name == "rope_freqs.weight") return true;
   if (spec.tied_embeddings && (name == "lm_head.weight" || name == "language_model.lm_head.weight")) return true;
-  return has_vision && (name.starts_with("vision_model.") || name.starts_with("multi_modal_projector."));
+  if (!has_vision) return false;
+  return std::ranges::any_of(kVisionParts, [&](std::string_view part) { return name.starts_with(part); });
 }
 
 }  // namespace drover

@@ -14,6 +14,9 @@ struct ModelSpec;
 // layer -1: whole model; expert -1: not a routed expert.
 std::string HfName(std::string_view family, Role role, int32_t layer, int32_t expert);
 
+// The names of Mistral's own files, which have another for every tensor.
+std::string NativeName(Role role, int32_t layer, int32_t expert);
+
 // The tensor that holds all experts of a layer ([experts, ...]), where a file has fused them; gate and up share one.
 std::string HfFusedName(std::string_view family, Role role, int32_t layer);
 

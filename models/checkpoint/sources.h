@@ -5,7 +5,7 @@
 
 namespace drover {
 
-// A directory with config.json; without weight files the result is kConfigOnly.
+// A directory with config.json or params.json; without weight files the result is kConfigOnly.
 absl::StatusOr<Checkpoint> OpenHfDirectory(const std::string& directory);
 
 // One .gguf file.

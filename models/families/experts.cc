@@ -17,9 +17,12 @@ void ReadExperts(ConfigReader& config, Experts defaults, int64_t dense_layers, M
   if (const int64_t every = config.IntOr("moe_layer_freq", 1, kCount); every != 1)
     config.Fail("moe_layer_freq", Cat(every), "1");
   for (const std::string_view training : {"aux_loss_alpha", "seq_aux", "ep_size"}) config.Ignore(training);
-  const int64_t dense = config.IntOr("first_k_dense_replace", dense_layers, {0, 1 << 16});
+  PutExperts(experts, config.IntOr("first_k_dense_replace", dense_layers, {0, 1 << 16}), spec);
+}
+
+void PutExperts(const Experts& experts, int64_t dense_layers, ModelSpec& spec) {
   ForEachLayer(spec, [&](int64_t layer, LayerKind& kind) {
-    if (layer < dense) return;
+    if (layer < dense_layers) return;
     kind.ffn.hidden = 0;
     kind.ffn.experts = experts;
   });

@@ -43,6 +43,9 @@ void ForEachLayer(ModelSpec& spec, Change change) {
   }
 }
 
+// Replaces the feed-forward by experts from layer `dense_layers` on.
+void PutExperts(const Experts& experts, int64_t dense_layers, ModelSpec& spec);
+
 absl::StatusOr<ModelSpec> Llama(ConfigReader& config);
 absl::StatusOr<ModelSpec> Mistral(ConfigReader& config);
 absl::StatusOr<ModelSpec> Mixtral(ConfigReader& config);
@@ -53,6 +56,7 @@ absl::StatusOr<ModelSpec> Qwen3Moe(ConfigReader& config);
 absl::StatusOr<ModelSpec> Glm4Moe(ConfigReader& config);
 absl::StatusOr<ModelSpec> DeepseekV2(ConfigReader& config);
 absl::StatusOr<ModelSpec> DeepseekV3(ConfigReader& config);
+absl::StatusOr<ModelSpec> MistralNative(ConfigReader& params);
 absl::StatusOr<ModelSpec> Mistral4(ConfigReader& config);
 absl::StatusOr<ModelSpec> GptOss(ConfigReader& config);
 absl::StatusOr<ModelSpec> Llama4(ConfigReader& config);

@@ -7,9 +7,8 @@ namespace drover {
 
 void ReadLatent(ConfigReader& config, const DecoderDefaults& defaults, LatentKv latent, ModelSpec& spec) {
   Attention& attention = spec.kinds[0].attention;
-  const int64_t q_rank = config.IntOr("q_lora_rank", latent.q_rank.value_or(1), {1, 1 << 20});
-  latent.q_rank = q_rank;
-  if (config.IsNull("q_lora_rank")) latent.q_rank.reset();  // null says that queries pass no latent
+  const std::optional<int64_t> q_rank = config.MaybeInt("q_lora_rank", {1, 1 << 20});
+  if (q_rank || config.IsNull("q_lora_rank")) latent.q_rank = q_rank;  // null says that queries pass no latent
   latent.kv_rank = config.IntOr("kv_lora_rank", latent.kv_rank, {1, 1 << 20});
   latent.nope_dim = config.IntOr("qk_nope_head_dim", latent.nope_dim, {1, 1 << 15});
   latent.value_dim = config.IntOr("v_head_dim", latent.value_dim, {1, 1 << 16});

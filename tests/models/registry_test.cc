@@ -250,6 +250,26 @@ TEST(Config, SizesBeyondReasonAreRefusedBeforeAnythingIsBuilt) {
   EXPECT_NE(Message(SpecFromConfig(wide).status()).find("parameters: found about"), std::string::npos);
 }
 
+TEST(Config, MistralsOwnParams) {
+  const std::string params = R"("dim":48,"n_layers":2,"hidden_dim":92,"n_heads":4,"vocab_size":131,)";
+  const auto latent = SpecFromConfigText("{" + params + R"("norm_eps":1e-6,"kv_lora_rank":32,"qk_nope_head_dim":16,"qk_rope_head_dim":8,
+      "v_head_dim":20,"max_seq_len":64,"yarn":{"factor":36,"alpha":1,"beta":32,"apply_scale":false,"original_max_position_embeddings":32},
+      "llama_4_scaling":{"beta":0.1,"original_max_position_embeddings":32},
+      "moe":{"num_experts":6,"num_experts_per_tok":2,"expert_hidden_dim":24,"num_shared_experts":1,"first_k_dense_replace":1}})");
+  ASSERT_TRUE(latent.ok()) << latent.status();
+  EXPECT_EQ(ToString(*latent),
+            "mistral_native: 2 layers, hidden 48, vocab 131, context 64, eps 1e-06\n"
+            "  layers 0: heads 4 of 16+8/20, latent 32, rope interleaved 8 theta 10000 yarn(factor 36, fast 32, slow 1, original 32, attention 1), "
+            "temperature 0.1 per 32 from 0; dense 92 silu\n"
+            "  layers 1: heads 4 of 16+8/20, latent 32, rope interleaved 8 theta 10000 yarn(factor 36, fast 32, slow 1, original 32, attention 1), "
+            "temperature 0.1 per 32 from 0; 6 experts of 24 silu, top 2, softmax renormalised, shared 24\n  bos 1, end 2\n");
+  const auto plain = SpecFromConfigText("{" + params + R"("n_kv_heads":2,"head_dim":16,"rope_theta":1e6,"sliding_window":9})");
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  EXPECT_NE(ToString(*plain).find("heads 4/2 of 16, rope interleaved 16 theta 1e+06, window 9; dense 92 silu"), std::string::npos) << ToString(*plain);
+  const auto scaled = SpecFromConfigText("{" + params + R"("yarn":{"factor":36,"original_max_position_embeddings":32}})");
+  EXPECT_NE(Message(scaled.status()).find("yarn.apply_scale: found true"), std::string::npos) << scaled.status();
+}
+
 TEST(Config, RoutedFamiliesNumbersAreChecked) {
   const auto refused = [](const std::string& architecture, std::string extra, std::string_view message) {
     const auto spec = SpecFromConfigText(Config(architecture, extra));

@@ -67,6 +67,17 @@ TEST(Parameters, OfPublishedModels) {
   }
 }
 
+TEST(Parameters, OfMistralsOwnConfig) {
+  const std::string path = DROVER_SHARED_DIR "/models/mistralai--Mistral-Large-3-675B-Instruct-2512/params.json";
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << "not here: " << path;
+  const auto checkpoint = OpenCheckpoint(path);
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  const ParameterCount count = CountParameters(checkpoint->spec);
+  EXPECT_NEAR(static_cast<double>(count.total) / 1e9, 673.421, 5.1e-4);
+  EXPECT_NEAR(static_cast<double>(count.active) / 1e9, 39.947, 5.1e-4);
+  EXPECT_EQ(checkpoint->spec.not_served, std::vector<std::string>{"vision encoder"});
+}
+
 TEST(Parameters, OtherPublishedArchitecturesAreRefusedByName) {
   const std::string root = DROVER_SHARED_DIR "/models/";
   if (!std::filesystem::exists(root)) GTEST_SKIP() << "no configs of published models at " << root;
@@ -117,7 +128,7 @@ TEST(WeightTable, NamesOfRoutedFamilies) {
 TEST(Golden, ServedCasesOpenAndFitTheTable) {
   const char* names[] = {"amber", "llama-biases", "llama-head-dim", "llama-rope-linear", "llama-rope-yarn", "llama2-mha", "llama31-gqa",
                          "smollm2-tied", "yi", "mistral-nemo", "mistral-window", "mixtral", "mixtral-6", "qwen1.5", "qwen2-tied",
-                         "deepseek-v2", "deepseek-v2-lite", "deepseek-v3", "kimi-k2", "mistral4", "glm4-moe", "gpt-oss-bf16", "qwen2-moe", "qwen2-window", "qwen3", "qwen3-untied", "qwen3-moe", "qwen3-moe-mixed", "llama4-scout", "llama4-maverick",
+                         "deepseek-v2", "deepseek-v2-lite", "deepseek-v3", "kimi-k2", "mistral4", "mistral-large-3-native", "mistral-native", "glm4-moe", "gpt-oss-bf16", "qwen2-moe", "qwen2-window", "qwen3", "qwen3-untied", "qwen3-moe", "qwen3-moe-mixed", "llama4-scout", "llama4-maverick",
                          "gguf-llama-f32", "gguf-llama-bf16", "gguf-llama-q8_0", "gguf-llama-q4_0", "gguf-llama-q4_1",
                          "gguf-llama31-f16", "gguf-mixtral-q4_0", "gguf-qwen3moe-q8_0", "gguf-llama-q5_0", "gguf-llama-q5_1",
                          "gguf-llama-q2_k", "gguf-llama-q3_k", "gguf-llama-q4_k", "gguf-llama-q5_k", "gguf-qwen3-q6_k",

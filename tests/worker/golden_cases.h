@@ -10,7 +10,7 @@ inline constexpr const char* kGoldenCases[] = {
     "llama-biases", "llama-head-dim", "llama-rope-linear", "llama-rope-yarn", "llama2-mha", "llama31-gqa", "smollm2-tied", "yi", "amber",
     "mistral-nemo", "mistral-window", "mixtral", "mixtral-6", "qwen1.5", "qwen2-tied", "qwen2-window", "qwen3", "qwen3-untied",
     "qwen3-moe", "qwen3-moe-mixed", "llama4-maverick", "llama4-scout",
-    "deepseek-v2", "deepseek-v2-lite", "deepseek-v3", "kimi-k2", "mistral4", "glm4-moe", "gpt-oss-bf16", "qwen2-moe",
+    "deepseek-v2", "deepseek-v2-lite", "deepseek-v3", "kimi-k2", "mistral4", "mistral-large-3-native", "glm4-moe", "gpt-oss-bf16", "qwen2-moe",
     "gguf-llama-f32", "gguf-llama-bf16", "gguf-llama-q8_0", "gguf-llama-q4_0", "gguf-llama-q4_1", "gguf-llama31-f16",
     "gguf-mixtral-q4_0", "gguf-qwen3moe-q8_0",
     "gguf-llama-q5_0", "gguf-llama-q5_1", "gguf-llama-q2_k", "gguf-llama-q3_k", "gguf-llama-q4_k", "gguf-llama-q5_k",
@@ -20,10 +20,12 @@ inline constexpr const char* kGoldenCases[] = {
     "ct-int4-kimi", "fp8-block-deepseek-v3", "gpt-oss"};
 
 // Made like the corpus, with the options that its cases leave at their usual values: latents without a query latent, half pairing,
-// odd sizes and biases; release forms that have no case there; more experts than the kept groups hold; windows, dense layers and gates of the other routed families.
+// odd sizes and biases; release forms that have no case there; more experts than the kept groups hold; windows, dense layers and
+// gates of the other routed families. mistral-native is mistral-nemo in Mistral's own form.
 inline constexpr const char* kGoldenOptions[] = {
     "deepseek-v3-half", "deepseek-v3-odd", "deepseek-v3-mscale", "deepseek-v2-bias", "qwen2-moe-window", "qwen2-moe-step",
     "glm4-moe-air", "glm4-moe-nobias", "mistral4-groups", "gpt-oss-options",
+    "mistral-native",
     "nf4-llama", "nf4-nested-qwen3", "gptq-8bit-order", "gptq-row", "ct-int8-channel", "ct-int8-plain", "ct-int4-order", "ct-fp8-block",
     "fbgemm-llama4", "gguf-qwen2moe-q5_0"};
 
