@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "common/check.h"
+#include "common/dtype.h"
 #include "kernels/ops.h"
 
 namespace drover {
@@ -21,14 +22,21 @@ struct Query {
   const float* q;
   int64_t position, offset;
   double sink;  // -infinity: none
+  float slope;  // 0: no bias
 };
 
-// y = Σ_j softmax_j(scale·q·K[j])·V[j].
+double Score(const Query& query, const SequenceRows& sequence, const KvLayer& kv, const AttentionShape& shape, int64_t key) {
+  double score = shape.scale * Dot(query.q, kv.keys + kv.Offset(sequence.blocks, key) + query.offset, shape.head_dim);
+  if (shape.softcap > 0) score = shape.softcap * std::tanh(score / shape.softcap);
+  if (query.slope != 0) score += AttentionShape::Bias(query.slope, shape.bias_factor, shape.bias_rounded, key, query.position);
+  return score;
+}
+
+// y = Σ_j softmax_j(score of key j)·V[j].
 void AttendOne(const Query& query, const SequenceRows& sequence, const KvLayer& kv, const AttentionShape& shape, std::span<float> y) {
   std::vector<double> p;
   const int64_t position = query.position, head = query.offset;
-  for (int64_t key = shape.FirstKey(position); key <= position; ++key)
-    p.push_back(shape.scale * Dot(query.q, kv.keys + kv.Offset(sequence.blocks, key) + head, shape.head_dim));
+  for (int64_t key = shape.FirstKey(position); key <= position; ++key) p.push_back(Score(query, sequence, kv, shape, key));
   const double max = std::max(query.sink, *std::ranges::max_element(p));
   double sum = std::exp(query.sink - max);
   for (double& value : p) sum += value = std::exp(value - max);
@@ -43,6 +51,12 @@ void AttendOne(const Query& query, const SequenceRows& sequence, const KvLayer& 
 }
 
 }  // namespace
+
+float AttentionShape::Bias(float slope, float factor, bool rounded, int64_t key, int64_t position) {
+  if (!rounded) return factor * slope * static_cast<float>(key - position);
+  const auto round = [](float x) { return BFloat16ToFloat(FloatToBFloat16(x)); };
+  return factor * round(round(slope) * round(static_cast<float>(key)));
+}
 
 void Ops::AppendKv(Tensor k, Tensor v, std::span<const SequenceRows> sequences, const KvLayer& kv) {
   DROVER_CHECK(k.cols == kv.token_stride() && (v.size() == 0 || v.cols == kv.token_stride()));
@@ -64,7 +78,8 @@ void Ops::Attend(Tensor q, std::span<const SequenceRows> sequences, const KvLaye
         const int64_t kv_head = (shape.first_head + h) / shape.group - shape.first_kv_head;
         const int64_t row = sequence.first_row + i;
         const double sink = shape.sinks.empty() ? -std::numeric_limits<double>::infinity() : shape.sinks[static_cast<size_t>(h)];
-        AttendOne({q.row(row).data() + h * shape.head_dim, sequence.position + i, kv_head * shape.head_dim, sink}, sequence, kv, shape,
+        const float slope = shape.slopes.empty() ? 0 : shape.slopes[static_cast<size_t>(h)];
+        AttendOne({q.row(row).data() + h * shape.head_dim, sequence.position + i, kv_head * shape.head_dim, sink, slope}, sequence, kv, shape,
                   y.row(row).subspan(static_cast<size_t>(h * value_dim), static_cast<size_t>(value_dim)));
       }
     }

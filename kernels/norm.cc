@@ -1,4 +1,4 @@
-// Reference of Ops::RmsNorm and Ops::L2Norm.
+// Reference of Ops::RmsNorm, Ops::LayerNorm, Ops::L2Norm and of the RMS norm in two halves.
 #include <cmath>
 
 #include "common/check.h"
@@ -24,6 +24,42 @@ void Ops::RmsNorm(Tensor x, std::span<const float> gain, float eps, Tensor y) {
     const std::span<float> to = y.all().subspan(group * width, width);
     const float scale = InverseRms(from, eps);
     for (size_t i = 0; i < width; ++i) to[i] = gain[i] * (from[i] * scale);
+  }
+}
+
+void Ops::LayerNorm(Tensor x, int64_t width, std::span<const float> gain, std::span<const float> bias, float eps, Tensor y) {
+  const auto size = static_cast<size_t>(width);
+  DROVER_CHECK(width > 0 && x.rows == y.rows && x.cols == y.cols && x.cols % width == 0);
+  DROVER_CHECK((gain.empty() || gain.size() == size) && (bias.empty() || bias.size() == size));
+  for (size_t group = 0; group < x.all().size() / size; ++group) {
+    const std::span<const float> from = x.all().subspan(group * size, size);
+    const std::span<float> to = y.all().subspan(group * size, size);
+    double mean = 0, variance = 0;
+    for (const float value : from) mean += value;
+    mean /= static_cast<double>(width);
+    for (const float value : from) variance += (value - mean) * (value - mean);
+    const double scale = 1 / std::sqrt(variance / static_cast<double>(width) + eps);
+    for (size_t i = 0; i < size; ++i) {
+      const auto normed = static_cast<float>((from[i] - mean) * scale);
+      to[i] = (gain.empty() ? normed : gain[i] * normed) + (bias.empty() ? 0.0f : bias[i]);
+    }
+  }
+}
+
+void Ops::SumSquares(Tensor x, int64_t first, std::span<float> sums) {
+  DROVER_CHECK(first >= 0 && first <= x.cols && static_cast<int64_t>(sums.size()) == x.rows);
+  for (int64_t t = 0; t < x.rows; ++t) {
+    double sum = 0;
+    for (const float value : x.row(t).subspan(static_cast<size_t>(first))) sum += static_cast<double>(value) * value;
+    sums[static_cast<size_t>(t)] = static_cast<float>(sum);
+  }
+}
+
+void Ops::ScaleBySquares(std::span<const float> sums, int64_t width, std::span<const float> gain, float eps, Tensor x) {
+  DROVER_CHECK(static_cast<int64_t>(sums.size()) == x.rows && static_cast<int64_t>(gain.size()) == x.cols);
+  for (int64_t t = 0; t < x.rows; ++t) {
+    const float scale = 1 / std::sqrt(sums[static_cast<size_t>(t)] / static_cast<float>(width) + eps);
+    for (size_t i = 0; i < gain.size(); ++i) x.row(t)[i] = gain[i] * (x.row(t)[i] * scale);
   }
 }
 

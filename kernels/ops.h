@@ -11,12 +11,12 @@
 
 namespace drover {
 
-enum class GateKind { kSilu, kGeluTanh };
+enum class GateKind { kSilu, kGeluTanh, kGelu, kRelu };
 
-// cos and sin of position·frequency, times the factor, for each token: [tokens, dims / 2].
+// cos and sin of position·frequency, times the factor, for each token: [tokens, pairs].
 struct RopeAngles {
   Tensor cos, sin;
-  bool interleaved = false;  // pairs (x[2i], x[2i+1]); otherwise (x[i], x[i + dims/2])
+  bool interleaved = false;  // pairs (x[2i], x[2i+1]); otherwise (x[i], x[i + pairs])
 };
 
 // One layer's keys and values: [blocks, block_tokens, kv_heads, head_dim]. Values may be a part of the keys: then `values` points
@@ -49,12 +49,19 @@ struct AttentionShape {
   int64_t group = 1;                        // query heads of one KV head
   int64_t head_dim = 0;
   float scale = 1;
+  float softcap = 0;   // > 0: scores s become softcap·tanh(s / softcap)
+  std::span<const float> slopes = {};  // of own heads, when keys carry a bias: see Bias
+  float bias_factor = 1;
+  bool bias_rounded = false;
   int64_t window = 0;  // > 0: keys in (p - window, p]
   int64_t chunk = 0;   // > 0: keys k with k / chunk == p / chunk
   int64_t value_dim = 0;          // > 0: the leading values of a V row that count; else head_dim
   std::span<const float> sinks = {};  // of own heads; empty: none
 
   int64_t ValueDim() const { return value_dim > 0 ? value_dim : head_dim; }
+  // ALiBi: the bias of a key on the scores of an own head. The softmax does not see what all keys share, so that the distance to
+  // the query does as well as the key's position; the rounded form has to start from the position.
+  static float Bias(float slope, float factor, bool rounded, int64_t key, int64_t position);
   int64_t FirstKey(int64_t position) const {
     int64_t first = 0;
     if (window > 0 && position - window + 1 > first) first = position - window + 1;
@@ -92,6 +99,13 @@ class Ops {
 
   // y[t,i] = gain[i]·x[t,i] / sqrt(mean_i x[t,i]² + eps), for each group of gain.size() columns alone. y may be x.
   virtual void RmsNorm(Tensor x, std::span<const float> gain, float eps, Tensor y);
+  // y = gain ⊙ (x - mean x) / sqrt(mean (x - mean x)² + eps) + bias, for each group of `width` columns alone; gain and bias may be
+  // empty. y may be x.
+  virtual void LayerNorm(Tensor x, int64_t width, std::span<const float> gain, std::span<const float> bias, float eps, Tensor y);
+  // sums[t] = Σ_i x[t,i]² over the columns from `first` on.
+  virtual void SumSquares(Tensor x, int64_t first, std::span<float> sums);
+  // x[t,i] ← gain[i]·x[t,i] / sqrt(sums[t] / width + eps): the RMS norm of rows that lie on several ranks.
+  virtual void ScaleBySquares(std::span<const float> sums, int64_t width, std::span<const float> gain, float eps, Tensor x);
   // x[t,i] ← x[t,i] / sqrt(mean_i x[t,i]² + eps), for each group of `width` columns alone.
   virtual void L2Norm(int64_t width, float eps, Tensor x);
 
@@ -102,11 +116,21 @@ class Ops {
 
   // K[position of t] ← k[t], V likewise unless v is empty.
   virtual void AppendKv(Tensor k, Tensor v, std::span<const SequenceRows> sequences, const KvLayer& kv);
-  // y[t,h] = Σ_j softmax_j(scale·q[t,h]·K[j]) · V[j] over the keys j that the shape lets t see; max subtracted first. A sink joins
-  // the softmax's sum as one more score and has no value.
+  // y[t,h] = Σ_j softmax_j(cap(scale·q[t,h]·K[j]) + bias(h, j)) · V[j] over the keys j that the shape lets t see; max subtracted first.
+  // A sink joins the softmax's sum as one more score and has no value.
   virtual void Attend(Tensor q, std::span<const SequenceRows> sequences, const KvLayer& kv, const AttentionShape& shape, Tensor y);
 
-  // y = act(gate) ⊙ up. silu(g) = g / (1 + exp(-g)); gelu(g) = g/2·(1 + tanh(√(2/π)·(g + 0.044715·g³))). y may be gate.
+  // x ← min(max(x, -limit), limit).
+  virtual void Clamp(float limit, Tensor x);
+  // x ← factor·x.
+  virtual void Scale(float factor, Tensor x);
+  // x ← cap·tanh(x / cap).
+  virtual void SoftCap(float cap, Tensor x);
+
+  // x ← act(x): silu(g) = g / (1 + exp(-g)); gelu(g) = g/2·(1 + erf(g/√2)), its tanh form g/2·(1 + tanh(√(2/π)·(g + 0.044715·g³)));
+  // relu(g) = max(g, 0).
+  virtual void Activate(GateKind kind, Tensor x);
+  // y = act(gate) ⊙ up. y may be gate.
   virtual void GatedProduct(GateKind kind, Tensor gate, Tensor up, Tensor y);
   // x ← x + a.
   virtual void Add(Tensor a, Tensor x);

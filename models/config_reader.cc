@@ -10,10 +10,10 @@ namespace {
 
 // Keys without effect on what a served model computes: training, bookkeeping of the library, defaults of generation that the
 // server takes from generation_config.json or from the request. Keys that begin with an underscore are private notes.
-constexpr std::array<std::string_view, 71> kIgnored = {
+constexpr std::array<std::string_view, 75> kIgnored = {
     "add_cross_attention", "attention_dropout", "auto_map", "bad_words_ids", "begin_suppress_tokens",
     "cache_implementation", "chunk_size_feed_forward", "cross_attention_hidden_size", "decoder_start_token_id",
-    "diversity_penalty", "do_sample", "dtype", "early_stopping", "embd_pdrop", "encoder_no_repeat_ngram_size",
+    "diversity_penalty", "do_sample", "dtype", "attention_probs_dropout_prob", "attn_pdrop", "hidden_dropout_prob", "classifier_dropout", "early_stopping", "embd_pdrop", "encoder_no_repeat_ngram_size",
     "exponential_decay_length_penalty", "finetuning_task", "for_llm_compressor", "forced_bos_token_id",
     "forced_eos_token_id", "gradient_checkpointing", "hidden_dropout", "id2label", "initializer_range", "is_decoder",
     "is_encoder_decoder", "is_llama_config", "label2id", "length_penalty", "max_length", "min_length", "model_type",
@@ -53,15 +53,24 @@ ConfigReader::ConfigReader(Json object, std::string path) : object_(std::move(ob
   if (!object_.is_object()) status_ = InvalidArgument(path_, "config: found ", Show(object_), ", expected an object");
 }
 
+void ConfigReader::Alias(std::string_view key, std::string_view spelled) {
+  if (object_.is_object() && object_.contains(std::string(spelled))) aliases_.emplace(key, spelled);
+}
+
+std::string_view ConfigReader::Spelled(std::string_view key) const {
+  const auto it = aliases_.find(key);
+  return it == aliases_.end() ? key : it->second;
+}
+
 bool ConfigReader::Has(std::string_view key) const {
   if (!object_.is_object()) return false;
-  const auto it = object_.find(std::string(key));
+  const auto it = object_.find(std::string(Spelled(key)));
   return it != object_.end() && !it->is_null();
 }
 
 bool ConfigReader::IsNull(std::string_view key) const {
   if (!object_.is_object()) return false;
-  const auto it = object_.find(std::string(key));
+  const auto it = object_.find(std::string(Spelled(key)));
   return it != object_.end() && it->is_null();
 }
 
@@ -71,13 +80,13 @@ bool ConfigReader::IsZero(std::string_view key) {
 }
 
 const Json* ConfigReader::Find(std::string_view key) {
-  read_.emplace(key);
+  read_.emplace(Spelled(key));
   if (!Has(key)) return nullptr;
-  return &*object_.find(std::string(key));
+  return &*object_.find(std::string(Spelled(key)));
 }
 
 void ConfigReader::Fail(std::string_view key, std::string_view found, std::string_view expected) {
-  if (status_.ok()) status_ = InvalidArgument(path_, key, ": found ", found, ", expected ", expected);
+  if (status_.ok()) status_ = InvalidArgument(path_, Spelled(key), ": found ", found, ", expected ", expected);
 }
 
 void ConfigReader::FailFound(std::string_view key, const Json& value, std::string_view expected) {
@@ -111,6 +120,11 @@ std::optional<double> ConfigReader::MaybeNumber(std::string_view key) {
 }
 
 double ConfigReader::NumberOr(std::string_view key, double fallback) { return MaybeNumber(key).value_or(fallback); }
+
+std::optional<double> ConfigReader::NumberOrNull(std::string_view key, double fallback) {
+  const std::optional<double> value = MaybeNumber(key);
+  return value || IsNull(key) ? value : std::optional(fallback);
+}
 
 double ConfigReader::Number(std::string_view key) {
   const std::optional<double> value = MaybeNumber(key);
@@ -170,6 +184,19 @@ std::vector<std::string> ConfigReader::StringList(std::string_view key) {
   return {};
 }
 
+std::vector<double> ConfigReader::NumberList(std::string_view key) {
+  const Json* value = Find(key);
+  if (value == nullptr) return {};
+  std::vector<double> list;
+  if (value->is_array() && static_cast<int64_t>(value->size()) <= kListEntries) {
+    for (const Json& entry : *value)
+      if (entry.is_number() && std::isfinite(entry.get<double>()) && entry.get<double>() > 0) list.push_back(entry.get<double>());
+    if (list.size() == value->size()) return list;
+  }
+  FailFound(key, *value, "a list of finite numbers above 0");
+  return {};
+}
+
 ConfigReader* ConfigReader::Object(std::string_view key) {
   const Json* value = Find(key);
   if (value == nullptr) return nullptr;
@@ -177,7 +204,7 @@ ConfigReader* ConfigReader::Object(std::string_view key) {
     FailFound(key, *value, "an object");
     return nullptr;
   }
-  std::unique_ptr<ConfigReader>& child = children_[std::string(key)];
+  std::unique_ptr<ConfigReader>& child = children_[std::string(Spelled(key))];
   if (!child) child = std::make_unique<ConfigReader>(*value, Cat(path_, key, "."));
   return child.get();
 }

@@ -28,6 +28,8 @@ class ConfigReader {
  public:
   explicit ConfigReader(Json object, std::string path = "");
 
+  // From here on `key` means `spelled`, where the config has that: families that name a setting in their own way.
+  void Alias(std::string_view key, std::string_view spelled);
   bool Has(std::string_view key) const;  // there and not null; does not count as reading
   bool IsZero(std::string_view key);             // there and the number 0
   bool IsNull(std::string_view key) const;  // there and null; does not count as reading
@@ -37,6 +39,7 @@ class ConfigReader {
   double Number(std::string_view key);                       // required, finite, > 0
   double NumberOr(std::string_view key, double fallback);    // finite, > 0
   std::optional<double> MaybeNumber(std::string_view key);   // finite, > 0
+  std::optional<double> NumberOrNull(std::string_view key, double fallback);  // null means none, absence the fallback
   bool BoolOr(std::string_view key, bool fallback);
   bool SwitchOr(std::string_view key, bool fallback);  // also an integer: 0 is off
   void RequireFalse(std::string_view key);             // absent or false
@@ -44,6 +47,8 @@ class ConfigReader {
   // A list, or one integer standing for a list of one; empty when absent. At most 4,096 entries.
   std::vector<int64_t> IntList(std::string_view key, IntRange range);
   std::vector<std::string> StringList(std::string_view key);
+  // Finite numbers above 0; at most 4,096.
+  std::vector<double> NumberList(std::string_view key);
   // The object under `key`, null when absent. Its unread keys are errors of this reader too.
   ConfigReader* Object(std::string_view key);
   std::vector<std::string> Keys() const;  // does not count as reading
@@ -57,6 +62,7 @@ class ConfigReader {
   absl::Status FirstError() const;
 
  private:
+  std::string_view Spelled(std::string_view key) const;
   const Json* Find(std::string_view key);
   void FailFound(std::string_view key, const Json& value, std::string_view expected);
   void CollectUnread(std::vector<std::string>& keys) const;
@@ -64,6 +70,7 @@ class ConfigReader {
   Json object_;
   std::string path_;  // prefix of key names in messages, e.g. "text_config."
   std::set<std::string, std::less<>> read_;
+  std::map<std::string, std::string, std::less<>> aliases_;
   std::map<std::string, std::unique_ptr<ConfigReader>, std::less<>> children_;
   absl::Status status_;
 };

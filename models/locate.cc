@@ -42,10 +42,14 @@ const TensorInfo* Find(const Checkpoint& checkpoint, const std::string& name) {
   return it == checkpoint.tensors.end() ? nullptr : &it->second;
 }
 
-// A text model inside a multi-modal one has its names behind a prefix.
+// A text model inside a multi-modal one has its names behind a prefix; a file of the bare decoder has none at all.
 const TensorInfo* FindHf(const Checkpoint& checkpoint, const std::string& name) {
+  if (name.empty()) return nullptr;
   const TensorInfo* tensor = Find(checkpoint, name);
-  return tensor != nullptr || checkpoint.spec.not_served.empty() ? tensor : Find(checkpoint, "language_model." + name);
+  if (tensor != nullptr) return tensor;
+  if (!checkpoint.spec.not_served.empty()) return Find(checkpoint, "language_model." + name);
+  const std::string_view base = NamingOf(checkpoint.spec).base;
+  return name.starts_with(base) ? Find(checkpoint, name.substr(base.size())) : nullptr;
 }
 
 std::vector<int64_t> Shape(const Weight& weight) {
@@ -56,6 +60,12 @@ absl::Status Missing(const std::string& name, const std::vector<int64_t>& shape)
   return InvalidArgument("tensor ", name, " is missing, expected with shape ", ShapeText(shape));
 }
 
+// Not cut into blocks: a quantised one cannot be read across its rows.
+absl::Status CheckPlain(const TensorInfo& tensor) {
+  if (Info(tensor.dtype).values == 1) return absl::OkStatus();
+  return InvalidArgument("tensor ", tensor.name, ": found dtype ", Name(tensor.dtype), ", expected a plain one, as it is transposed");
+}
+
 // One row-major matrix or vector.
 absl::StatusOr<Source> Plain(const Weight& weight, const TensorInfo& tensor) {
   DROVER_RETURN_IF_ERROR(CheckTensor(weight, tensor, Shape(weight)));
@@ -63,7 +73,7 @@ absl::StatusOr<Source> Plain(const Weight& weight, const TensorInfo& tensor) {
 }
 
 // Experts of a layer in one tensor; of gate and up, which share one, gate comes first.
-absl::StatusOr<Source> Fused(const Weight& weight, const Checkpoint& checkpoint, const TensorInfo& tensor) {
+absl::StatusOr<Source> FusedExperts(const Weight& weight, const Checkpoint& checkpoint, const TensorInfo& tensor) {
   const int64_t experts = checkpoint.spec.layer(weight.layer).ffn.experts->count;
   const bool shares = weight.role == Role::kExpertGate || weight.role == Role::kExpertUp;
   const int64_t outputs = shares ? 2 * weight.rows : weight.rows, inputs = weight.cols;
@@ -73,10 +83,9 @@ absl::StatusOr<Source> Fused(const Weight& weight, const Checkpoint& checkpoint,
     DROVER_RETURN_IF_ERROR(CheckTensor(weight, tensor, {experts, outputs}));
     return Source{&tensor, first, 1, 1, 0};
   }
-  if (HfFusedForm(checkpoint.spec.family) == FusedForm::kColumns) {
+  if (NamingOf(checkpoint.spec).experts_input_major) {
     DROVER_RETURN_IF_ERROR(CheckTensor(weight, tensor, {experts, inputs, outputs}));
-    if (Info(tensor.dtype).values != 1)
-      return InvalidArgument("tensor ", tensor.name, ": found dtype ", Name(tensor.dtype), ", expected a plain one, as it is transposed");
+    DROVER_RETURN_IF_ERROR(CheckPlain(tensor));
     return Source{&tensor, first + skip, 1, outputs, 0};
   }
   DROVER_RETURN_IF_ERROR(CheckTensor(weight, tensor, {experts, outputs, inputs}));
@@ -89,7 +98,7 @@ absl::StatusOr<std::optional<PackedSource>> FindPacked(const Weight& weight, con
   const FindTensor find = [&checkpoint](const std::string& name) { return FindHf(checkpoint, name); };
   if (weight.expert >= 0) {
     const bool shares = weight.role == Role::kExpertGate || weight.role == Role::kExpertUp;
-    const Stack stack{.name = HfFusedName(checkpoint.spec.family, weight.role, weight.layer),
+    const Stack stack{.name = HfFusedName(NamingOf(checkpoint.spec), weight.role, weight.layer),
                       .index = weight.expert,
                       .count = checkpoint.spec.layer(weight.layer).ffn.experts->count,
                       .total = shares ? 2 * weight.rows : weight.rows,
@@ -113,13 +122,56 @@ bool IsZeroBias(const Checkpoint& checkpoint, const TensorInfo& tensor) {
   return std::ranges::all_of(bytes, [](std::byte byte) { return byte == std::byte{0}; });
 }
 
+// Which rows of a larger tensor a weight is: runs of `run` rows, the first at `first`, one every `stride`.
+struct Rows {
+  int64_t total = 0, first = 0, run = 0, stride = 0;
+};
+
+Rows RowsOf(const Weight& weight) { return {weight.rows, 0, weight.rows, weight.rows}; }
+
+// Rows of q, k, v or of gate, up in their fused tensor.
+Rows FusedRows(const Weight& weight, const ModelSpec& spec) {
+  if (weight.split == Split::kFfnRows) {
+    const bool up = weight.role == Role::kUp || weight.role == Role::kUpBias;
+    return {2 * weight.rows, up ? weight.rows : 0, weight.rows, weight.rows};
+  }
+  const Attention& a = spec.layer(weight.layer).attention;
+  const bool q = weight.role == Role::kQ || weight.role == Role::kQBias, v = weight.role == Role::kV || weight.role == Role::kVBias;
+  const int64_t total = (a.heads + 2 * a.kv_heads) * a.head_dim;
+  if (NamingOf(spec).qkv == FusedQkv::kStacked) {
+    const int64_t heads_before = q ? 0 : a.heads + (v ? a.kv_heads : 0);
+    return {total, heads_before * a.head_dim, weight.rows, weight.rows};
+  }
+  const int64_t group = a.heads / a.kv_heads, heads_before = q ? 0 : group + (v ? 1 : 0);
+  return {total, heads_before * a.head_dim, (q ? group : 1) * a.head_dim, (group + 2) * a.head_dim};
+}
+
+absl::StatusOr<Source> TakeRows(const Weight& weight, const ModelSpec& spec, const TensorInfo& tensor, const Rows& rows) {
+  const bool input_major = NamingOf(spec).input_major && weight.layer >= 0 && !weight.vector();
+  std::vector<int64_t> shape = {rows.total};
+  if (!weight.vector()) shape.insert(input_major ? shape.begin() : shape.end(), weight.cols);
+  DROVER_RETURN_IF_ERROR(CheckTensor(weight, tensor, shape));
+  if (input_major) DROVER_RETURN_IF_ERROR(CheckPlain(tensor));
+  Source source{&tensor, rows.first * weight.cols, weight.cols, 1, 0};
+  if (input_major) source = {&tensor, rows.first, 1, rows.total, 0};
+  if (rows.run != weight.rows) {
+    source.group_rows = rows.run;
+    source.group_stride = rows.stride;
+  }
+  return source;
+}
+
 absl::StatusOr<Source> LocateHf(const Weight& weight, const Checkpoint& checkpoint) {
+  const ModelSpec& spec = checkpoint.spec;
   DROVER_ASSIGN_OR_RETURN(std::optional<PackedSource> packed, FindPacked(weight, checkpoint));
   if (packed) return Source{.tensor = packed->codes.tensor, .packed = std::move(packed)};
-  if (const TensorInfo* tensor = FindHf(checkpoint, weight.name)) return Plain(weight, *tensor);
-  if (weight.expert < 0) return Missing(weight.name, Shape(weight));
-  const std::string fused = HfFusedName(checkpoint.spec.family, weight.role, weight.layer);
-  if (const TensorInfo* tensor = FindHf(checkpoint, fused)) return Fused(weight, checkpoint, *tensor);
+  if (const TensorInfo* tensor = FindHf(checkpoint, weight.name)) return TakeRows(weight, spec, *tensor, RowsOf(weight));
+  const std::string fused = HfFusedName(NamingOf(spec), weight.role, weight.layer);
+  if (fused.empty()) return Missing(weight.name, Shape(weight));
+  if (const TensorInfo* tensor = FindHf(checkpoint, fused)) {
+    if (weight.expert >= 0) return FusedExperts(weight, checkpoint, *tensor);
+    return TakeRows(weight, spec, *tensor, FusedRows(weight, spec));
+  }
   return Missing(Cat(weight.name, " (or fused ", fused, ")"), Shape(weight));
 }
 
@@ -156,10 +208,17 @@ absl::StatusOr<Source> Locate(const Weight& weight, const Checkpoint& checkpoint
 }
 
 int64_t StoredRow(const Source& source, int64_t row) {
+  if (source.group_rows > 0) return row / source.group_rows * source.group_stride + row % source.group_rows;
   const int64_t d = source.permuted_head_dim;
   if (d == 0) return row;
   const int64_t in_head = row % d;
   return row - in_head + 2 * (in_head % (d / 2)) + in_head / (d / 2);
+}
+
+int64_t RunOfRows(const Source& source, int64_t row, int64_t end) {
+  if (source.permuted_head_dim > 0) return 1;
+  if (source.group_rows == 0) return end - row;
+  return std::min(end - row, source.group_rows - row % source.group_rows);
 }
 
 absl::Status CheckTensors(const Checkpoint& checkpoint) {

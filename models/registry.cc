@@ -1,8 +1,6 @@
 // See registry.h. One family more is one row more.
 #include "models/registry.h"
 
-#include <array>
-
 #include "common/log.h"
 #include "models/families/families.h"
 #include "models/quantization.h"
@@ -15,7 +13,7 @@ struct Family {
   absl::StatusOr<ModelSpec> (*describe)(ConfigReader& config);
 };
 
-constexpr std::array<Family, 14> kFamilies = {{
+constexpr Family kFamilies[] = {
     {"LlamaForCausalLM", Llama},
     {"MistralForCausalLM", Mistral},
     {"MixtralForCausalLM", Mixtral},
@@ -30,7 +28,24 @@ constexpr std::array<Family, 14> kFamilies = {{
     {"GptOssForCausalLM", GptOss},
     {"Llama4ForCausalLM", Llama4},
     {"Llama4ForConditionalGeneration", Llama4WithVision},
-}};
+    {"BloomForCausalLM", Bloom},
+    {"CrystalCoderLMHeadModel", CrystalCoder},
+    {"FalconForCausalLM", Falcon},
+    {"GPT2LMHeadModel", Gpt2},
+    {"GPTJForCausalLM", GptJ},
+    {"GPTNeoXForCausalLM", GptNeoX},
+    {"GemmaForCausalLM", Gemma},
+    {"Gemma2ForCausalLM", Gemma2},
+    {"Gemma3ForCausalLM", Gemma3},
+    {"GraniteForCausalLM", Granite},
+    {"MPTForCausalLM", Mpt},
+    {"MptForCausalLM", Mpt},
+    {"OlmoForCausalLM", Olmo},
+    {"Olmo2ForCausalLM", Olmo2},
+    {"PhiForCausalLM", Phi},
+    {"Phi3ForCausalLM", Phi3},
+    {"Starcoder2ForCausalLM", StarCoder2},
+};
 
 absl::StatusOr<ModelSpec> Describe(absl::StatusOr<ModelSpec> (*describe)(ConfigReader&), ConfigReader& config, const Json& json) {
   config.Ignore("quantization_config");

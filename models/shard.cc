@@ -13,6 +13,8 @@ Range PartOf(int64_t total, int64_t index, int64_t parts) {
 
 Range RankCut::Vocab(const ModelSpec& spec) const { return PartOf(spec.vocab, rank, grid.ranks); }
 
+Range RankCut::Positions(const ModelSpec& spec) const { return PartOf(spec.max_positions, rank, grid.ranks); }
+
 Range RankCut::Heads(const Attention& attention) const { return PartOf(attention.heads, rank, grid.ranks); }
 
 Range RankCut::KvHeads(const Attention& attention) const {
@@ -20,6 +22,14 @@ Range RankCut::KvHeads(const Attention& attention) const {
   const int64_t group = attention.heads / attention.kv_heads;
   if (heads.empty()) return {heads.begin / group, heads.begin / group};
   return {heads.begin / group, (heads.end - 1) / group + 1};
+}
+
+Range RankCut::FirstKvHeads(const Attention& attention) const {
+  const int64_t group = attention.heads / attention.kv_heads;
+  const Range all = KvHeads(attention);
+  if (all.empty()) return all;
+  const bool begun_below = Heads(attention).begin % group != 0;
+  return {all.begin + (begun_below ? 1 : 0), all.end};
 }
 
 Range RankCut::FfnColumns(int64_t hidden) const { return PartOf(hidden, rank, grid.ranks); }

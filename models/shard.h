@@ -32,9 +32,12 @@ struct RankCut {
   int64_t rank = 0;
 
   Range Vocab(const ModelSpec& spec) const;
+  Range Positions(const ModelSpec& spec) const;  // of learned positions
   Range Heads(const Attention& attention) const;
   // Every KV head that an own query head uses; a KV head may live on two ranks.
   Range KvHeads(const Attention& attention) const;
+  // Those of them that no lower rank holds: over all ranks, each KV head once.
+  Range FirstKvHeads(const Attention& attention) const;
   Range FfnColumns(int64_t hidden) const;        // dense and shared feed-forward
   Range Experts(const struct Experts& experts) const;
   Range ExpertColumns(const struct Experts& experts) const;  // of each own expert's width

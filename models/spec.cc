@@ -20,18 +20,26 @@ absl::Status CheckPositive(std::string_view field, double value) {
 }
 
 absl::Status CheckRope(const Rope& rope, int64_t head_dim) {
-  if (rope.dims < 2 || rope.dims % 2 != 0 || rope.dims > head_dim)
-    return InvalidArgument("rotated dimensions: found ", rope.dims, ", expected an even number up to the head size ", head_dim);
+  if (rope.dims < 2 || 2 * rope.pairs() > head_dim)
+    return InvalidArgument("rotated dimensions: found ", rope.dims, ", expected whole pairs within the head size ", head_dim);
   DROVER_RETURN_IF_ERROR(CheckPositive("rope theta", rope.theta));
   if (rope.theta <= 1) return InvalidArgument("rope theta: found ", rope.theta, ", expected a number above 1");
   const RopeScaling& scaling = rope.scaling;
   if (scaling.kind == RopeScalingKind::kDivisors) {
-    if (static_cast<int64_t>(scaling.divisors.size()) != rope.dims / 2)
-      return InvalidArgument("rope divisors: found ", scaling.divisors.size(), ", expected ", rope.dims / 2);
+    if (static_cast<int64_t>(scaling.divisors.size()) != rope.pairs())
+      return InvalidArgument("rope divisors: found ", scaling.divisors.size(), ", expected ", rope.pairs());
     for (const float divisor : scaling.divisors) DROVER_RETURN_IF_ERROR(CheckPositive("rope divisor", divisor));
     return absl::OkStatus();
   }
   if (scaling.kind == RopeScalingKind::kNone) return absl::OkStatus();
+  if (scaling.kind == RopeScalingKind::kDynamic && rope.dims <= 2)
+    return InvalidArgument("rotated dimensions: found ", rope.dims, " with dynamic scaling, expected more than 2");
+  for (const auto& factors : {scaling.short_factors, scaling.long_factors}) {
+    const int64_t expected = scaling.kind == RopeScalingKind::kLongrope ? rope.pairs() : 0;
+    if (static_cast<int64_t>(factors.size()) != expected)
+      return InvalidArgument("longrope factors: found ", factors.size(), ", expected ", expected);
+    for (const float factor : factors) DROVER_RETURN_IF_ERROR(CheckPositive("longrope factor", factor));
+  }
   DROVER_RETURN_IF_ERROR(CheckPositive("rope factor", scaling.factor));
   if (scaling.kind == RopeScalingKind::kLinear) return absl::OkStatus();
   DROVER_RETURN_IF_ERROR(CheckPositive("rope original_max_position_embeddings", scaling.original_positions));
@@ -60,6 +68,9 @@ absl::Status CheckAttention(const Attention& a) {
   if (a.heads % a.kv_heads != 0)
     return InvalidArgument("KV heads: found ", a.kv_heads, ", expected a divisor of the ", a.heads, " attention heads");
   DROVER_RETURN_IF_ERROR(CheckPositive("attention scale", a.scale));
+  if (a.clip) DROVER_RETURN_IF_ERROR(CheckPositive("clip of q, k and v", *a.clip));
+  if (a.softcap) DROVER_RETURN_IF_ERROR(CheckPositive("attention softcap", *a.softcap));
+  if (a.alibi) DROVER_RETURN_IF_ERROR(CheckPositive("alibi factor", a.alibi->factor));
   if (a.window) DROVER_RETURN_IF_ERROR(CheckCount("attention window", *a.window, int64_t{1} << 28));
   if (a.chunk) DROVER_RETURN_IF_ERROR(CheckCount("attention chunk", *a.chunk, int64_t{1} << 28));
   if (a.temperature) {
@@ -111,6 +122,10 @@ std::string ToString(const RopeScaling& s) {
       return Cat(" yarn(factor ", s.factor, ", fast ", s.beta_fast, ", slow ", s.beta_slow, ", original ", s.original_positions,
                  s.truncate ? "" : ", not truncated",
                  s.attention_factor ? Cat(", attention ", *s.attention_factor) : std::string(), ")");
+    case RopeScalingKind::kDynamic: return Cat(" dynamic(factor ", s.factor, ", original ", s.original_positions, ")");
+    case RopeScalingKind::kLongrope:
+      return Cat(" longrope(factor ", s.factor, ", original ", s.original_positions,
+                 s.attention_factor ? Cat(", attention ", *s.attention_factor) : std::string(), ")");
     case RopeScalingKind::kDivisors: return Cat(" divisors[", s.divisors.size(), "]");
   }
   return "";
@@ -125,13 +140,19 @@ std::string ToString(const Attention& a) {
   }
   if (a.qkv_bias) out += ", qkv bias";
   if (a.out_bias) out += ", out bias";
-  if (a.qk_norm == QkNorm::kRmsBeforeRope) out += ", q/k RMS norm";
+  if (a.clip) out += Cat(", q/k/v clipped to ", *a.clip);
+  if (a.qk_norm == QkNorm::kEachHead) out += ", q/k norm";
+  if (a.qk_norm == QkNorm::kWholeWidth) out += ", q/k norm over all heads";
   if (a.qk_norm == QkNorm::kL2AfterRope) out += ", q/k L2 norm";
   if (a.rope)
     out += Cat(", rope ", a.rope->pairing == RopePairing::kHalf ? "half" : "interleaved", " ", a.rope->dims, " theta ",
                a.rope->theta, ToString(a.rope->scaling));
   else
     out += ", no rope";
+  if (a.alibi)
+    out += Cat(", alibi ", a.alibi->slopes == AlibiSlopes::kInterleaved ? "interleaved" : "every second", a.alibi->rounded ? " in bf16" : "",
+               a.alibi->factor != 1 ? Cat(" times ", a.alibi->factor) : std::string());
+  if (a.softcap) out += Cat(", softcap ", *a.softcap);
   if (a.window) out += Cat(", window ", *a.window);
   if (a.chunk) out += Cat(", chunk ", *a.chunk);
   if (a.temperature)
@@ -152,12 +173,28 @@ std::string ToString(const Router& r) {
 }
 
 std::string ToString(const Ffn& f) {
-  const std::string act = f.activation == Activation::kSilu ? "silu" : "gelu_tanh";
-  if (!f.experts) return Cat("dense ", f.hidden, " ", act, f.bias ? ", bias" : "");
+  constexpr std::string_view kActivations[] = {"silu", "gelu_tanh", "gelu", "relu"};
+  const std::string act(kActivations[static_cast<size_t>(f.activation)]);
+  if (!f.experts) return Cat("dense ", f.hidden, " ", act, f.gated ? "" : " ungated", f.bias ? ", bias" : "");
   const Experts& e = *f.experts;
   const std::string gate = e.pairs ? Cat("clamped pairs ", e.pairs->alpha, " ", e.pairs->limit, ", bias") : act;
   std::string out = Cat(e.count, " experts of ", e.hidden, " ", gate, ", top ", e.active, ", ", ToString(e.router));
   if (e.shared_hidden != 0) out += Cat(", shared ", e.shared_hidden, e.shared_gate ? " gated" : "");
+  return out;
+}
+
+// What differs from Llama in the stream that the layers share.
+std::string StreamText(const ModelSpec& spec) {
+  constexpr std::string_view kNorms[] = {"", ", RMS norm 1+w", ", LayerNorm", ", LayerNorm without bias", ", LayerNorm without weights"};
+  constexpr std::string_view kResiduals[] = {"", ", pre and post norms", ", post norms", ", parallel", ", parallel with two norms", ", normed residual"};
+  std::string out = Cat(kNorms[static_cast<size_t>(spec.norm)], kResiduals[static_cast<size_t>(spec.residual)]);
+  if (spec.learned_positions) out += ", learned positions";
+  if (spec.embedding_norm) out += ", embedding norm";
+  if (spec.embedding_scale != 1) out += Cat(", embedding times ", spec.embedding_scale);
+  if (spec.residual_scale != 1) out += Cat(", residual times ", spec.residual_scale);
+  if (spec.logit_divisor != 1) out += Cat(", logits over ", spec.logit_divisor);
+  if (spec.logit_softcap) out += Cat(", logit softcap ", *spec.logit_softcap);
+  if (spec.output_bias) out += ", output bias";
   return out;
 }
 
@@ -202,6 +239,10 @@ absl::Status Validate(const ModelSpec& spec) {
   DROVER_RETURN_IF_ERROR(CheckCount("vocabulary", spec.vocab));
   DROVER_RETURN_IF_ERROR(CheckCount("context length", spec.max_positions, int64_t{1} << 28));
   DROVER_RETURN_IF_ERROR(CheckPositive("norm epsilon", spec.norm_eps));
+  DROVER_RETURN_IF_ERROR(CheckPositive("embedding scale", spec.embedding_scale));
+  DROVER_RETURN_IF_ERROR(CheckPositive("residual scale", spec.residual_scale));
+  DROVER_RETURN_IF_ERROR(CheckPositive("logit divisor", spec.logit_divisor));
+  DROVER_RETURN_IF_ERROR(CheckPositive("logit softcap", spec.logit_softcap.value_or(1)));
   if (spec.norm_eps > 1) return InvalidArgument("norm epsilon: found ", spec.norm_eps, ", expected at most 1");
   DROVER_RETURN_IF_ERROR(CheckCount("layers", spec.layers(), 4096));
   for (const int32_t index : spec.layer_kind)
@@ -221,7 +262,7 @@ absl::Status Validate(const ModelSpec& spec) {
 
 std::string ToString(const ModelSpec& spec) {
   std::string out = Cat(spec.family, ": ", spec.layers(), " layers, hidden ", spec.hidden, ", vocab ", spec.vocab,
-                        ", context ", spec.max_positions, ", eps ", spec.norm_eps, spec.tied_embeddings ? ", tied" : "", "\n");
+                        ", context ", spec.max_positions, ", eps ", spec.norm_eps, StreamText(spec), spec.tied_embeddings ? ", tied" : "", "\n");
   for (size_t k = 0; k < spec.kinds.size(); ++k) {
     std::string where;
     for (int64_t i = 0; i < spec.layers(); ++i) {

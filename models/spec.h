@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "common/key_lengths.h"
 #include "common/status.h"
 
 namespace drover {
@@ -14,7 +15,7 @@ namespace drover {
 // How the two members of a rotated pair lie in a head: (x[i], x[i+d/2]) or (x[2i], x[2i+1]).
 enum class RopePairing { kHalf, kInterleaved };
 
-enum class RopeScalingKind { kNone, kLinear, kLlama3, kYarn, kDivisors };
+enum class RopeScalingKind { kNone, kLinear, kLlama3, kYarn, kDivisors, kDynamic, kLongrope };
 
 struct RopeScaling {
   RopeScalingKind kind = RopeScalingKind::kNone;
@@ -22,22 +23,36 @@ struct RopeScaling {
   double low_freq_factor = 1, high_freq_factor = 1;  // llama3
   double beta_fast = 32, beta_slow = 1;              // yarn
   bool truncate = true;                              // yarn: round the correction range to whole dimensions
-  std::optional<double> attention_factor;            // yarn: multiplies cos and sin
-  double original_positions = 0;                     // llama3, yarn
+  std::optional<double> attention_factor;            // yarn, longrope: multiplies cos and sin
+  double original_positions = 0;                     // llama3, yarn, longrope; dynamic: the length that is not stretched
+  std::vector<float> short_factors, long_factors;    // longrope: divisors up to the original positions, and beyond
   std::vector<float> divisors;                       // GGUF rope_freqs: each frequency is divided by its entry
   bool operator==(const RopeScaling&) const = default;
 };
 
 struct Rope {
   RopePairing pairing = RopePairing::kHalf;
-  int64_t dims = 0;  // leading dimensions of the head that are rotated
+  int64_t dims = 0;  // leading dimensions of the head that are rotated; one more when odd, as the reference does
   double theta = 10000;
   RopeScaling scaling;
+  int64_t pairs() const { return (dims + 1) / 2; }
   bool operator==(const Rope&) const = default;
 };
 
-// Normalisation of q and k heads. kRmsBeforeRope has a weight of head_dim; kL2AfterRope has none (Llama 4).
-enum class QkNorm { kNone, kRmsBeforeRope, kL2AfterRope };
+// Normalisation of q and k before RoPE with the model's norm, over each head (weight of head_dim) or over the whole projection
+// (weight of heads·head_dim, OLMo 2); or after RoPE by the L2 norm of each head without a weight (Llama 4).
+enum class QkNorm { kNone, kEachHead, kWholeWidth, kL2AfterRope };
+
+// A bias on the scores that grows with the key's position: factor·slope(head)·key. Slopes belong to the head's number in the whole
+// model. kInterleaved: powers of the next lower power of two of heads, then every second power of the next higher (BLOOM).
+// kEverySecond: the next higher power of two, every second slope first (MPT).
+enum class AlibiSlopes { kInterleaved, kEverySecond };
+struct Alibi {
+  AlibiSlopes slopes = AlibiSlopes::kInterleaved;
+  double factor = 1;
+  bool rounded = false;  // slope, key and their product are rounded to bf16, as Falcon's reference does
+  bool operator==(const Alibi&) const = default;
+};
 
 // q is multiplied by 1 + scale·ln(1 + floor((position + first) / floor_positions)); Llama 4 counts positions from 1.
 struct QueryTemperature {
@@ -64,6 +79,9 @@ struct Attention {
   bool qkv_bias = false, out_bias = false;
   QkNorm qk_norm = QkNorm::kNone;
   std::optional<Rope> rope;                       // absent: no positional encoding
+  std::optional<Alibi> alibi;                     // absent: no bias
+  std::optional<double> clip;                     // q, k and v are clamped to [-clip, clip] after the projection
+  std::optional<double> softcap;                  // scores s become cap·tanh(s / cap) before the mask
   std::optional<int64_t> window;                  // a query at p sees keys in (p - window, p]
   std::optional<int64_t> chunk;                   // a query at p sees keys k <= p with k/chunk == p/chunk
   std::optional<QueryTemperature> temperature;
@@ -73,7 +91,7 @@ struct Attention {
   bool operator==(const Attention&) const = default;
 };
 
-enum class Activation { kSilu, kGeluTanh };
+enum class Activation { kSilu, kGeluTanh, kGelu, kRelu };  // kGelu: the exact form with erf
 
 // What a router makes of its logits. kSigmoidInput: experts are chosen by their logits; the sigmoid scales the expert's input and
 // outputs are added unscaled (Llama 4).
@@ -110,10 +128,11 @@ struct Experts {
   bool operator==(const Experts&) const = default;
 };
 
-// Gated feed-forward W↓(act(W_gate x) ⊙ W_up x); either dense (hidden > 0) or routed.
+// Feed-forward W↓(act(W_gate x) ⊙ W_up x), or W↓ act(W_up x) without a gate; either dense (hidden > 0) or routed.
 struct Ffn {
   Activation activation = Activation::kSilu;
   int64_t hidden = 0;  // width of the dense form; 0 when routed
+  bool gated = true;
   bool bias = false;   // dense form only
   std::optional<Experts> experts;
   bool operator==(const Ffn&) const = default;
@@ -125,11 +144,34 @@ struct LayerKind {
   bool operator==(const LayerKind&) const = default;
 };
 
+// Norm of the residual stream: w ⊙ x / rms(x), the same with 1 + w, LayerNorm with weight and bias, with weight alone, with neither.
+enum class NormKind { kRms, kRmsPlusOne, kLayer, kLayerNoBias, kLayerPlain };
+
+// How attention A and feed-forward F join the residual stream x; N and P are norms.
+enum class Residual {
+  kSequential,        // x += A(N1 x); x += F(N2 x)
+  kSandwich,          // x += P1 A(N1 x); x += P2 F(N2 x)
+  kPostNorm,          // x += P1 A(x); x += P2 F(x)
+  kParallel,          // x += A(N1 x) + F(N1 x)
+  kParallelTwoNorms,  // x += A(N1 x) + F(N2 x)
+  kNormed,            // x ← N1 x; x += A(x); x ← N2 x; x += F(x)
+};
+
+struct Naming;  // models/naming.h
+
 struct ModelSpec {
   std::string family;             // row of the registry, e.g. "llama"
+  const Naming* naming = nullptr; // tensor names of Hugging Face files; null: Llama's
   int64_t hidden = 0, vocab = 0;
   int64_t max_positions = 0;      // context length in tokens
-  double norm_eps = 1e-5;         // RMSNorm
+  double norm_eps = 1e-5;
+  NormKind norm = NormKind::kRms;
+  Residual residual = Residual::kSequential;
+  double embedding_scale = 1, residual_scale = 1, logit_divisor = 1;  // residual_scale: of what is added to the stream
+  std::optional<double> logit_softcap;
+  bool learned_positions = false; // a vector for each position is added to the embedding
+  bool embedding_norm = false;
+  bool output_bias = false;
   bool tied_embeddings = false;   // the output matrix is the embedding
   std::vector<LayerKind> kinds;   // the distinct layers
   std::vector<int32_t> layer_kind;  // one index into kinds per layer
@@ -144,13 +186,21 @@ struct ModelSpec {
   bool operator==(const ModelSpec&) const = default;
 };
 
-// Frequencies of the rotated pairs (dims / 2 values, radians per position), computed as the reference does (f32), and the
+// Frequencies of the rotated pairs (Rope::pairs() values, radians per position), computed as the reference does (f32), and the
 // factor on cos and sin.
 struct RopeTable {
   std::vector<float> inverse_frequency;
   float factor = 1;
 };
-RopeTable MakeRopeTable(const Rope& rope);
+// `length`: of the sequence, for the scalings whose frequencies depend on it (0: short).
+RopeTable MakeRopeTable(const Rope& rope, int64_t length = 0);
+
+// The lengths at which keys of this model change.
+KeyLengths KeyLengthsOf(const ModelSpec& spec);
+KeyLengths KeyLengthsOf(const Rope& rope);
+
+// Slopes of all heads of the model.
+std::vector<float> MakeAlibiSlopes(const Alibi& alibi, int64_t heads);
 
 // Finite positive numbers, heads that fit, experts that exist: everything a forward pass relies on. Errors name the field.
 absl::Status Validate(const ModelSpec& spec);

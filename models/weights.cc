@@ -3,6 +3,7 @@
 
 #include <array>
 #include <map>
+#include <optional>
 #include <tuple>
 
 #include "common/check.h"
@@ -16,26 +17,49 @@ class Builder {
  public:
   explicit Builder(const ModelSpec& spec) : spec_(spec) {}
 
+  void Embeddings() {
+    Matrix(Role::kEmbedding, spec_.vocab, spec_.hidden, Split::kVocabRows);
+    if (spec_.learned_positions) Matrix(Role::kPositionTable, spec_.max_positions, spec_.hidden, Split::kPositionRows);
+    if (spec_.embedding_norm) Norm(Role::kEmbeddingNorm, Role::kEmbeddingNormBias);
+  }
   void Layer(int32_t layer) {
     layer_ = layer;
     const LayerKind& kind = spec_.layer(layer);
+    const bool post = spec_.residual == Residual::kPostNorm || spec_.residual == Residual::kSandwich;
+    if (spec_.residual != Residual::kPostNorm) Norm(Role::kAttnNorm, Role::kAttnNormBias);
     Attention(kind.attention);
-    Vector(Role::kFfnNorm, spec_.hidden, Split::kReplicated);
+    if (post) Norm(Role::kAttnPostNorm, std::nullopt);
+    if (spec_.residual != Residual::kPostNorm && spec_.residual != Residual::kParallel) Norm(Role::kFfnNorm, Role::kFfnNormBias);
     if (kind.ffn.experts)
       Experts(*kind.ffn.experts);
     else
       Dense(kind.ffn);
+    if (post) Norm(Role::kFfnPostNorm, std::nullopt);
   }
-  void Whole() { layer_ = -1; }
-  void Matrix(Role role, int64_t rows, int64_t cols, Split split, int32_t expert = -1) {
-    table_.push_back({role, layer_, expert, HfName(spec_.family, role, layer_, expert), rows, cols, split});
+  void Output() {
+    layer_ = -1;
+    Norm(Role::kFinalNorm, Role::kFinalNormBias);
+    if (!spec_.tied_embeddings) Matrix(Role::kOutput, spec_.vocab, spec_.hidden, Split::kVocabRows);
+    if (spec_.output_bias) Vector(Role::kOutputBias, spec_.vocab, Split::kVocabRows);
   }
-  void Vector(Role role, int64_t length, Split split) { Matrix(role, length, 1, split); }
   std::vector<Weight> Take() { return std::move(table_); }
 
  private:
+  void Matrix(Role role, int64_t rows, int64_t cols, Split split, int32_t expert = -1) {
+    table_.push_back({role, layer_, expert, HfName(NamingOf(spec_), role, layer_, expert), rows, cols, split});
+  }
+  void Vector(Role role, int64_t length, Split split) { Matrix(role, length, 1, split); }
+
+  // The vectors that the model's norm has, over the residual stream.
+  void Norm(Role gain, std::optional<Role> bias) { Norm(gain, bias, spec_.hidden, Split::kReplicated); }
+  void Norm(Role gain, std::optional<Role> bias, int64_t width, Split split) {
+    if (spec_.norm == NormKind::kLayerPlain) return;
+    Vector(gain, width, split);
+    if (spec_.norm == NormKind::kRmsPlusOne) table_.back().plus = 1;
+    if (spec_.norm == NormKind::kLayer && bias) Vector(*bias, width, split);
+  }
+
   void Attention(const drover::Attention& a) {
-    Vector(Role::kAttnNorm, spec_.hidden, Split::kReplicated);
     if (a.latent)
       Latent(a, *a.latent);
     else
@@ -55,9 +79,13 @@ class Builder {
       Vector(Role::kKBias, kv, Split::kKvHeadRows);
       Vector(Role::kVBias, kv, Split::kKvHeadRows);
     }
-    if (a.qk_norm == QkNorm::kRmsBeforeRope) {
-      Vector(Role::kQNorm, a.head_dim, Split::kReplicated);
-      Vector(Role::kKNorm, a.head_dim, Split::kReplicated);
+    if (a.qk_norm == QkNorm::kEachHead) {
+      Norm(Role::kQNorm, Role::kQNormBias, a.head_dim, Split::kReplicated);
+      Norm(Role::kKNorm, Role::kKNormBias, a.head_dim, Split::kReplicated);
+    }
+    if (a.qk_norm == QkNorm::kWholeWidth) {
+      Vector(Role::kQNorm, q, Split::kHeadRows);
+      Vector(Role::kKNorm, kv, Split::kKvHeadRows);
     }
   }
 
@@ -79,9 +107,11 @@ class Builder {
   }
 
   void Dense(const Ffn& ffn) {
-    Gated(Role::kGate, Role::kUp, Role::kDown, ffn.hidden);
+    if (ffn.gated) Matrix(Role::kGate, ffn.hidden, spec_.hidden, Split::kFfnRows);
+    Matrix(Role::kUp, ffn.hidden, spec_.hidden, Split::kFfnRows);
+    Matrix(Role::kDown, spec_.hidden, ffn.hidden, Split::kFfnCols);
     if (!ffn.bias) return;
-    Vector(Role::kGateBias, ffn.hidden, Split::kFfnRows);
+    if (ffn.gated) Vector(Role::kGateBias, ffn.hidden, Split::kFfnRows);
     Vector(Role::kUpBias, ffn.hidden, Split::kFfnRows);
     Vector(Role::kDownBias, spec_.hidden, Split::kReplicated);
   }
@@ -134,11 +164,13 @@ Part ExpertPart(const Weight& weight, const Experts& experts, const RankCut& cut
 }  // namespace
 
 bool IsVector(Role role) {
-  constexpr std::array kVectors = {Role::kFinalNorm,  Role::kAttnNorm,    Role::kQBias,     Role::kKBias,     Role::kVBias,
-                                   Role::kOBias,      Role::kQNorm,       Role::kKNorm,     Role::kSinks,     Role::kQDownBias,
-                                   Role::kQDownNorm,  Role::kKvDownBias,  Role::kKvDownNorm, Role::kFfnNorm,  Role::kGateBias,
-                                   Role::kUpBias,     Role::kDownBias,    Role::kRouterBias, Role::kChoiceBias,
-                                   Role::kExpertPairsBias, Role::kExpertDownBias};
+  constexpr std::array kVectors = {
+      Role::kEmbeddingNorm, Role::kEmbeddingNormBias, Role::kFinalNorm,   Role::kFinalNormBias,   Role::kOutputBias,   Role::kAttnNorm,
+      Role::kAttnNormBias,  Role::kAttnPostNorm,      Role::kQBias,       Role::kKBias,           Role::kVBias,        Role::kOBias,
+      Role::kQNorm,         Role::kQNormBias,         Role::kKNorm,       Role::kKNormBias,       Role::kSinks,        Role::kQDownBias,
+      Role::kQDownNorm,     Role::kKvDownBias,        Role::kKvDownNorm,  Role::kFfnNorm,         Role::kFfnNormBias,  Role::kFfnPostNorm,
+      Role::kGateBias,      Role::kUpBias,            Role::kDownBias,    Role::kRouterBias,      Role::kChoiceBias,   Role::kExpertPairsBias,
+      Role::kExpertDownBias};
   for (const Role vector : kVectors)
     if (vector == role) return true;
   return false;
@@ -148,11 +180,9 @@ bool Weight::vector() const { return IsVector(role); }
 
 std::vector<Weight> WeightTable(const ModelSpec& spec) {
   Builder builder(spec);
-  builder.Matrix(Role::kEmbedding, spec.vocab, spec.hidden, Split::kVocabRows);
+  builder.Embeddings();
   for (int32_t i = 0; i < spec.layers(); ++i) builder.Layer(i);
-  builder.Whole();
-  builder.Vector(Role::kFinalNorm, spec.hidden, Split::kReplicated);
-  if (!spec.tied_embeddings) builder.Matrix(Role::kOutput, spec.vocab, spec.hidden, Split::kVocabRows);
+  builder.Output();
   return builder.Take();
 }
 
@@ -161,6 +191,7 @@ Part PartOf(const Weight& weight, const ModelSpec& spec, const RankCut& cut) {
   if (OnRankZeroOnly(weight.role) && cut.rank != 0) return {{0, 0}, all_cols};
   if (weight.split == Split::kReplicated) return {all_rows, all_cols};
   if (weight.split == Split::kVocabRows) return {cut.Vocab(spec), all_cols};
+  if (weight.split == Split::kPositionRows) return {cut.Positions(spec), all_cols};
   const LayerKind& kind = spec.layer(weight.layer);
   const Attention& attention = kind.attention;
   switch (weight.split) {

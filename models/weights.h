@@ -15,10 +15,13 @@
 namespace drover {
 
 enum class Role : uint8_t {
-  kEmbedding, kFinalNorm, kOutput,                              // whole model; kOutput absent when tied
-  kAttnNorm, kQ, kK, kV, kO, kQBias, kKBias, kVBias, kOBias, kQNorm, kKNorm, kSinks,
+  kEmbedding, kPositionTable, kEmbeddingNorm, kEmbeddingNormBias,  // whole model
+  kFinalNorm, kFinalNormBias, kOutput, kOutputBias,             // kOutput absent when tied
+  kAttnNorm, kAttnNormBias, kAttnPostNorm,
+  kQ, kK, kV, kO, kQBias, kKBias, kVBias, kOBias, kQNorm, kQNormBias, kKNorm, kKNormBias, kSinks,
   kQDown, kQDownBias, kQDownNorm, kQUp, kKvDown, kKvDownBias, kKvDownNorm, kKvUp,  // latent attention; kQUp absent without q_rank
-  kFfnNorm, kGate, kUp, kDown, kGateBias, kUpBias, kDownBias,   // dense feed-forward
+  kFfnNorm, kFfnNormBias, kFfnPostNorm,
+  kGate, kUp, kDown, kGateBias, kUpBias, kDownBias,             // dense feed-forward
   kRouter, kRouterBias, kChoiceBias,                            // routed
   kExpertGate, kExpertUp, kExpertDown,                          // `expert` says which
   kExpertPairs, kExpertPairsBias, kExpertDownBias,              // gate and up rows alternating in one matrix
@@ -27,7 +30,7 @@ enum class Role : uint8_t {
 
 // Which side is cut over ranks, and by what. Column-cut matrices give partial sums that need one reduce.
 enum class Split : uint8_t {
-  kReplicated, kVocabRows, kHeadRows, kKvHeadRows, kHeadCols, kFfnRows, kFfnCols, kExpertRows, kExpertCols,
+  kReplicated, kVocabRows, kPositionRows, kHeadRows, kKvHeadRows, kHeadCols, kFfnRows, kFfnCols, kExpertRows, kExpertCols,
   kExpertOnce,  // whole, on the first rank of those that share an expert
 };
 
@@ -39,6 +42,7 @@ struct Weight {
   int64_t rows = 0;     // outputs; length of a vector
   int64_t cols = 0;     // inputs; 1 for vectors (norms, biases)
   Split split = Split::kReplicated;
+  float plus = 0;       // added to every value when it is loaded: norms that are written as 1 + w
   bool vector() const;  // norms and biases
 };
 
@@ -59,20 +63,25 @@ Part PartOf(const Weight& weight, const ModelSpec& spec, const RankCut& cut);
 int64_t PartBytes(const Weight& weight, const Part& part, const StorageForm& form);
 
 // Where the bytes of a weight lie: element (row, col) is at
-//   offset_values + row·row_stride + col·col_stride   (in values of the tensor's dtype, from its first byte)
-// with rows taken through StoredRow when the file permutes them. Quantised rows are contiguous (col_stride 1).
+//   offset_values + StoredRow(row)·row_stride + col·col_stride   (in values of the tensor's dtype, from its first byte)
+// Quantised rows are contiguous (col_stride 1).
 struct Source {
   const TensorInfo* tensor = nullptr;
   int64_t offset_values = 0, row_stride = 0, col_stride = 1;
   int64_t permuted_head_dim = 0;  // > 0: rows of each head of this size are stored in llama.cpp's interleaved order
+  int64_t group_rows = 0, group_stride = 0;  // > 0: runs of group_rows rows begin every group_stride rows
   std::optional<PackedSource> packed = {};  // codes with scales beside them; row 0 of the weight is row 0 of its arrays
 
   StorageForm form() const { return packed ? packed->form : StorageForm{.codes = tensor->dtype}; }
 };
 absl::StatusOr<Source> Locate(const Weight& weight, const Checkpoint& checkpoint);
 
-// Where row `row` lies in the file. llama.cpp stores the rows of a rotated head as pairs (i, i + d/2) side by side.
+// Where row `row` lies in the file. llama.cpp stores the rows of a rotated head as pairs (i, i + d/2) side by side; fused tensors
+// hold the rows of several weights in turn.
 int64_t StoredRow(const Source& source, int64_t row);
+
+// How many rows from `row` on, at most up to `end`, lie one after another in the file.
+int64_t RunOfRows(const Source& source, int64_t row, int64_t end);
 
 // Every weight of the table is there with its exact shape and a served dtype, and nothing else is, ignore-list apart.
 // Lists the first five differences.

@@ -26,6 +26,9 @@ IMPURE = re.compile(r"^(kernels/|worker/comm/|worker/model/|drover/v1/|grpc)")
 # The factories: the only files that may ask the preprocessor what was compiled in.
 FACTORIES = {"kernels/make_ops.cc", "kernels/cpu_features.cc", "worker/comm/make_communicator.cc"}
 CASTS_ALLOWED = ("kernels/", "worker/weights/", "worker/comm/", "tests/", "bench/")
+# A model's family is data (models/): what computes and loads knows axes, not names.
+FAMILY_NAMES = re.compile(r"(?<![/\w])(llama|mistral|mixtral|qwen|gemma|falcon|bloom|mpt|granite|olmo|pythia|starcoder|deepseek|kimi|glm"
+                          r"|gpt[-_ ]?(j|neox|oss|2)|phi[-_ ]?[1234])(?!\.cpp)", re.I)
 MACHINE_PATHS = re.compile("|".join([r"/wor" + r"k/(main|shared)\b", r"/roo" + r"t/[.\w]", r"/hom" + r"e/[a-z]\w*/"]))
 COMMENT_START = {".h": "//", ".cc": "//", ".cu": "//", ".rs": "//", ".proto": "//", ".cmake": "#", ".sh": "#", ".py": ('"""', "#")}
 
@@ -146,6 +149,14 @@ def check_preprocessor(name, text, _):
             yield f"{name}:{number}: {line.strip()} outside the factories"
 
 
+def check_no_family(name, text, _):
+    if not name.startswith(("worker/", "kernels/")):
+        return
+    for number, line in enumerate(text.splitlines(), 1):
+        if found := FAMILY_NAMES.search(line):
+            yield f"{name}:{number}: names the family {found.group(0)}; a family is a spec of models/"
+
+
 def check_own_header_first(name, text, _):
     """A header that its source includes first compiles alone; headers without a source are compiled by the target `headers`."""
     header = name[:-3] + ".h"
@@ -204,7 +215,7 @@ def main():
             texts[name] = text
             errors += check_lengths(name, text, figures)
         if suffix in {".h", ".cc", ".cu"}:
-            for check in (check_layers, check_preprocessor):
+            for check in (check_layers, check_preprocessor, check_no_family):
                 errors += check(name, text, figures)
         if suffix == ".cc":
             errors += check_own_header_first(name, text, figures)

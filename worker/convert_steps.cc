@@ -17,12 +17,15 @@ absl::StatusOr<StepSequence> ReadSequence(const v1::StepSequence& in, const Step
   const int64_t end = in.position() + in.tokens_size();
   const int64_t needed = (end + bounds.block_tokens - 1) / bounds.block_tokens;
   if (in.blocks_size() < needed) return InvalidArgument("blocks: found ", in.blocks_size(), ", expected ", needed);
+  if (in.length() != 0 && (in.length() < end || in.length() > bounds.kv_blocks * bounds.block_tokens))
+    return InvalidArgument("length: found ", in.length(), ", expected 0 or ", end, " to ", bounds.kv_blocks * bounds.block_tokens);
   if (in.logits() < 0 || in.logits() > static_cast<int32_t>(LogitsWanted::kAll))
     return InvalidArgument("logits: found ", in.logits(), ", expected 0 to 2");
   return StepSequence{.id = in.id(),
                       .position = in.position(),
                       .tokens = {in.tokens().begin(), in.tokens().end()},
                       .blocks = {in.blocks().begin(), in.blocks().end()},
+                      .length = in.length(),
                       .logits = static_cast<LogitsWanted>(in.logits())};
 }
 
@@ -37,6 +40,7 @@ v1::StepMessage WriteStep(const StepPlan& plan) {
     out.set_position(sequence.position);
     out.mutable_tokens()->Add(sequence.tokens.begin(), sequence.tokens.end());
     out.mutable_blocks()->Add(sequence.blocks.begin(), sequence.blocks.end());
+    out.set_length(sequence.length);
     out.set_logits(static_cast<int32_t>(sequence.logits));
   }
   return message;

@@ -17,9 +17,9 @@ constexpr std::chrono::seconds kDialLeader{30};
 constexpr std::chrono::hours kGather{2};                   // the slowest loader; the coordinator judges progress long before
 constexpr std::chrono::seconds kStepGrace{5};              // for a step that fails by its own deadline to say so
 
-SchedulerLimits LimitsOf(const GroupPlan& plan) {
+SchedulerLimits LimitsOf(const GroupPlan& plan, const RankModel& model) {
   return {.block_tokens = plan.block_tokens, .kv_blocks = plan.kv_blocks, .max_step_tokens = plan.max_step_tokens,
-          .max_sequences = plan.max_sequences, .max_model_len = plan.max_model_len};
+          .max_sequences = plan.max_sequences, .max_model_len = plan.max_model_len, .key_lengths = model.key_lengths()};
 }
 
 std::string HostOf(const std::string& address) { return address.substr(0, address.rfind(':')); }
@@ -174,7 +174,7 @@ Rank::Next Rank::Lead(const Assigned& assigned) {
   }
   const double warm_ms = std::chrono::duration<double, std::milli>(SteadyClock::now() - started).count();
   const int64_t vocab = model_->vocab();
-  Engine engine({.limits = LimitsOf(plan_), .vocab = vocab}, runner, [&](std::vector<TokenEvent> events) {
+  Engine engine({.limits = LimitsOf(plan_, *model_), .vocab = vocab}, runner, [&](std::vector<TokenEvent> events) {
     for (v1::WorkerMessage& message : WriteTokens(assigned.epoch, events, vocab)) control_.Send(std::move(message));
   });
   {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 
+#include "common/key_lengths.h"
 #include "common/plan.h"
 #include "worker/step_plan.h"
 
@@ -15,6 +16,7 @@ class RankModel {
   virtual ~RankModel() = default;
   virtual int64_t vocab() const = 0;
   virtual int64_t weight_bytes() const = 0;
+  virtual KeyLengths key_lengths() const { return {}; }
   // One step; every rank runs the same plan. Logits are complete on rank 0, empty elsewhere. Fails by the deadline.
   virtual absl::StatusOr<StepLogits> Run(const StepPlan& plan, std::chrono::steady_clock::time_point deadline) = 0;
 };

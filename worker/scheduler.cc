@@ -61,10 +61,21 @@ bool Scheduler::Cancel(RequestId id) {
 StepPlan Scheduler::Plan() {
   StepPlan plan;
   Budget budget{.tokens = limits_.max_step_tokens, .score_rows = limits_.max_score_rows};
+  for (const Owned& sequence : running_) RenewKeys(*sequence);
   PlanDecodes(plan, budget);   // nobody already talking is kept waiting
   PlanPrefills(plan, budget);  // then prompt chunks, oldest first
   plan.step = plan.empty() ? 0 : next_step_++;
   return plan;
+}
+
+// The blocks stay its own: they are written again.
+void Scheduler::RenewKeys(Sequence& sequence) {
+  const int64_t set = limits_.key_lengths.SetOf(sequence.length());
+  if (set != sequence.key_set && sequence.cached > 0) {
+    sequence.cached = 0;
+    ++preemptions_;
+  }
+  sequence.key_set = set;
 }
 
 void Scheduler::PlanDecodes(StepPlan& plan, Budget& budget) {
@@ -94,6 +105,7 @@ bool Scheduler::StartOldestWaiting() {
   if (waiting_.empty() || running() >= limits_.max_sequences) return false;
   Sequence& next = *waiting_.front();
   if (!pool_.GrowTo(next.blocks, BlocksFor(next.length()))) return false;
+  RenewKeys(next);
   running_.push_back(std::move(waiting_.front()));
   waiting_.pop_front();
   return true;
@@ -137,6 +149,7 @@ StepSequence Scheduler::Chunk(const Sequence& sequence, const Budget& budget) co
           .position = first,
           .tokens = {begin, begin + size},
           .blocks = {blocks, blocks + BlocksFor(first + size)},
+          .length = sequence.length(),
           .logits = wanted};
 }
 

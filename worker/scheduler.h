@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "common/key_lengths.h"
 #include "worker/kv/block_pool.h"
 #include "worker/sequence.h"
 #include "worker/step_plan.h"
@@ -20,6 +21,7 @@ struct SchedulerLimits {
   int64_t max_sequences = 32;     // running at once
   int64_t max_model_len = 0;      // tokens of prompt and output together
   int64_t max_requests = 4096;    // running and waiting
+  KeyLengths key_lengths = {};    // at which lengths a sequence has to be run again from its start
   int64_t max_score_rows = 64;    // rows of prompts whose logits are wanted, in one step
 };
 
@@ -67,6 +69,8 @@ class Scheduler {
     int64_t tokens = 0, score_rows = 0;
   };
 
+  // Forgets keys that hold no longer, now that the sequence is as long as it is.
+  void RenewKeys(Sequence& sequence);
   void PlanDecodes(StepPlan& plan, Budget& budget);
   void PlanPrefills(StepPlan& plan, Budget& budget);
   bool StartOldestWaiting();

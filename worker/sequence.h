@@ -14,6 +14,7 @@ struct Sequence {
   std::vector<int32_t> tokens;  // prompt, then output
   std::vector<int32_t> blocks;  // KV blocks held
   int64_t cached = 0;           // leading tokens whose keys and values are in the blocks
+  int64_t key_set = 0;          // which frequencies their keys have: KeyLengths::SetOf
   int64_t scored = 0;           // leading rows whose logits were taken; they are not asked for again after a preemption
   int64_t output_limit = 0;     // tokens that may be sampled: max_tokens, cut by the context
 

@@ -14,6 +14,7 @@ class ServedModel final : public RankModel {
 
   int64_t vocab() const override { return decoder_->spec().vocab; }
   int64_t weight_bytes() const override { return decoder_->weight_bytes(); }
+  KeyLengths key_lengths() const override { return KeyLengthsOf(decoder_->spec()); }
   absl::StatusOr<StepLogits> Run(const StepPlan& plan, std::chrono::steady_clock::time_point deadline) override {
     ranks_.SetDeadline(deadline);
     return decoder_->Run(plan);

@@ -15,6 +15,7 @@ struct StepSequence {
   int64_t position = 0;         // of tokens[0] in its sequence; earlier positions are in the KV cache
   std::vector<int32_t> tokens;
   std::vector<int32_t> blocks;  // block i holds positions [i·block_tokens, (i+1)·block_tokens)
+  int64_t length = 0;           // of the sequence when this pass over it began, for keys that depend on it; 0: it ends with these
   LogitsWanted logits = LogitsWanted::kNone;  // kLast: of the last token; kAll: of every token here
   bool operator==(const StepSequence&) const = default;
 };

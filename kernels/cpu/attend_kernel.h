@@ -83,6 +83,30 @@ inline void ScoreKeys(const AttendTile& tile, const float* keys, int64_t count, 
   }
 }
 
+// tanh(z) = 1 - 2 / (exp(2z) + 1).
+template <class L>
+inline typename L::V Tanh(typename L::V z) {
+  const typename L::V one = L::Set(1.0f);
+  return L::Sub(one, L::Div(L::Set(2.0f), L::Add(Exp<L>(L::Add(z, z)), one)));
+}
+
+// What a model does to the scores of query i before the softmax: the soft cap, then the bias of each key. `base` is the key of
+// column 0.
+template <class L>
+inline void AdjustScores(const AttendTile& tile, int i, int64_t base) {
+  using V = typename L::V;
+  float* scores = tile.scores + i * tile.score_stride;
+  const int64_t first = tile.first[i] - base, last = tile.last[i] - base;
+  if (tile.softcap > 0) {
+    const V cap = L::Set(tile.softcap);
+    for (int64_t j = first / L::kWidth * L::kWidth; j <= last; j += L::kWidth)
+      L::Store(scores + j, L::Mul(cap, Tanh<L>(L::Div(L::Load(scores + j), cap))));
+  }
+  if (tile.slope[i] == 0) return;
+  for (int64_t j = first; j <= last; ++j)
+    scores[j] += AttentionShape::Bias(tile.slope[i], tile.bias_factor, tile.bias_rounded, base + j, tile.last[i]);
+}
+
 // scores ← exp(scores - max) inside [first, last] and 0 elsewhere in [0, width); returns their sum and the sink's share of it.
 template <class L>
 inline float SoftmaxRow(float* scores, int64_t first, int64_t last, int64_t width, float sink) {
@@ -157,6 +181,7 @@ void AttendQueries(const AttendTile& tile) {
     for (int64_t j = 0; j < run; j += 4)
       ScoreKeys<L, Q>(tile, tile.keys + offset + j * tile.token_stride, run - j < 4 ? run - j : 4, key + j - base);
   });
+  for (int i = 0; i < Q; ++i) AdjustScores<L>(tile, i, base);
   float sums[kQueriesMax] = {};
   for (int i = 0; i < Q; ++i)
     sums[i] = SoftmaxRow<L>(tile.scores + i * tile.score_stride, tile.first[i] - base, tile.last[i] - base, width, tile.sink[i]);

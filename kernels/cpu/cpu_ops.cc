@@ -180,6 +180,14 @@ void CpuOps::L2Norm(int64_t width, float eps, Tensor x) {
   for (int64_t i = 0; i < x.size(); i += width) kernels_.rms_norm(x.data + i, nullptr, width, eps, x.data + i);
 }
 
+void CpuOps::Activate(GateKind kind, Tensor x) {
+  const int64_t chunks = (x.size() + kSerialFloats - 1) / kSerialFloats;
+  pool_.Run(chunks, [&](int64_t chunk, int64_t) {
+    const int64_t begin = chunk * kSerialFloats;
+    kernels_.activate(kind, x.data + begin, std::min(kSerialFloats, x.size() - begin));
+  });
+}
+
 void CpuOps::GatedProduct(GateKind kind, Tensor gate, Tensor up, Tensor y) {
   DROVER_CHECK(gate.size() == up.size() && gate.size() == y.size());
   const int64_t chunks = (y.size() + kSerialFloats - 1) / kSerialFloats;
@@ -229,6 +237,7 @@ void CpuOps::RunAttendTask(const AttendTask& task, int64_t thread, Tensor q, std
     tile.sink[i] = shape.sinks.empty() ? -std::numeric_limits<float>::infinity() : shape.sinks[static_cast<size_t>(head)];
     tile.last[i] = sequence.position + row;
     tile.first[i] = shape.FirstKey(tile.last[i]);
+    tile.slope[i] = shape.slopes.empty() ? 0 : shape.slopes[static_cast<size_t>(head)];
     DROVER_CHECK_LE(RoundUp(tile.last[i] + 1, kStride), score_stride_);
   }
   tile.keys = kv.keys + task.kv_head * shape.head_dim;
@@ -239,6 +248,9 @@ void CpuOps::RunAttendTask(const AttendTask& task, int64_t thread, Tensor q, std
   tile.head_dim = shape.head_dim;
   tile.value_dim = shape.ValueDim();
   tile.scale = shape.scale;
+  tile.softcap = shape.softcap;
+  tile.bias_factor = shape.bias_factor;
+  tile.bias_rounded = shape.bias_rounded;
   tile.scores = Floats(scores_) + thread * kQueriesMax * score_stride_;
   tile.score_stride = score_stride_;
   kernels_.attend(tile);

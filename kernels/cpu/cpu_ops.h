@@ -21,6 +21,7 @@ class CpuOps : public Ops {
   void HeadLinear(const PackedWeight& weight, const HeadRows& part, Tensor x, Tensor y) override;
   void HeadLinearTransposed(const PackedWeight& weight, const HeadRows& part, Tensor x, int64_t column, Tensor y) override;
   void ClampedPairs(float alpha, float limit, Tensor x, Tensor y) override;
+  void Activate(GateKind kind, Tensor x) override;
   void GatedProduct(GateKind kind, Tensor gate, Tensor up, Tensor y) override;
 
  private:

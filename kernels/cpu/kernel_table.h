@@ -52,8 +52,11 @@ struct AttendTile {
   int64_t token_stride = 0, block_tokens = 0;
   const int32_t* blocks = nullptr;
   int64_t head_dim = 0, value_dim = 0;
-  float scale = 1;
+  float scale = 1, softcap = 0;
   float sink[kQueriesMax] = {};   // -infinity: none
+  float slope[kQueriesMax] = {};  // 0: no bias
+  float bias_factor = 1;
+  bool bias_rounded = false;
   float* scores = nullptr;        // [kQueriesMax, score_stride]
   int64_t score_stride = 0;
 };
@@ -69,6 +72,7 @@ struct KernelTable {
   void (*rms_norm)(const float* x, const float* gain, int64_t n, float eps, float* y);
   // y[j] += Σ_i factors[i]·rows[i·stride + j] for i < count (at most kRowsAtOnce), in the order of i.
   void (*add_rows)(const float* factors, int64_t count, const float* rows, int64_t stride, int64_t n, float* y);
+  void (*activate)(GateKind kind, float* x, int64_t n);
   void (*gated_product)(GateKind kind, const float* gate, const float* up, int64_t n, float* y);
   double (*read_sum)(const float* x, int64_t n);  // reads n floats once: the measure of read bandwidth
 };

@@ -27,12 +27,24 @@ void RmsNorm(const float* x, const float* gain, int64_t n, float eps, float* y) 
 template <class L>
 inline typename L::V Activate(GateKind kind, typename L::V g) {
   const typename L::V one = L::Set(1.0f);
+  if (kind == GateKind::kRelu) return L::Max(g, L::Zero());
+  if (kind == GateKind::kGelu) {
+    float each[L::kWidth];
+    L::Store(each, g);
+    for (float& x : each) x = 0.5f * x * (1 + erff(x * 0.70710678f));
+    return L::Load(each);
+  }
   if (kind == GateKind::kSilu) return L::Div(g, L::Add(one, Exp<L>(L::Sub(L::Zero(), g))));
-  // tanh(z) = 1 - 2 / (exp(2z) + 1), with 2z = 2·√(2/π)·(g + 0.044715·g³)
   const typename L::V cube = L::Mul(L::Mul(g, g), g);
-  const typename L::V z2 = L::Mul(L::Set(1.5957691216057308f), L::Fma(L::Set(0.044715f), cube, g));
-  const typename L::V tanh = L::Sub(one, L::Div(L::Set(2.0f), L::Add(Exp<L>(z2), one)));
-  return L::Mul(L::Mul(L::Set(0.5f), g), L::Add(one, tanh));
+  const typename L::V z = L::Mul(L::Set(0.7978845608028654f), L::Fma(L::Set(0.044715f), cube, g));
+  return L::Mul(L::Mul(L::Set(0.5f), g), L::Add(one, Tanh<L>(z)));
+}
+
+template <class L>
+void ActivateAll(GateKind kind, float* x, int64_t n) {
+  const int64_t whole = n / L::kWidth * L::kWidth;
+  for (int64_t i = 0; i < whole; i += L::kWidth) L::Store(x + i, Activate<L>(kind, L::Load(x + i)));
+  if (whole < n) L::StorePart(x + whole, Activate<L>(kind, L::LoadPart(x + whole, n - whole)), n - whole);
 }
 
 template <class L, int N>
@@ -91,7 +103,7 @@ template <class L>
 constexpr KernelTable TableOf(std::string_view name) {
   return {name,
           LinearKernels<L>(), LinearKernelsByColumn<L>(),
-          Attend<L>, RmsNorm<L>, AddRows<L>, GatedProduct<L>, ReadSum<L>};
+          Attend<L>, RmsNorm<L>, AddRows<L>, ActivateAll<L>, GatedProduct<L>, ReadSum<L>};
 }
 
 }  // namespace drover::cpu

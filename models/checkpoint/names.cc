@@ -1,4 +1,4 @@
-// See names.h. {} stands for the layer, {e} for the expert.
+// See names.h. {e} stands for the expert.
 #include "models/checkpoint/names.h"
 
 #include <algorithm>
@@ -6,80 +6,77 @@
 #include <charconv>
 
 #include "common/check.h"
-#include "models/weights.h"
 
 namespace drover {
 namespace {
 
+// Biases belong to the module of their matrix or norm.
 struct RoleName {
   Role role;
-  std::string_view hf, gguf;
+  Role module_of;
+  std::string_view module, gguf;
+  std::string_view suffix = ".weight";
 };
+constexpr std::string_view kBias = ".bias";
 
-// Feed-forward names are relative to the family's module (see FamilyNames).
-constexpr std::array<RoleName, 43> kNames = {{
-    {Role::kEmbedding, "model.embed_tokens.weight", "token_embd.weight"},
-    {Role::kFinalNorm, "model.norm.weight", "output_norm.weight"},
-    {Role::kOutput, "lm_head.weight", "output.weight"},
-    {Role::kAttnNorm, "input_layernorm.weight", "attn_norm.weight"},
-    {Role::kQ, "self_attn.q_proj.weight", "attn_q.weight"},
-    {Role::kK, "self_attn.k_proj.weight", "attn_k.weight"},
-    {Role::kV, "self_attn.v_proj.weight", "attn_v.weight"},
-    {Role::kO, "self_attn.o_proj.weight", "attn_output.weight"},
-    {Role::kQBias, "self_attn.q_proj.bias", "attn_q.bias"},
-    {Role::kKBias, "self_attn.k_proj.bias", "attn_k.bias"},
-    {Role::kVBias, "self_attn.v_proj.bias", "attn_v.bias"},
-    {Role::kOBias, "self_attn.o_proj.bias", "attn_output.bias"},
-    {Role::kQNorm, "self_attn.q_norm.weight", "attn_q_norm.weight"},
-    {Role::kKNorm, "self_attn.k_norm.weight", "attn_k_norm.weight"},
-    {Role::kSinks, "self_attn.sinks", ""},
-    {Role::kQDown, "self_attn.q_a_proj.weight", ""},
-    {Role::kQDownBias, "self_attn.q_a_proj.bias", ""},
-    {Role::kQDownNorm, "self_attn.q_a_layernorm.weight", ""},
-    {Role::kQUp, "self_attn.q_b_proj.weight", ""},
-    {Role::kKvDown, "self_attn.kv_a_proj_with_mqa.weight", ""},
-    {Role::kKvDownBias, "self_attn.kv_a_proj_with_mqa.bias", ""},
-    {Role::kKvDownNorm, "self_attn.kv_a_layernorm.weight", ""},
-    {Role::kKvUp, "self_attn.kv_b_proj.weight", ""},
-    {Role::kFfnNorm, "post_attention_layernorm.weight", "ffn_norm.weight"},
-    {Role::kGate, "{ffn}.gate_proj.weight", "ffn_gate.weight"},
-    {Role::kUp, "{ffn}.up_proj.weight", "ffn_up.weight"},
-    {Role::kDown, "{ffn}.down_proj.weight", "ffn_down.weight"},
-    {Role::kGateBias, "{ffn}.gate_proj.bias", "ffn_gate.bias"},
-    {Role::kUpBias, "{ffn}.up_proj.bias", "ffn_up.bias"},
-    {Role::kDownBias, "{ffn}.down_proj.bias", "ffn_down.bias"},
-    {Role::kRouter, "{ffn}.{router}.weight", "ffn_gate_inp.weight"},
-    {Role::kRouterBias, "{ffn}.{router}.bias", ""},
-    {Role::kChoiceBias, "{ffn}.{router}.e_score_correction_bias", ""},
-    {Role::kExpertGate, "{ffn}.experts.{e}.{gate}.weight", "ffn_gate_exps.weight"},
-    {Role::kExpertUp, "{ffn}.experts.{e}.{up}.weight", "ffn_up_exps.weight"},
-    {Role::kExpertDown, "{ffn}.experts.{e}.{down}.weight", "ffn_down_exps.weight"},
-    {Role::kExpertPairs, "{ffn}.experts.{e}.gate_up_proj.weight", ""},
-    {Role::kExpertPairsBias, "{ffn}.experts.{e}.gate_up_proj.bias", ""},
-    {Role::kExpertDownBias, "{ffn}.experts.{e}.{down}.bias", ""},
-    {Role::kSharedGate, "{ffn}.{shared}.gate_proj.weight", "ffn_gate_shexp.weight"},
-    {Role::kSharedUp, "{ffn}.{shared}.up_proj.weight", "ffn_up_shexp.weight"},
-    {Role::kSharedDown, "{ffn}.{shared}.down_proj.weight", "ffn_down_shexp.weight"},
-    {Role::kSharedSwitch, "{ffn}.shared_expert_gate.weight", "ffn_gate_inp_shexp.weight"},
+constexpr std::array<RoleName, 54> kNames = {{
+    {Role::kEmbedding, Role::kEmbedding, "embed_tokens", "token_embd"},
+    {Role::kPositionTable, Role::kPositionTable, "embed_positions", "position_embd"},
+    {Role::kEmbeddingNorm, Role::kEmbeddingNorm, "embed_norm", "token_embd_norm"},
+    {Role::kEmbeddingNormBias, Role::kEmbeddingNorm, "", "token_embd_norm", kBias},
+    {Role::kFinalNorm, Role::kFinalNorm, "norm", "output_norm"},
+    {Role::kFinalNormBias, Role::kFinalNorm, "", "output_norm", kBias},
+    {Role::kOutput, Role::kOutput, "lm_head", "output"},
+    {Role::kOutputBias, Role::kOutput, "", "output", kBias},
+    {Role::kAttnNorm, Role::kAttnNorm, "input_layernorm", "attn_norm"},
+    {Role::kAttnNormBias, Role::kAttnNorm, "", "attn_norm", kBias},
+    {Role::kAttnPostNorm, Role::kAttnPostNorm, "post_attention_layernorm", "post_attention_norm"},
+    {Role::kQ, Role::kQ, "self_attn.q_proj", "attn_q"},
+    {Role::kK, Role::kK, "self_attn.k_proj", "attn_k"},
+    {Role::kV, Role::kV, "self_attn.v_proj", "attn_v"},
+    {Role::kO, Role::kO, "self_attn.o_proj", "attn_output"},
+    {Role::kQBias, Role::kQ, "", "attn_q", kBias},
+    {Role::kKBias, Role::kK, "", "attn_k", kBias},
+    {Role::kVBias, Role::kV, "", "attn_v", kBias},
+    {Role::kOBias, Role::kO, "", "attn_output", kBias},
+    {Role::kQNorm, Role::kQNorm, "self_attn.q_norm", "attn_q_norm"},
+    {Role::kQNormBias, Role::kQNorm, "", "attn_q_norm", kBias},
+    {Role::kKNorm, Role::kKNorm, "self_attn.k_norm", "attn_k_norm"},
+    {Role::kKNormBias, Role::kKNorm, "", "attn_k_norm", kBias},
+    {Role::kSinks, Role::kSinks, "self_attn.sinks", "", ""},
+    {Role::kQDown, Role::kQDown, "self_attn.q_a_proj", ""},
+    {Role::kQDownBias, Role::kQDown, "", "", kBias},
+    {Role::kQDownNorm, Role::kQDownNorm, "self_attn.q_a_layernorm", ""},
+    {Role::kQUp, Role::kQUp, "self_attn.q_b_proj", ""},
+    {Role::kKvDown, Role::kKvDown, "self_attn.kv_a_proj_with_mqa", ""},
+    {Role::kKvDownBias, Role::kKvDown, "", "", kBias},
+    {Role::kKvDownNorm, Role::kKvDownNorm, "self_attn.kv_a_layernorm", ""},
+    {Role::kKvUp, Role::kKvUp, "self_attn.kv_b_proj", ""},
+    {Role::kFfnNorm, Role::kFfnNorm, "post_attention_layernorm", "ffn_norm"},
+    {Role::kFfnNormBias, Role::kFfnNorm, "", "ffn_norm", kBias},
+    {Role::kFfnPostNorm, Role::kFfnPostNorm, "post_feedforward_layernorm", "post_ffw_norm"},
+    {Role::kGate, Role::kGate, "mlp.gate_proj", "ffn_gate"},
+    {Role::kUp, Role::kUp, "mlp.up_proj", "ffn_up"},
+    {Role::kDown, Role::kDown, "mlp.down_proj", "ffn_down"},
+    {Role::kGateBias, Role::kGate, "", "ffn_gate", kBias},
+    {Role::kUpBias, Role::kUp, "", "ffn_up", kBias},
+    {Role::kDownBias, Role::kDown, "", "ffn_down", kBias},
+    {Role::kRouter, Role::kRouter, "mlp.gate", "ffn_gate_inp"},
+    {Role::kRouterBias, Role::kRouter, "", "", kBias},
+    {Role::kChoiceBias, Role::kRouter, "", "", ".e_score_correction_bias"},
+    {Role::kExpertGate, Role::kExpertGate, "mlp.experts.{e}.gate_proj", "ffn_gate_exps"},
+    {Role::kExpertUp, Role::kExpertUp, "mlp.experts.{e}.up_proj", "ffn_up_exps"},
+    {Role::kExpertDown, Role::kExpertDown, "mlp.experts.{e}.down_proj", "ffn_down_exps"},
+    {Role::kExpertPairs, Role::kExpertPairs, "mlp.experts.{e}.gate_up_proj", ""},
+    {Role::kExpertPairsBias, Role::kExpertPairs, "", "", kBias},
+    {Role::kExpertDownBias, Role::kExpertDown, "", "", kBias},
+    {Role::kSharedGate, Role::kSharedGate, "mlp.shared_experts.gate_proj", "ffn_gate_shexp"},
+    {Role::kSharedUp, Role::kSharedUp, "mlp.shared_experts.up_proj", "ffn_up_shexp"},
+    {Role::kSharedDown, Role::kSharedDown, "mlp.shared_experts.down_proj", "ffn_down_shexp"},
+    {Role::kSharedSwitch, Role::kSharedSwitch, "mlp.shared_expert_gate", "ffn_gate_inp_shexp"},
 }};
 
-struct FamilyNames {
-  std::string_view family, ffn, router, gate, up, down, shared, fused;
-  FusedForm form;
-};
-constexpr FamilyNames kCommon = {"", "mlp", "gate", "gate_proj", "up_proj", "down_proj", "shared_experts", "mlp", FusedForm::kRows};
-constexpr std::array<FamilyNames, 4> kFamilies = {{
-    {"mixtral", "block_sparse_moe", "gate", "w1", "w3", "w2", "", "mlp", FusedForm::kRows},
-    {"llama4", "feed_forward", "router", "gate_proj", "up_proj", "down_proj", "shared_expert", "feed_forward", FusedForm::kColumns},
-    {"qwen2_moe", "mlp", "gate", "gate_proj", "up_proj", "down_proj", "shared_expert", "mlp", FusedForm::kRows},
-    {"gpt_oss", "mlp", "router", "gate_proj", "up_proj", "down_proj", "", "mlp", FusedForm::kColumns},
-}};
-
-const FamilyNames& NamesOf(std::string_view family) {
-  for (const FamilyNames& names : kFamilies)
-    if (names.family == family) return names;
-  return kCommon;
-}
+constexpr Naming kLlama;
 
 const RoleName& NameOf(Role role) {
   const RoleName& name = kNames[static_cast<size_t>(role)];
@@ -87,50 +84,68 @@ const RoleName& NameOf(Role role) {
   return name;
 }
 
+std::string_view ModuleOf(const Naming& naming, Role role) {
+  const auto row = std::ranges::find(naming.modules, role, &ModuleName::role);
+  return row == naming.modules.end() ? NameOf(role).module : row->module;
+}
+
 void Replace(std::string& text, std::string_view what, std::string_view with) {
   if (const size_t at = text.find(what); at != std::string::npos) text.replace(at, what.size(), with);
 }
 
+std::string InLayer(const Naming& naming, int32_t layer, std::string_view name) {
+  return Cat(naming.base, naming.layer, layer, ".", name);
+}
+
+// Masks and frequencies that old versions of the reference library saved with the weights.
+constexpr std::array<std::string_view, 6> kBuffers = {".rotary_emb.inv_freq", ".attn.bias",        ".attn.masked_bias",
+                                                      ".attention.bias",      ".attention.masked_bias", "rope_freqs.weight"};
+
 constexpr std::array<std::string_view, 5> kVisionParts = {"vision_model.", "multi_modal_projector.", "vision_encoder.",
                                                           "vision_language_adapter.", "patch_merger."};
 
-// "model.layers.N." with N among the draft layers behind the last served one.
+// "model.layers.N." or the like with N among the draft layers behind the last served one.
 bool IsDraftLayer(std::string_view name, const ModelSpec& spec) {
-  constexpr std::string_view kPrefix = "model.layers.";
-  if (spec.draft_layers == 0 || !name.starts_with(kPrefix)) return false;
+  const std::string prefix = Cat(NamingOf(spec).base, NamingOf(spec).layer);
+  if (spec.draft_layers == 0 || !name.starts_with(prefix)) return false;
   int64_t layer = -1;
-  const auto [end, error] = std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), layer);
+  const auto [end, error] = std::from_chars(name.data() + prefix.size(), name.data() + name.size(), layer);
   const bool whole = error == std::errc() && end != name.data() + name.size() && *end == '.';
   return whole && layer >= spec.layers() && layer < spec.layers() + spec.draft_layers;
 }
 
 }  // namespace
 
-std::string HfName(std::string_view family, Role role, int32_t layer, int32_t expert) {
-  if (family == "mistral_native") return NativeName(role, layer, expert);
-  const FamilyNames& names = NamesOf(family);
-  std::string out(NameOf(role).hf);
-  Replace(out, "{ffn}", names.ffn);
-  Replace(out, "{router}", names.router);
-  Replace(out, "{gate}", names.gate);
-  Replace(out, "{up}", names.up);
-  Replace(out, "{down}", names.down);
-  Replace(out, "{shared}", names.shared);
+const Naming& NamingOf(const ModelSpec& spec) { return spec.naming == nullptr ? kLlama : *spec.naming; }
+
+std::string HfName(const Naming& naming, Role role, int32_t layer, int32_t expert) {
+  const RoleName& name = NameOf(role);
+  std::string out = Cat(ModuleOf(naming, name.module_of), name.suffix);
   Replace(out, "{e}", Cat(expert));
-  return layer < 0 ? out : Cat("model.layers.", layer, ".", out);
+  if (layer >= 0) return InLayer(naming, layer, out);
+  return name.module_of == Role::kOutput ? out : Cat(naming.base, out);
 }
 
-std::string HfFusedName(std::string_view family, Role role, int32_t layer) {
-  const bool down = role == Role::kExpertDown || role == Role::kExpertDownBias;
-  const bool bias = role == Role::kExpertDownBias || role == Role::kExpertPairsBias;
-  return Cat("model.layers.", layer, ".", NamesOf(family).fused, down ? ".experts.down_proj" : ".experts.gate_up_proj", bias ? "_bias" : "");
+std::string HfFusedName(const Naming& naming, Role role, int32_t layer) {
+  const auto named = [&](std::string_view module) { return module.empty() ? "" : InLayer(naming, layer, Cat(module, NameOf(role).suffix)); };
+  const bool bias = NameOf(role).module_of != role;
+  switch (NameOf(role).module_of) {
+    case Role::kQ:
+    case Role::kK:
+    case Role::kV: return named(naming.qkv_module);
+    case Role::kGate:
+    case Role::kUp: return named(naming.gate_up_module);
+    case Role::kExpertGate:
+    case Role::kExpertUp:
+    case Role::kExpertPairs: return InLayer(naming, layer, Cat(naming.experts_module, ".gate_up_proj", bias ? "_bias" : ""));
+    case Role::kExpertDown: return InLayer(naming, layer, Cat(naming.experts_module, ".down_proj", bias ? "_bias" : ""));
+    default: return "";
+  }
 }
-
-FusedForm HfFusedForm(std::string_view family) { return NamesOf(family).form; }
 
 std::string GgufName(Role role, int32_t layer) {
-  const std::string_view name = NameOf(role).gguf;
-  return layer < 0 ? std::string(name) : Cat("blk.", layer, ".", name);
+  const std::string name = Cat(NameOf(role).gguf, NameOf(role).suffix);
+  return layer < 0 ? name : Cat("blk.", layer, ".", name);
 }
 
 std::string OldGgufExpertName(Role role, int32_t layer, int32_t expert) {
@@ -140,12 +155,12 @@ std::string OldGgufExpertName(Role role, int32_t layer, int32_t expert) {
 }
 
 bool IsIgnoredTensor(std::string_view name, const ModelSpec& spec) {
-  const bool has_vision = !spec.not_served.empty();
   if (IsDraftLayer(name, spec)) return true;
-  if (name.ends_with(".rotary_emb.inv_freq") || name == "rope_freqs.weight") return true;
-  if (spec.tied_embeddings && (name == "lm_head.weight" || name == "language_model.lm_head.weight")) return true;
-  if (!has_vision) return false;
-  return std::ranges::any_of(kVisionParts, [&](std::string_view part) { return name.starts_with(part); });
+  if (std::ranges::any_of(kBuffers, [&](std::string_view buffer) { return name.ends_with(buffer); })) return true;
+  const bool vision = !spec.not_served.empty();
+  const std::string output = HfName(NamingOf(spec), Role::kOutput, -1, -1);
+  if (spec.tied_embeddings && (name == output || (vision && name == "language_model." + output))) return true;
+  return vision && std::ranges::any_of(kVisionParts, [&](std::string_view part) { return name.starts_with(part); });
 }
 
 }  // namespace drover

@@ -4,26 +4,20 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
+
+#include "models/naming.h"
 
 namespace drover {
 
-enum class Role : uint8_t;
-struct ModelSpec;
+// The names of a spec: its family's, else Llama's.
+const Naming& NamingOf(const ModelSpec& spec);
 
 // layer -1: whole model; expert -1: not a routed expert.
-std::string HfName(std::string_view family, Role role, int32_t layer, int32_t expert);
+std::string HfName(const Naming& naming, Role role, int32_t layer, int32_t expert);
 
-// The names of Mistral's own files, which have another for every tensor.
-std::string NativeName(Role role, int32_t layer, int32_t expert);
-
-// The tensor that holds all experts of a layer ([experts, ...]), where a file has fused them; gate and up share one.
-std::string HfFusedName(std::string_view family, Role role, int32_t layer);
-
-// How such a tensor lies: kRows [experts, out, in], kColumns [experts, in, out]; in gate_up all gates come before all ups, or gate
-// and up alternate where the model keeps them in one matrix.
-enum class FusedForm { kRows, kColumns };
-FusedForm HfFusedForm(std::string_view family);
+// The tensor that holds this weight among others, where a file has fused them: q, k and v or their biases, gate and up, all experts
+// of a layer. Empty when the family fuses none.
+std::string HfFusedName(const Naming& naming, Role role, int32_t layer);
 
 // llama.cpp's names; experts are stacked ([experts, rows, cols]).
 std::string GgufName(Role role, int32_t layer);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "models/config_reader.h"
+#include "models/naming.h"
 #include "models/spec.h"
 
 namespace drover {
@@ -9,14 +10,39 @@ namespace drover {
 // What a family assumes where a config is silent.
 struct DecoderDefaults {
   double rope_theta = 10000;
-  std::optional<int64_t> head_dim;  // else hidden_size / num_attention_heads
+  std::optional<int64_t> head_dim = {};         // else hidden_size / num_attention_heads
+  std::optional<int64_t> kv_heads = {};         // else num_attention_heads
+  std::optional<int64_t> ffn_times_hidden = {}; // width of the feed-forward in hidden sizes; else the config must say it
+  std::optional<int64_t> max_positions = {};    // else the config must say it
+  std::optional<double> rotary_share = {};      // of a head's dimensions; absent: all, and the config cannot say otherwise
+  std::optional<double> original_positions = {};  // of stretched rotary frequencies, where the config itself has none
   double norm_eps = 1e-6;
   bool attention_bias = false;
-  std::optional<double> partial_rotary;  // the family may rotate a part of the head: this much where the config is silent
+  std::string_view activation = "silu";
+  bool tied = false;
 };
 
-// A pre-norm decoder with rotary attention and a gated feed-forward, the same in all layers: what Llama is.
+// A pre-norm decoder with rotary attention and a gated feed-forward, the same in all layers: what Llama is. Families that spell a
+// key in their own way declare it with ConfigReader::Alias before.
 absl::StatusOr<ModelSpec> ReadDecoder(ConfigReader& config, const DecoderDefaults& defaults);
+
+// The spelling of GPT-2 and its contemporaries: n_embd, n_layer, n_head, n_positions, n_inner, layer_norm_epsilon and the like.
+void ReadGptKeys(ConfigReader& config);
+
+Activation ReadActivation(ConfigReader& config, std::string_view key, std::string_view fallback);
+
+// Turns the gated feed-forward into W↓ act(W_up x), with or without biases.
+void MakeUngated(ModelSpec& spec, bool bias);
+
+// Position is a bias on the scores instead of a rotation.
+void UseAlibi(ModelSpec& spec, const Alibi& alibi);
+
+struct RopeDefaults {
+  int64_t head_dim = 0;
+  double theta = 10000;
+  std::optional<double> share = {};  // as DecoderDefaults::rotary_share
+  std::optional<double> original_positions = {};  // as DecoderDefaults::original_positions
+};
 
 // Rotary embedding in the spellings of both library generations; refuses scaling types that are not served.
 Rope ReadRope(ConfigReader& config, int64_t head_dim, const DecoderDefaults& defaults);
@@ -30,6 +56,9 @@ void ReadLatent(ConfigReader& config, const DecoderDefaults& defaults, LatentKv 
 // Experts in the spelling that DeepSeek began (n_routed_experts, n_group, ...). What the config leaves out is taken from `defaults`,
 // whose shared_hidden counts shared experts. They replace the feed-forward from layer first_k_dense_replace on.
 void ReadExperts(ConfigReader& config, Experts defaults, int64_t dense_layers, ModelSpec& spec);
+
+// From an object that holds everything, or null: the defaults. `config` says the context length.
+Rope ReadRopeParameters(ConfigReader& config, ConfigReader* parameters, const RopeDefaults& defaults);
 
 // Gives every layer a kind made by `change(layer, kind)` from the layer's present one.
 template <class Change>
@@ -61,6 +90,22 @@ absl::StatusOr<ModelSpec> Mistral4(ConfigReader& config);
 absl::StatusOr<ModelSpec> GptOss(ConfigReader& config);
 absl::StatusOr<ModelSpec> Llama4(ConfigReader& config);
 absl::StatusOr<ModelSpec> Llama4WithVision(ConfigReader& config);
+absl::StatusOr<ModelSpec> Bloom(ConfigReader& config);
+absl::StatusOr<ModelSpec> CrystalCoder(ConfigReader& config);
+absl::StatusOr<ModelSpec> Falcon(ConfigReader& config);
+absl::StatusOr<ModelSpec> Gemma(ConfigReader& config);
+absl::StatusOr<ModelSpec> Gemma2(ConfigReader& config);
+absl::StatusOr<ModelSpec> Gemma3(ConfigReader& config);
+absl::StatusOr<ModelSpec> Gpt2(ConfigReader& config);
+absl::StatusOr<ModelSpec> GptJ(ConfigReader& config);
+absl::StatusOr<ModelSpec> GptNeoX(ConfigReader& config);
+absl::StatusOr<ModelSpec> Granite(ConfigReader& config);
+absl::StatusOr<ModelSpec> Mpt(ConfigReader& config);
+absl::StatusOr<ModelSpec> Olmo(ConfigReader& config);
+absl::StatusOr<ModelSpec> Olmo2(ConfigReader& config);
+absl::StatusOr<ModelSpec> Phi(ConfigReader& config);
+absl::StatusOr<ModelSpec> Phi3(ConfigReader& config);
+absl::StatusOr<ModelSpec> StarCoder2(ConfigReader& config);
 
 // Routed layers of Qwen: those with (i + 1) % decoder_sparse_step == 0 that mlp_only_layers leaves out.
 void ReadQwenExperts(ConfigReader& config, Experts experts, ModelSpec& spec);

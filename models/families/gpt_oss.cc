@@ -5,6 +5,9 @@
 namespace drover {
 namespace {
 
+constexpr ModuleName kModules[] = {{Role::kRouter, "mlp.router"}};
+constexpr Naming kNaming{.modules = kModules, .experts_input_major = true};
+
 void ReadAttention(ConfigReader& config, ModelSpec& spec) {
   spec.kinds[0].attention.sinks = true;
   if (!config.Has("rope_scaling") && !config.Has("rope_parameters"))
@@ -21,6 +24,7 @@ void ReadAttention(ConfigReader& config, ModelSpec& spec) {
 absl::StatusOr<ModelSpec> GptOss(ConfigReader& config) {
   DROVER_ASSIGN_OR_RETURN(ModelSpec spec, ReadDecoder(config, {.rope_theta = 150000, .head_dim = 64, .norm_eps = 1e-5, .attention_bias = true}));
   spec.family = "gpt_oss";
+  spec.naming = &kNaming;
   ReadAttention(config, spec);
   Experts experts;
   experts.count = config.IntOr("num_local_experts", 128, {1, 1 << 16});

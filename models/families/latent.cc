@@ -19,7 +19,7 @@ void ReadLatent(ConfigReader& config, const DecoderDefaults& defaults, LatentKv 
   attention.head_dim = latent.nope_dim + rotated;
   attention.kv_heads = 1;
   attention.qkv_bias = false;
-  attention.rope = ReadRope(config, defaults.partial_rotary ? attention.head_dim : rotated, defaults);
+  attention.rope = ReadRope(config, defaults.rotary_share ? attention.head_dim : rotated, defaults);
   attention.rope->pairing = config.BoolOr("rope_interleave", true) ? RopePairing::kInterleaved : RopePairing::kHalf;
   attention.scale = RopeSoftmaxFactor(config) / std::sqrt(static_cast<double>(attention.head_dim));
   attention.latent = latent;

@@ -7,6 +7,18 @@
 namespace drover {
 namespace {
 
+constexpr ModuleName kModules[] = {{Role::kGate, "feed_forward.gate_proj"},
+                                   {Role::kUp, "feed_forward.up_proj"},
+                                   {Role::kDown, "feed_forward.down_proj"},
+                                   {Role::kRouter, "feed_forward.router"},
+                                   {Role::kExpertGate, "feed_forward.experts.{e}.gate_proj"},
+                                   {Role::kExpertUp, "feed_forward.experts.{e}.up_proj"},
+                                   {Role::kExpertDown, "feed_forward.experts.{e}.down_proj"},
+                                   {Role::kSharedGate, "feed_forward.shared_expert.gate_proj"},
+                                   {Role::kSharedUp, "feed_forward.shared_expert.up_proj"},
+                                   {Role::kSharedDown, "feed_forward.shared_expert.down_proj"}};
+constexpr Naming kNaming{.modules = kModules, .experts_module = "feed_forward.experts", .experts_input_major = true};
+
 void ReadLayerAttention(ConfigReader& config, ModelSpec& spec) {
   const bool l2_norm = config.BoolOr("use_qk_norm", true);
   std::optional<int64_t> chunk = config.IntOr("attention_chunk_size", 8192, kPositions);
@@ -58,6 +70,7 @@ void ReadLayerExperts(ConfigReader& config, ModelSpec& spec) {
 absl::StatusOr<ModelSpec> Llama4(ConfigReader& config) {
   DROVER_ASSIGN_OR_RETURN(ModelSpec spec, ReadDecoder(config, {.rope_theta = 500000, .head_dim = 128}));
   spec.family = "llama4";
+  spec.naming = &kNaming;
   ReadLayerAttention(config, spec);
   ReadLayerExperts(config, spec);
   return spec;

@@ -7,7 +7,7 @@ namespace drover {
 absl::StatusOr<ModelSpec> Mistral4(ConfigReader& config) {
   const auto rotated = static_cast<double>(config.IntOr("qk_rope_head_dim", 64, {1, 1 << 15}));
   const auto still = static_cast<double>(config.IntOr("qk_nope_head_dim", 64, {1, 1 << 15}));
-  const DecoderDefaults defaults{.head_dim = 64, .partial_rotary = rotated / (rotated + still)};
+  const DecoderDefaults defaults{.head_dim = 64, .rotary_share = rotated / (rotated + still)};
   DROVER_ASSIGN_OR_RETURN(ModelSpec spec, ReadDecoder(config, defaults));
   spec.family = "mistral4";
   ReadLatent(config, defaults, {.q_rank = 1024, .kv_rank = 256, .nope_dim = 64, .value_dim = 128}, spec);

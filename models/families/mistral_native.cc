@@ -7,6 +7,34 @@
 namespace drover {
 namespace {
 
+constexpr ModuleName kModules[] = {
+    {Role::kEmbedding, "tok_embeddings"},
+    {Role::kOutput, "output"},
+    {Role::kAttnNorm, "attention_norm"},
+    {Role::kQ, "attention.wq"},
+    {Role::kK, "attention.wk"},
+    {Role::kV, "attention.wv"},
+    {Role::kO, "attention.wo"},
+    {Role::kQDown, "attention.wq_a"},
+    {Role::kQDownNorm, "attention.q_a_norm"},
+    {Role::kQUp, "attention.wq_b"},
+    {Role::kKvDown, "attention.wkv_a_with_mqa"},
+    {Role::kKvDownNorm, "attention.kv_a_norm"},
+    {Role::kKvUp, "attention.wkv_b"},
+    {Role::kFfnNorm, "ffn_norm"},
+    {Role::kGate, "feed_forward.w1"},
+    {Role::kUp, "feed_forward.w3"},
+    {Role::kDown, "feed_forward.w2"},
+    {Role::kRouter, "gate"},
+    {Role::kExpertGate, "experts.{e}.w1"},
+    {Role::kExpertUp, "experts.{e}.w3"},
+    {Role::kExpertDown, "experts.{e}.w2"},
+    {Role::kSharedGate, "shared_experts.w1"},
+    {Role::kSharedUp, "shared_experts.w3"},
+    {Role::kSharedDown, "shared_experts.w2"},
+};
+constexpr Naming kNaming{.base = "", .modules = kModules};
+
 void ReadHeads(ConfigReader& params, ModelSpec& spec) {
   Attention& attention = spec.kinds[0].attention;
   attention.heads = params.Int("n_heads", {1, 1 << 16});
@@ -49,6 +77,7 @@ void ReadMoe(ConfigReader& moe, ModelSpec& spec) {
 absl::StatusOr<ModelSpec> MistralNative(ConfigReader& params) {
   ModelSpec spec;
   spec.family = "mistral_native";
+  spec.naming = &kNaming;
   spec.hidden = params.Int("dim", kCount);
   spec.vocab = params.Int("vocab_size", kCount);
   spec.max_positions = params.IntOr("max_position_embeddings", params.IntOr("max_seq_len", 32768, kPositions), kPositions);

@@ -2,10 +2,18 @@
 #include "models/families/families.h"
 
 namespace drover {
+namespace {
+constexpr ModuleName kModules[] = {{Role::kRouter, "block_sparse_moe.gate"},
+                                   {Role::kExpertGate, "block_sparse_moe.experts.{e}.w1"},
+                                   {Role::kExpertUp, "block_sparse_moe.experts.{e}.w3"},
+                                   {Role::kExpertDown, "block_sparse_moe.experts.{e}.w2"}};
+constexpr Naming kNaming{.modules = kModules};
+}  // namespace
 
 absl::StatusOr<ModelSpec> Mixtral(ConfigReader& config) {
   DROVER_ASSIGN_OR_RETURN(ModelSpec spec, ReadDecoder(config, {.rope_theta = 1e6}));
   spec.family = "mixtral";
+  spec.naming = &kNaming;
   LayerKind& kind = spec.kinds[0];
   kind.attention.window = config.MaybeInt("sliding_window", kPositions);
   Experts experts;

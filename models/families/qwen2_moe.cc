@@ -5,6 +5,11 @@
 namespace drover {
 namespace {
 
+constexpr ModuleName kModules[] = {{Role::kSharedGate, "mlp.shared_expert.gate_proj"},
+                                   {Role::kSharedUp, "mlp.shared_expert.up_proj"},
+                                   {Role::kSharedDown, "mlp.shared_expert.down_proj"}};
+constexpr Naming kNaming{.modules = kModules};
+
 void ReadWindows(ConfigReader& config, ModelSpec& spec) {
   const bool on = config.BoolOr("use_sliding_window", false);
   const int64_t window = config.IntOr("sliding_window", 4096, kPositions), below = config.IntOr("max_window_layers", 28, {0, 1 << 16});
@@ -20,6 +25,7 @@ void ReadWindows(ConfigReader& config, ModelSpec& spec) {
 absl::StatusOr<ModelSpec> Qwen2Moe(ConfigReader& config) {
   DROVER_ASSIGN_OR_RETURN(ModelSpec spec, ReadDecoder(config, {}));
   spec.family = "qwen2_moe";
+  spec.naming = &kNaming;
   spec.kinds[0].attention.qkv_bias = config.BoolOr("qkv_bias", true);
   spec.kinds[0].attention.out_bias = false;
   ReadWindows(config, spec);

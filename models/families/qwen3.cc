@@ -6,7 +6,7 @@ namespace drover {
 absl::StatusOr<ModelSpec> Qwen3(ConfigReader& config) {
   DROVER_ASSIGN_OR_RETURN(ModelSpec spec, ReadDecoder(config, {.head_dim = 128}));
   spec.family = "qwen3";
-  spec.kinds[0].attention.qk_norm = QkNorm::kRmsBeforeRope;
+  spec.kinds[0].attention.qk_norm = QkNorm::kEachHead;
   ReadQwenWindows(config, spec);
   return spec;
 }

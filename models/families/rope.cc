@@ -1,4 +1,5 @@
 // Rotary settings of a config: `rope_theta` + `rope_scaling` (library version 4) or `rope_parameters` (version 5).
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -11,11 +12,14 @@ struct ScalingName {
   std::string_view name;
   RopeScalingKind kind;
 };
-constexpr std::array<ScalingName, 4> kScalings = {{
+constexpr std::array<ScalingName, 7> kScalings = {{
     {"default", RopeScalingKind::kNone},
     {"linear", RopeScalingKind::kLinear},
     {"llama3", RopeScalingKind::kLlama3},
     {"yarn", RopeScalingKind::kYarn},
+    {"dynamic", RopeScalingKind::kDynamic},
+    {"longrope", RopeScalingKind::kLongrope},
+    {"su", RopeScalingKind::kLongrope},
 }};
 
 RopeScalingKind ReadKind(ConfigReader& scaling) {
@@ -23,7 +27,7 @@ RopeScalingKind ReadKind(ConfigReader& scaling) {
   const std::string name = scaling.StringOr("rope_type", old_name);
   for (const ScalingName& known : kScalings)
     if (known.name == name) return known.kind;
-  scaling.Fail("rope_type", Cat("\"", name, "\""), "default, linear, llama3 or yarn (others are not served)");
+  scaling.Fail("rope_type", Cat("\"", name, "\""), "default, linear, dynamic, llama3, yarn or longrope (others are not served)");
   return RopeScalingKind::kNone;
 }
 
@@ -43,41 +47,63 @@ void ReadYarn(ConfigReader& config, RopeScaling& out) {
   if (!out.attention_factor && mscale && all) out.attention_factor = MScale(out.factor, *mscale) / MScale(out.factor, *all);
 }
 
-RopeScaling ReadScaling(ConfigReader& config, ConfigReader& scaling) {
+std::vector<float> ReadFactors(ConfigReader& scaling, std::string_view key) {
+  const std::vector<double> list = scaling.NumberList(key);
+  return {list.begin(), list.end()};
+}
+
+void ReadLongrope(ConfigReader& config, ConfigReader& scaling, RopeScaling& out) {
+  out.short_factors = ReadFactors(scaling, "short_factor");
+  out.long_factors = ReadFactors(scaling, "long_factor");
+  out.attention_factor = scaling.MaybeNumber("attention_factor");
+  out.factor = scaling.NumberOr("factor", config.NumberOr("max_position_embeddings", 1) / out.original_positions);
+}
+
+RopeScaling ReadScaling(ConfigReader& config, ConfigReader& scaling, const RopeDefaults& defaults) {
   RopeScaling out;
   out.kind = ReadKind(scaling);
   if (out.kind == RopeScalingKind::kNone) return out;
+  if (out.kind == RopeScalingKind::kYarn && scaling.Has("short_factor")) out.kind = RopeScalingKind::kLongrope;  // an early name
+  const double length = config.NumberOr("max_position_embeddings", 1);
+  // What the config itself says stands above its rope settings.
+  const std::optional<double> original = config.Has("original_max_position_embeddings") ? config.MaybeNumber("original_max_position_embeddings")
+                                                                                        : defaults.original_positions;
+  const double own_original = scaling.NumberOr("original_max_position_embeddings", length);
+  out.original_positions = out.kind == RopeScalingKind::kDynamic ? length : original.value_or(own_original);
+  if (out.kind == RopeScalingKind::kLinear) out.original_positions = 0;
+  if (out.kind == RopeScalingKind::kLongrope) {
+    ReadLongrope(config, scaling, out);
+    return out;
+  }
   out.factor = scaling.Number("factor");
   if (out.kind == RopeScalingKind::kLlama3) {
     out.low_freq_factor = scaling.Number("low_freq_factor");
     out.high_freq_factor = scaling.Number("high_freq_factor");
-    out.original_positions = scaling.Number("original_max_position_embeddings");
   }
-  if (out.kind == RopeScalingKind::kYarn) {
-    out.original_positions = scaling.NumberOr("original_max_position_embeddings", config.NumberOr("max_position_embeddings", 1));
-    ReadYarn(scaling, out);
-  }
+  if (out.kind == RopeScalingKind::kYarn) ReadYarn(scaling, out);
   return out;
 }
 
 }  // namespace
 
-Rope ReadRope(ConfigReader& config, int64_t head_dim, const DecoderDefaults& defaults) {
+Rope ReadRopeParameters(ConfigReader& config, ConfigReader* parameters, const RopeDefaults& defaults) {
+  ConfigReader& from = parameters != nullptr ? *parameters : config;
   Rope rope;
-  rope.theta = config.NumberOr("rope_theta", defaults.rope_theta);
-  double part = defaults.partial_rotary.value_or(1);
-  if (defaults.partial_rotary) part = config.NumberOr("partial_rotary_factor", part);
-  ConfigReader* scaling = config.Object("rope_scaling");
-  if (ConfigReader* parameters = config.Object("rope_parameters")) {
-    if (scaling != nullptr) config.Fail("rope_scaling", "an object beside rope_parameters", "one of the two");
-    rope.theta = parameters->NumberOr("rope_theta", rope.theta);
-    scaling = parameters;
-  }
-  if (scaling != nullptr) part = scaling->NumberOr("partial_rotary_factor", part);
-  if (part > 1 || (part != 1 && !defaults.partial_rotary)) config.Fail("partial_rotary_factor", Cat(part), defaults.partial_rotary ? "at most 1" : "1");
-  rope.dims = static_cast<int64_t>(static_cast<double>(head_dim) * part);
-  if (scaling != nullptr) rope.scaling = ReadScaling(config, *scaling);
+  rope.theta = from.NumberOr("rope_theta", defaults.theta);
+  const double share = from.NumberOr("partial_rotary_factor", defaults.share.value_or(1));
+  if (share > 1 || (share != 1 && !defaults.share)) from.Fail("partial_rotary_factor", Cat(share), defaults.share ? "at most 1" : "1");
+  rope.dims = static_cast<int64_t>(static_cast<double>(defaults.head_dim) * std::min(share, 1.0));
+  if (parameters != nullptr) rope.scaling = ReadScaling(config, *parameters, defaults);
   return rope;
+}
+
+Rope ReadRope(ConfigReader& config, int64_t head_dim, const DecoderDefaults& defaults) {
+  RopeDefaults said{head_dim, config.NumberOr("rope_theta", defaults.rope_theta), defaults.rotary_share, defaults.original_positions};
+  if (said.share) said.share = config.NumberOr("partial_rotary_factor", *said.share);
+  ConfigReader* scaling = config.Object("rope_scaling");
+  ConfigReader* parameters = config.Object("rope_parameters");
+  if (scaling != nullptr && parameters != nullptr) config.Fail("rope_scaling", "an object beside rope_parameters", "one of the two");
+  return ReadRopeParameters(config, parameters != nullptr ? parameters : scaling, said);
 }
 
 double RopeSoftmaxFactor(ConfigReader& config) {

@@ -29,7 +29,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   DROVER_CHECK(!ToString(*spec).empty());
   for (const LayerKind& kind : spec->kinds)
     if (kind.attention.rope)
-      DROVER_CHECK_EQ(static_cast<int64_t>(MakeRopeTable(*kind.attention.rope).inverse_frequency.size()), kind.attention.rope->dims / 2);
+      DROVER_CHECK_EQ(static_cast<int64_t>(MakeRopeTable(*kind.attention.rope).inverse_frequency.size()), kind.attention.rope->pairs());
   if (TableSize(*spec) > kSmallTable) return 0;
   DROVER_CHECK(CountParameters(*spec).total >= CountParameters(*spec).active);
   for (const Weight& weight : WeightTable(*spec))

@@ -16,6 +16,8 @@ struct AttendCase {
   int64_t window, chunk, block_tokens;
   int64_t value_dim = 0;  // > 0: values are the keys' last so many
   bool sinks = false;
+  float softcap = 0;
+  bool alibi = false, rounded = false;
 };
 
 const AttendCase kCases[] = {
@@ -26,6 +28,8 @@ const AttendCase kCases[] = {
     {"chunk and window", 16, 2, 0, 1, 0, 2, 9, 20, 6}, {"wide head", 128, 2, 2, 1, 1, 2, 0, 0, 16},
     {"sinks", 24, 3, 3, 1, 1, 3, 0, 0, 5, 0, true},   {"sinks and window", 16, 2, 0, 1, 0, 2, 3, 0, 6, 0, true},
     {"latent", 40, 3, 2, 1, 0, 9, 0, 0, 7, 32},       {"latent of odd size", 37, 5, 0, 1, 0, 5, 0, 0, 4, 21, true},
+    {"soft cap", 24, 4, 0, 2, 0, 2, 16, 0, 5, 0, false, 2.0f}, {"alibi", 12, 3, 2, 3, 2, 1, 0, 0, 7, 0, false, 0, true},
+    {"alibi in bf16", 12, 3, 2, 3, 2, 1, 0, 0, 7, 0, false, 0, true, true},
 };
 
 struct Paged {
@@ -56,8 +60,14 @@ Paged MakePaged(const AttendCase& c, const std::vector<std::pair<int64_t, int64_
 
 AttentionShape ShapeOf(const AttendCase& c) {
   static const std::vector<float> sinks = {0.5f, -3, 2, 40, -200};  // one far above, one far below any score
-  AttentionShape shape{c.heads, c.first_head, c.kv_heads, c.first_kv_head, c.group, c.head_dim, 0.3f, c.window, c.chunk, c.value_dim};
+  static constexpr float kSlopes[] = {0.5f, 0.11f, 0.03f};
+  AttentionShape shape{.heads = c.heads, .first_head = c.first_head, .kv_heads = c.kv_heads, .first_kv_head = c.first_kv_head,
+                       .group = c.group, .head_dim = c.head_dim, .scale = 0.3f, .softcap = c.softcap, .window = c.window, .chunk = c.chunk,
+                       .value_dim = c.value_dim};
   if (c.sinks) shape.sinks = std::span(sinks).first(static_cast<size_t>(c.heads));
+  if (c.alibi) shape.slopes = kSlopes;
+  shape.bias_factor = 0.7f;
+  shape.bias_rounded = c.rounded;
   return shape;
 }
 

@@ -21,8 +21,51 @@ TEST_P(OpsParity, L2NormInPlace) {
   ExpectClose(found, expected, 2e-6, "l2");
 }
 
+TEST_P(OpsParity, LayerNormWithAndWithoutWeights) {
+  for (const auto& [rows, cols, width] : {std::array<int64_t, 3>{1, 3, 3}, {3, 33, 33}, {4, 60, 20}}) {
+    const Owned x = Random(rows, cols, 1), gain = Random(1, width, 2), bias = Random(1, width, 3);
+    for (const bool weights : {true, false}) {
+      const std::span<const float> g = weights ? std::span<const float>(gain.values) : std::span<const float>();
+      const std::span<const float> b = weights ? std::span<const float>(bias.values) : std::span<const float>();
+      Owned expected = Poisoned(rows, cols), found(x);
+      reference_.LayerNorm(x.tensor, width, g, b, 1e-5f, expected.tensor);
+      ops_->LayerNorm(found.tensor, width, g, b, 1e-5f, found.tensor);
+      ExpectClose(found, expected, 2e-6, Cat("width ", width));
+    }
+  }
+}
+
+TEST_P(OpsParity, ElementWiseOperations) {
+  Owned expected = Random(3, 60, 1), found = expected;
+  const std::vector<float> gain(60, 0.5f);
+  std::vector<float> sums(3), found_sums(3);
+  const auto run = [&](Ops& ops, Tensor x, std::span<float> squares) {
+    ops.Scale(3.5f, x);
+    ops.Clamp(4.0f, x);
+    ops.SoftCap(3.0f, x);
+    ops.SumSquares(x, 7, squares);
+    ops.ScaleBySquares(squares, 53, gain, 1e-5f, x);
+  };
+  run(reference_, expected.tensor, sums);
+  run(*ops_, found.tensor, found_sums);
+  ExpectClose(found, expected, 2e-6, "scale, clamp, soft cap, norm in two halves");
+}
+
+TEST_P(OpsParity, ActivateInPlace) {
+  for (const GateKind kind : {GateKind::kSilu, GateKind::kGeluTanh, GateKind::kGelu, GateKind::kRelu}) {
+    for (const int64_t cols : {1, 7, 31, 4100}) {
+      Owned expected = Random(3, cols, 1);
+      expected.values[0] = -200;
+      Owned found = expected;
+      reference_.Activate(kind, expected.tensor);
+      ops_->Activate(kind, found.tensor);
+      ExpectClose(found, expected, 1e-6, Cat("columns ", cols));
+    }
+  }
+}
+
 TEST_P(OpsParity, GatedProductInPlace) {
-  for (const GateKind kind : {GateKind::kSilu, GateKind::kGeluTanh}) {
+  for (const GateKind kind : {GateKind::kSilu, GateKind::kGeluTanh, GateKind::kGelu, GateKind::kRelu}) {
     for (const int64_t cols : {1, 7, 31, 4100}) {
       Owned gate = Random(3, cols, 1);
       const Owned up = Random(3, cols, 2);
@@ -90,6 +133,43 @@ TEST(ReferenceOps, RopeTurnsBothPairings) {
     EXPECT_NEAR(half.values[i], expected_half[i], 1e-6) << i;
     EXPECT_NEAR(interleaved.values[i], expected_interleaved[i], 1e-6) << i;
   }
+}
+
+TEST(ReferenceOps, NormsAndActivationsByHand) {
+  Ops ops;
+  Owned x(1, 4, 0), y = Poisoned(1, 4);
+  x.values = {1, 3, 5, 7};
+  const std::vector<float> gain = {1, 1, 2, 2}, bias = {0, 1, 0, 1};
+  ops.LayerNorm(x.tensor, 4, gain, bias, 0, y.tensor);  // mean 4, deviation √5
+  const std::vector<float> normed = {-1.3416408f, -0.4472136f + 1, 0.8944272f, 2.6832816f + 1};
+  for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(y.values[i], normed[i], 1e-6) << i;
+  ops.LayerNorm(x.tensor, 2, {}, {}, 0, y.tensor);
+  EXPECT_EQ(y.values, (std::vector<float>{-1, 1, -1, 1}));
+  std::vector<float> sums(1);
+  ops.SumSquares(x.tensor, 2, sums);
+  EXPECT_EQ(sums[0], 74);
+  Owned two(1, 2, 0);
+  two.values = {5, 7};
+  ops.ScaleBySquares(sums, 74, std::vector<float>{1, 2}, 3, two.tensor);
+  EXPECT_NEAR(two.values[1], 7, 1e-6);  // 2·7/√(74/74 + 3)
+  Owned g(1, 3, 0);
+  g.values = {-1, 1, 2};
+  Owned erf(g), relu(g), capped(g), clamped(g);
+  ops.Activate(GateKind::kGelu, erf.tensor);
+  EXPECT_NEAR(erf.values[0], -0.158655254, 1e-6);
+  EXPECT_NEAR(erf.values[2], 1.954499736, 1e-6);
+  ops.Activate(GateKind::kRelu, relu.tensor);
+  EXPECT_EQ(relu.values, (std::vector<float>{0, 1, 2}));
+  ops.SoftCap(2, capped.tensor);
+  EXPECT_NEAR(capped.values[2], 2 * std::tanh(1.0), 1e-6);
+  ops.Clamp(1.5f, clamped.tensor);
+  EXPECT_EQ(clamped.values, (std::vector<float>{-1, 1, 1.5f}));
+}
+
+TEST(ReferenceOps, BiasOfAKeyGrowsTowardsTheQueryAndIsRoundedFromTheStart) {
+  EXPECT_EQ(AttentionShape::Bias(0.5f, 2, false, 3, 7), -4);
+  EXPECT_EQ(AttentionShape::Bias(0.5f, 2, true, 3, 7), 3);
+  EXPECT_EQ(AttentionShape::Bias(0.3f, 1, true, 301, 400), 90);  // in bf16 0.30078125 · 300 = 90.234 → 90
 }
 
 TEST(ReferenceOps, RouteTakesTheBestAndTheLowestIndexOnTies) {

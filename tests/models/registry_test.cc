@@ -52,6 +52,9 @@ INSTANTIATE_TEST_SUITE_P(LlamaAndMistral, Printed, testing::Values(
     Case{"LlamaYarn", Config("LlamaForCausalLM", R"("rope_scaling":{"rope_type":"yarn","type":"yarn","factor":4.0,"truncate":false},)"),
          "llama: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n  layers 0-3: heads 4/2 of 12, rope half 12 theta 10000 "
          "yarn(factor 4, fast 32, slow 1, original 256, not truncated); dense 104 silu\n  bos 1, end 2\n"},
+    Case{"LlamaDynamic", Config("LlamaForCausalLM", R"("rope_scaling":{"type":"dynamic","factor":2.0},)"),
+         "llama: 4 layers, hidden 48, vocab 132, context 1024, eps 1e-05\n  layers 0-3: heads 4/2 of 12, rope half 12 theta 10000 "
+         "dynamic(factor 2, original 256); dense 104 silu\n  bos 1, end 2\n"},
     Case{"MistralWindow", Config("MistralForCausalLM", R"("sliding_window":16,)"),
          "mistral: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
          "  layers 0-3: heads 4/2 of 12, rope half 12 theta 10000, window 16; dense 104 silu\n  bos 1, end 2\n"},
@@ -76,13 +79,13 @@ INSTANTIATE_TEST_SUITE_P(QwenAndLlama4, Printed, testing::Values(
          "  layers 1-3: heads 4/2 of 12, qkv bias, rope half 12 theta 10000, window 14; dense 104 silu\n  bos 1, end 2\n"},
     Case{"Qwen3HeadSizeByDefault", Config("Qwen3ForCausalLM", R"("rope_theta":1000000,)"),
          "qwen3: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
-         "  layers 0-3: heads 4/2 of 128, q/k RMS norm, rope half 128 theta 1e+06; dense 104 silu\n  bos 1, end 2\n"},
+         "  layers 0-3: heads 4/2 of 128, q/k norm, rope half 128 theta 1e+06; dense 104 silu\n  bos 1, end 2\n"},
     Case{"Qwen3MoeMixed",
          Config("Qwen3MoeForCausalLM", R"("head_dim":16,"decoder_sparse_step":2,"mlp_only_layers":[3],"num_experts":6,
                                           "num_experts_per_tok":2,"moe_intermediate_size":32,"norm_topk_prob":false,)"),
          "qwen3_moe: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
-         "  layers 0,2-3: heads 4/2 of 16, q/k RMS norm, rope half 16 theta 10000; dense 104 silu\n"
-         "  layers 1: heads 4/2 of 16, q/k RMS norm, rope half 16 theta 10000; 6 experts of 32 silu, top 2, softmax\n  bos 1, end 2\n"},
+         "  layers 0,2-3: heads 4/2 of 16, q/k norm, rope half 16 theta 10000; dense 104 silu\n"
+         "  layers 1: heads 4/2 of 16, q/k norm, rope half 16 theta 10000; 6 experts of 32 silu, top 2, softmax\n  bos 1, end 2\n"},
     Case{"Llama4", Config("Llama4ForCausalLM", kScout),
          "llama4: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
          "  layers 0,2: heads 4/2 of 16, q/k L2 norm, rope interleaved 16 theta 5e+05, chunk 16; dense 72 silu\n"
@@ -117,7 +120,7 @@ INSTANTIATE_TEST_SUITE_P(RoutedFamilies, Printed, testing::Values(
          Config("Glm4MoeForCausalLM", R"("attention_bias":true,"use_qk_norm":true,"n_routed_experts":9,"num_experts_per_tok":3,
                                          "moe_intermediate_size":24,"routed_scaling_factor":2.5,"first_k_dense_replace":0,)"),
          "glm4_moe: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
-         "  layers 0-3: heads 4/2 of 12, qkv bias, q/k RMS norm, rope half 6 theta 10000; "
+         "  layers 0-3: heads 4/2 of 12, qkv bias, q/k norm, rope half 6 theta 10000; "
          "9 experts of 24 silu, top 3, sigmoid, choice bias renormalised times 2.5, shared 24\n  bos 1, end 2\n"},
     Case{"DeepseekV3",
          Config("DeepseekV3ForCausalLM", std::string(kV3) + R"("rope_scaling":{"type":"yarn","factor":40,"mscale":1.0,"mscale_all_dim":0,
@@ -150,6 +153,81 @@ INSTANTIATE_TEST_SUITE_P(RoutedFamilies, Printed, testing::Values(
          "window 16, sinks; 5 experts of 104 clamped pairs 1.702 7, bias, top 2, softmax, biased renormalised\n"
          "  layers 1,3: heads 4/2 of 16, qkv bias, out bias, rope half 16 theta 150000 yarn(factor 32, fast 32, slow 1, original 4096, not truncated), "
          "sinks; 5 experts of 104 clamped pairs 1.702 7, bias, top 2, softmax, biased renormalised\n  bos 1, end 2\n"}),
+    [](const auto& row) { return std::string(row.param.name); });
+
+// What the GPT-2 kind of configs has in common.
+std::string OldConfig(const std::string& architecture, const std::string& extra) {
+  return R"({"architectures":[")" + architecture + R"("],)" + extra + R"("vocab_size":132,"eos_token_id":2,"attn_pdrop":0.1,"use_cache":true})";
+}
+
+INSTANTIATE_TEST_SUITE_P(OtherDecoders, Printed, testing::Values(
+    Case{"Granite", Config("GraniteForCausalLM", R"("embedding_multiplier":12,"residual_multiplier":0.22,"attention_multiplier":0.35,"logits_scaling":8.0,)"),
+         "granite: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05, embedding times 12, residual times 0.22, logits over 8\n"
+         "  layers 0-3: heads 4/2 of 12, rope half 12 theta 10000, scale 0.35; dense 104 silu\n  bos 1, end 2\n"},
+    Case{"StarCoder2", Config("Starcoder2ForCausalLM", R"("sliding_window":20,"activation_function":"gelu","hidden_act":"gelu_pytorch_tanh",)"),
+         "starcoder2: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05, LayerNorm, tied\n"
+         "  layers 0-3: heads 4/2 of 12, qkv bias, out bias, rope half 12 theta 10000, window 20; dense 104 gelu_tanh ungated, bias\n  bos 1, end 2\n"},
+    Case{"Gemma", Config("GemmaForCausalLM", R"("head_dim":32,"hidden_act":"gelu","hidden_activation":null,)"),
+         "gemma: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05, RMS norm 1+w, embedding times 6.928203230275509, tied\n"
+         "  layers 0-3: heads 4/2 of 32, rope half 32 theta 10000; dense 104 gelu_tanh\n  bos 1, end 2\n"},
+    Case{"Gemma2", Config("Gemma2ForCausalLM", R"("head_dim":24,"attn_logit_softcapping":null,)"),
+         "gemma2: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05, RMS norm 1+w, pre and post norms, embedding times 6.928203230275509, "
+         "logit softcap 30, tied\n  layers 0,2: heads 4/2 of 24, rope half 24 theta 10000, window 4096, scale 0.0625; dense 104 gelu_tanh\n"
+         "  layers 1,3: heads 4/2 of 24, rope half 24 theta 10000, scale 0.0625; dense 104 gelu_tanh\n  bos 1, end 2\n"},
+    Case{"Gemma3", Config("Gemma3ForCausalLM", R"("head_dim":24,"sliding_window_pattern":3,"sliding_window":12,"attn_logit_softcapping":5.0,)"),
+         "gemma3: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05, RMS norm 1+w, pre and post norms, embedding times 6.928203230275509, tied\n"
+         "  layers 0-1,3: heads 4/2 of 24, q/k norm, rope half 24 theta 10000, window 12, scale 0.0625; dense 104 gelu_tanh\n"
+         "  layers 2: heads 4/2 of 24, q/k norm, rope half 24 theta 1e+06, scale 0.0625; dense 104 gelu_tanh\n  bos 1, end 2\n"},
+    Case{"Olmo", Config("OlmoForCausalLM", R"("clip_qkv":2.0,)"),
+         "olmo: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05, LayerNorm without weights\n"
+         "  layers 0-3: heads 4/2 of 12, q/k/v clipped to 2, rope half 12 theta 10000; dense 104 silu\n  bos 1, end 2\n"},
+    Case{"Olmo2", Config("Olmo2ForCausalLM", ""),
+         "olmo2: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05, post norms\n"
+         "  layers 0-3: heads 4/2 of 12, q/k norm over all heads, rope half 12 theta 10000; dense 104 silu\n  bos 1, end 2\n"},
+    Case{"Phi", Config("PhiForCausalLM", R"("partial_rotary_factor":0.4,"qk_layernorm":true,)"),
+         "phi: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05, LayerNorm, parallel, output bias\n"
+         "  layers 0-3: heads 4/2 of 12, qkv bias, out bias, q/k norm, rope half 4 theta 10000; dense 104 gelu_tanh ungated, bias\n  bos 1, end 2\n"},
+    Case{"Phi3Longrope", Config("Phi3ForCausalLM", R"("original_max_position_embeddings":64,"rope_scaling":{"type":"su",
+           "short_factor":[1,1,1,1,1,1.5],"long_factor":[1,2,3,4,5,6]},)"),
+         "phi3: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n  layers 0-3: heads 4/2 of 12, rope half 12 theta 10000 "
+         "longrope(factor 4, original 64); dense 104 silu\n  bos 1, end 2\n"},
+    Case{"Phi3", Config("Phi3ForCausalLM", R"("sliding_window":15,"original_max_position_embeddings":256,)"),
+         "phi3: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05\n"
+         "  layers 0-3: heads 4/2 of 12, rope half 12 theta 10000, window 15; dense 104 silu\n  bos 1, end 2\n"}),
+    [](const auto& row) { return std::string(row.param.name); });
+
+INSTANTIATE_TEST_SUITE_P(OlderDecoders, Printed, testing::Values(
+    Case{"Gpt2", OldConfig("GPT2LMHeadModel", R"("n_embd":48,"n_head":4,"n_layer":2,"n_positions":64,"n_inner":null,"scale_attn_by_inverse_layer_idx":true,)"),
+         "gpt2: 2 layers, hidden 48, vocab 132, context 64, eps 1e-05, LayerNorm, learned positions, tied\n"
+         "  layers 0: heads 4/4 of 12, qkv bias, out bias, no rope; dense 192 gelu_tanh ungated, bias\n"
+         "  layers 1: heads 4/4 of 12, qkv bias, out bias, no rope, scale 0.14433756729740646; dense 192 gelu_tanh ungated, bias\n  bos none, end 2\n"},
+    Case{"CrystalCoder", OldConfig("CrystalCoderLMHeadModel", R"("n_embd":64,"n_head":4,"n_layer":2,"n_positions":64,"n_inner":170,"rotary_dim":8,
+           "activation_function":"swiglu","mup_embeddings_scale":14.6,"mup_output_alpha":2,"mup_width_scale":0.0625,"mup_scale_qk_dot_by_d":true,
+           "tie_word_embeddings":false,)"),
+         "crystalcoder: 2 layers, hidden 64, vocab 132, context 64, eps 1e-05, LayerNorm, embedding times 14.6, logits over 8\n"
+         "  layers 0-1: heads 4/4 of 16, qkv bias, out bias, rope interleaved 8 theta 10000, scale 0.0625; dense 170 silu, bias\n  bos none, end 2\n"},
+    Case{"GptJ", OldConfig("GPTJForCausalLM", R"("n_embd":48,"n_head":4,"n_layer":2,"n_positions":64,"rotary_dim":8,"rotary":true,)"),
+         "gptj: 2 layers, hidden 48, vocab 132, context 64, eps 1e-05, LayerNorm, parallel, output bias\n"
+         "  layers 0-1: heads 4/4 of 12, rope interleaved 8 theta 10000; dense 192 gelu_tanh ungated, bias\n  bos none, end 2\n"},
+    Case{"GptNeoX", Config("GPTNeoXForCausalLM", R"("rotary_pct":0.25,"rotary_emb_base":25000,"attention_probs_dropout_prob":0,)"),
+         "gpt_neox: 4 layers, hidden 48, vocab 132, context 256, eps 1e-05, LayerNorm, parallel with two norms\n"
+         "  layers 0-3: heads 4/2 of 12, qkv bias, out bias, rope half 3 theta 25000; dense 104 gelu ungated, bias\n  bos 1, end 2\n"},
+    Case{"Bloom", OldConfig("BloomForCausalLM", R"("n_embed":48,"num_attention_heads":6,"n_layer":2,"apply_residual_connection_post_layernorm":true,)"),
+         "bloom: 2 layers, hidden 48, vocab 132, context 2048, eps 1e-05, LayerNorm, normed residual, embedding norm, tied\n"
+         "  layers 0-1: heads 6/6 of 8, qkv bias, out bias, no rope, alibi interleaved; dense 192 gelu_tanh ungated, bias\n  bos none, end 2\n"},
+    Case{"Mpt", OldConfig("MPTForCausalLM", R"("d_model":48,"n_heads":4,"n_layers":2,"max_seq_len":256,"attn_config":{"clip_qkv":6,"alibi":true,"alibi_bias_max":8,"softmax_scale":null},)"),
+         "mpt: 2 layers, hidden 48, vocab 132, context 256, eps 1e-05, LayerNorm without bias, tied\n"
+         "  layers 0-1: heads 4/4 of 12, q/k/v clipped to 6, no rope, alibi every second; dense 192 gelu ungated\n  bos none, end 2\n"},
+    Case{"Falcon7b", OldConfig("FalconForCausalLM", R"("hidden_size":48,"num_attention_heads":4,"num_kv_heads":4,"num_hidden_layers":2,)"),
+         "falcon: 2 layers, hidden 48, vocab 132, context 2048, eps 1e-05, LayerNorm, parallel, tied\n"
+         "  layers 0-1: heads 4/1 of 12, rope half 12 theta 10000; dense 192 gelu ungated\n  bos none, end 2\n"},
+    Case{"Falcon40b", OldConfig("FalconForCausalLM", R"("hidden_size":48,"num_attention_heads":4,"num_kv_heads":2,"num_hidden_layers":2,"new_decoder_architecture":true,)"),
+         "falcon: 2 layers, hidden 48, vocab 132, context 2048, eps 1e-05, LayerNorm, parallel with two norms, tied\n"
+         "  layers 0-1: heads 4/2 of 12, rope half 12 theta 10000; dense 192 gelu ungated\n  bos none, end 2\n"},
+    Case{"FalconRw", OldConfig("FalconForCausalLM", R"("hidden_size":64,"num_attention_heads":4,"num_hidden_layers":2,"multi_query":false,"parallel_attn":false,"alibi":true,"bias":true,)"),
+         "falcon: 2 layers, hidden 64, vocab 132, context 2048, eps 1e-05, LayerNorm, tied\n"
+         "  layers 0-1: heads 4/4 of 16, qkv bias, out bias, no rope, alibi interleaved in bf16 times 0.5; dense 256 gelu ungated, bias\n"
+         "  bos none, end 2\n"}),
     [](const auto& row) { return std::string(row.param.name); });
 
 struct Bad {
@@ -205,11 +283,16 @@ INSTANTIATE_TEST_SUITE_P(All, BadConfig, testing::Values(
     Bad{"StopIdOutside", With("eos_token_id", "132"), "eos_token_id: found 132"},
     Bad{"StopIdsOutside", With("eos_token_id", "[2,132]"), "eos_token_id: found [2,132]"},
     Bad{"BosOutside", With("bos_token_id", "-1"), "bos_token_id: found -1"},
-    Bad{"Activation", With("hidden_act", "\"relu\""), "hidden_act: found \"relu\", expected silu"},
-    Bad{"ActivationExactGelu", With("hidden_act", "\"gelu\""), "hidden_act: found \"gelu\""},
+    Bad{"Activation", With("hidden_act", "\"mish\""), "hidden_act: found \"mish\", expected silu"},
+    Bad{"FalconNorms", OldConfig("FalconForCausalLM", R"("hidden_size":48,"num_attention_heads":4,"num_hidden_layers":2,"num_ln_in_parallel_attn":2,)"),
+        "num_ln_in_parallel_attn: found 2, expected 1"},
+    Bad{"MptLearnedPositions", OldConfig("MPTForCausalLM", R"("d_model":48,"n_heads":4,"n_layers":2,"attn_config":{"alibi":false},)"),
+        "attn_config.alibi: found false"},
+    Bad{"SpelledAsTheConfigDoes", OldConfig("GPT2LMHeadModel", R"("n_embd":0,"n_head":4,"n_layer":2,"n_positions":64,)"), "n_embd: found 0"},
     Bad{"TiedIsText", With("tie_word_embeddings", "\"yes\""), "tie_word_embeddings: found \"yes\", expected true or false"},
-    Bad{"RopeDynamic", With("rope_scaling", R"({"type":"dynamic","factor":2})"), "rope_type: found \"dynamic\""},
-    Bad{"RopeLong", With("rope_scaling", R"({"rope_type":"longrope","short_factor":[1],"long_factor":[1]})"), "rope_type: found \"longrope\""},
+    Bad{"RopeUnknown", With("rope_scaling", R"({"type":"proportional","factor":2})"), "rope_type: found \"proportional\""},
+    Bad{"RopeLongFactors", With("rope_scaling", R"({"rope_type":"longrope","short_factor":[1],"long_factor":[1]})"), "longrope factors: found 1, expected 6"},
+    Bad{"RopeLongFactorZero", With("rope_scaling", R"({"rope_type":"longrope","short_factor":[0],"long_factor":[1]})"), "short_factor: found [0], expected a list"},
     Bad{"RopeFactorMissing", With("rope_scaling", R"({"type":"linear"})"), "rope_scaling.factor: found nothing"},
     Bad{"RopeFactorZero", With("rope_scaling", R"({"type":"linear","factor":0})"), "rope_scaling.factor: found 0"},
     Bad{"RopeIsAList", With("rope_scaling", "[1]"), "rope_scaling: found [1], expected an object"},

@@ -11,14 +11,15 @@ struct Case {
   Rope rope;
   float factor;
   std::vector<float> expected;  // the first entries
+  int64_t length = 0;
 };
 
 class RopeTables : public testing::TestWithParam<Case> {};
 
 TEST_P(RopeTables, EqualTheReference) {
-  const RopeTable table = MakeRopeTable(GetParam().rope);
+  const RopeTable table = MakeRopeTable(GetParam().rope, GetParam().length);
   EXPECT_FLOAT_EQ(table.factor, GetParam().factor);
-  ASSERT_EQ(table.inverse_frequency.size(), static_cast<size_t>(GetParam().rope.dims / 2));
+  ASSERT_EQ(table.inverse_frequency.size(), static_cast<size_t>(GetParam().rope.pairs()));
   for (size_t i = 0; i < GetParam().expected.size(); ++i)
     EXPECT_NEAR(table.inverse_frequency[i] / GetParam().expected[i], 1, 3e-7) << i;
 }
@@ -27,7 +28,22 @@ RopeScaling Llama3(double factor, double low, double high, double original) {
   return {.kind = RopeScalingKind::kLlama3, .factor = factor, .low_freq_factor = low, .high_freq_factor = high, .original_positions = original};
 }
 
+const Rope kDynamic{.dims = 12, .scaling = {.kind = RopeScalingKind::kDynamic, .factor = 2, .original_positions = 40}};
+const Rope kLongrope{.dims = 12, .scaling = {.kind = RopeScalingKind::kLongrope, .factor = 8, .original_positions = 40,
+                                             .short_factors = {1.0f, 1.0f, 1.1f, 1.15f, 1.2f, 1.25f},
+                                             .long_factors = {1.05f, 1.2f, 1.7f, 2.5f, 4.0f, 6.5f}}};
+
 INSTANTIATE_TEST_SUITE_P(All, RopeTables, testing::Values(
+    Case{"DynamicUpToItsLength", kDynamic, 1,
+         {1.0f, 0.2154434472322464f, 0.04641588404774666f, 0.009999999776482582f, 0.002154434332624078f, 0.00046415894757956266f}, 40},
+    Case{"DynamicBeyond", kDynamic, 1,
+         {1.0f, 0.21335136890411377f, 0.04551881179213524f, 0.009711502119898796f, 0.0020719622261822224f, 0.0004420561599545181f}, 41},
+    Case{"DynamicFarBeyond", kDynamic, 1,
+         {1.0f, 0.16584140062332153f, 0.027503373101353645f, 0.004561198875308037f, 0.000756435445509851f, 0.00012544837954919785f}, 94},
+    Case{"LongropeShort", kLongrope, 1.250482096684044f,
+         {1.0f, 0.2154434472322464f, 0.042196255177259445f, 0.008695651777088642f, 0.0017953618662431836f, 0.00037132715806365013f}, 40},
+    Case{"LongropeLong", kLongrope, 1.250482096684044f,
+         {0.9523810148239136f, 0.17953620851039886f, 0.027303459122776985f, 0.004000000189989805f, 0.0005386085831560194f, 7.140907109715044e-05f}, 41},
     Case{"Plain", {.dims = 8, .theta = 5e6}, 1, {1.0f, 0.02114742621779442f, 0.0004472136206459254f, 9.457416126679163e-06f}},
     Case{"Linear", {.dims = 12, .scaling = {.kind = RopeScalingKind::kLinear, .factor = 4}}, 1,
          {0.25f, 0.0538608618080616f, 0.011603971011936665f, 0.0024999999441206455f, 0.0005386085831560194f, 0.00011603973689489067f}},

@@ -55,6 +55,20 @@ TEST(RankCut, MoreRanksThanHeadsLeavesSomeEmpty) {
   EXPECT_EQ(heads, 3);
 }
 
+TEST(RankCut, FirstKvHeadsAreEachKvHeadOnce) {
+  for (const auto& [heads, kv_heads] : {std::pair<int64_t, int64_t>{9, 3}, {3, 1}, {6, 6}, {8, 2}, {7, 1}})
+    for (int64_t ranks = 1; ranks <= 11; ++ranks) {
+      int64_t next = 0;
+      for (int64_t r = 0; r < ranks; ++r) {
+        const Range own = RankCut{{ranks, 1}, r}.FirstKvHeads(Heads(heads, kv_heads));
+        if (own.empty()) continue;
+        EXPECT_EQ(own.begin, next) << heads << "/" << kv_heads << " on " << ranks;
+        next = own.end;
+      }
+      EXPECT_EQ(next, kv_heads);
+    }
+}
+
 TEST(RankCut, SixExpertsOnFourRanks) {
   const struct Experts experts{.count = 6, .active = 2, .hidden = 10};
   const Range spread[] = {{0, 1}, {1, 3}, {3, 4}, {4, 6}};

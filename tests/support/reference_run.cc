@@ -5,7 +5,7 @@
 #include <cmath>
 #include <span>
 
-#include "worker/kv/block_pool.h"
+#include "worker/scheduler.h"
 
 namespace drover {
 namespace {
@@ -13,12 +13,6 @@ namespace {
 struct Running {
   const ReferencePrompt* prompt;
   PromptResult result;
-  StepSequence sequence;
-  int64_t steps = 0;  // greedy ids wanted
-
-  int64_t prompt_tokens() const { return static_cast<int64_t>(prompt->ids.size()); }
-  bool prefilled() const { return sequence.position >= prompt_tokens(); }
-  bool done() const { return static_cast<int64_t>(result.greedy_ids.size()) >= steps; }
 };
 
 double LogProb(std::span<const float> logits, int32_t id) {
@@ -49,9 +43,8 @@ void ComparePromptRow(Running& running, int64_t row, std::span<const float> logi
   running.result.logprob_errors.push_back(std::abs(LogProb(logits, prompt.ids[next]) - prompt.token_logprobs[next - 1]));
 }
 
-// The best id of a row that follows everything so far; ends are for the caller.
-void TakeGreedy(Running& running, std::span<const float> logits) {
-  if (running.done()) return;
+// The best id of a row that follows everything so far.
+int32_t TakeGreedy(Running& running, std::span<const float> logits) {
   const ReferencePrompt& prompt = *running.prompt;
   const size_t step = running.result.greedy_ids.size();
   const auto id = static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin());
@@ -62,61 +55,54 @@ void TakeGreedy(Running& running, std::span<const float> logits) {
   if (id != prompt.greedy_ids[step] && running.result.first_difference < 0)
     running.result.first_difference = static_cast<int64_t>(step);
   running.result.greedy_ids.push_back(id);
+  return id;
 }
 
-absl::Status PlanNext(Running& running, const RunShape& shape, BlockPool& pool) {
-  StepSequence& sequence = running.sequence;
-  if (running.prefilled()) {
-    sequence.tokens = {running.result.greedy_ids.back()};
-    sequence.logits = LogitsWanted::kLast;
-  } else {
-    const int64_t end = std::min(sequence.position + shape.chunk_tokens, running.prompt_tokens());
-    sequence.tokens.assign(running.prompt->ids.begin() + sequence.position, running.prompt->ids.begin() + end);
-    sequence.logits = LogitsWanted::kAll;
+// The rows of one planned sequence; the token that follows them, if one is due.
+std::optional<int32_t> TakeRows(Running& running, const StepSequence& planned, bool samples, std::span<const float> rows, size_t vocab) {
+  const auto prompt_tokens = static_cast<int64_t>(running.prompt->ids.size());
+  if (planned.logits == LogitsWanted::kAll)
+    for (size_t i = 0; i < planned.tokens.size(); ++i) {
+      const int64_t row = planned.position + static_cast<int64_t>(i);
+      if (row < prompt_tokens) ComparePromptRow(running, row, rows.subspan(i * vocab, vocab));
+    }
+  if (!samples) return std::nullopt;
+  return TakeGreedy(running, rows.last(vocab));
+}
+
+absl::Status AdmitAll(const std::vector<Running>& all, Scheduler& scheduler) {
+  for (size_t i = 0; i < all.size(); ++i) {
+    Request request{.id = RequestId{i}, .prompt = all[i].prompt->ids, .max_tokens = all[i].prompt->robust_steps, .logits = LogitsWanted::kAll};
+    DROVER_RETURN_IF_ERROR(scheduler.Admit(std::move(request)));
   }
-  const int64_t end = sequence.position + static_cast<int64_t>(sequence.tokens.size());
-  if (!pool.GrowTo(sequence.blocks, (end + shape.block_tokens - 1) / shape.block_tokens)) return ResourceExhausted("no free block");
   return absl::OkStatus();
-}
-
-// Returns the rows it used.
-int64_t Commit(Running& running, const float* rows, int64_t vocab) {
-  StepSequence& sequence = running.sequence;
-  const bool prefill = !running.prefilled();
-  const auto count = static_cast<int64_t>(sequence.tokens.size());
-  for (int64_t i = 0; prefill && i < count; ++i)
-    ComparePromptRow(running, sequence.position + i, {rows + i * vocab, static_cast<size_t>(vocab)});
-  sequence.position += count;
-  const int64_t used = prefill ? count : 1;
-  if (running.prefilled()) TakeGreedy(running, {rows + (used - 1) * vocab, static_cast<size_t>(vocab)});
-  return used;
 }
 
 }  // namespace
 
 absl::StatusOr<std::vector<PromptResult>> RunReference(StepRunner& runner, const Reference& reference, const RunShape& shape) {
-  BlockPool pool(shape.kv_blocks);
   std::vector<Running> all;
-  for (const ReferencePrompt& prompt : reference.prompts) {
-    Running running{&prompt, {}, {}, prompt.robust_steps};
-    running.result.name = prompt.name;
-    running.sequence.id = all.size();
-    all.push_back(std::move(running));
-  }
-  for (uint64_t step = 0;; ++step) {
-    StepPlan plan{step, {}};
-    std::vector<Running*> members;
-    for (Running& running : all) {
-      if (running.prefilled() && running.done()) continue;
-      DROVER_RETURN_IF_ERROR(PlanNext(running, shape, pool));
-      plan.sequences.push_back(running.sequence);
-      members.push_back(&running);
-    }
-    if (plan.empty()) break;
+  for (const ReferencePrompt& prompt : reference.prompts) all.push_back({&prompt, {.name = prompt.name}});
+  Scheduler scheduler({.block_tokens = shape.block_tokens,
+                       .kv_blocks = shape.kv_blocks,
+                       .max_step_tokens = shape.step_tokens,
+                       .max_sequences = static_cast<int64_t>(all.size()),
+                       .max_model_len = shape.kv_blocks * shape.block_tokens,
+                       .key_lengths = shape.key_lengths,
+                       .max_score_rows = shape.step_tokens});
+  DROVER_RETURN_IF_ERROR(AdmitAll(all, scheduler));
+  for (StepPlan plan = scheduler.Plan(); !plan.empty(); plan = scheduler.Plan()) {
     DROVER_ASSIGN_OR_RETURN(const StepLogits logits, runner.Run(plan));
     if (logits.rows != plan.logit_rows()) return Internal("found ", logits.rows, " rows, expected ", plan.logit_rows());
-    const float* rows = logits.values.data();
-    for (Running* running : members) rows += Commit(*running, rows, logits.vocab) * logits.vocab;
+    const auto vocab = static_cast<size_t>(logits.vocab);
+    std::span<const float> rest(logits.values);
+    std::vector<std::optional<int32_t>> tokens;
+    for (const StepSequence& planned : plan.sequences) {
+      const size_t rows = planned.logits == LogitsWanted::kAll ? planned.tokens.size() : planned.logits == LogitsWanted::kLast ? 1 : 0;
+      tokens.push_back(TakeRows(all[planned.id], planned, scheduler.Samples(planned), rest.first(rows * vocab), vocab));
+      rest = rest.subspan(rows * vocab);
+    }
+    scheduler.Commit(plan, tokens);
   }
   std::vector<PromptResult> results;
   for (Running& running : all) results.push_back(std::move(running.result));

@@ -1,11 +1,12 @@
-// Runs the prompts of a Reference through a StepRunner as a server would: paged blocks, prompts in chunks, several sequences a
-// step, one token a step afterwards; and says how far the result is from the reference.
+// Runs the prompts of a Reference through a StepRunner under the server's own scheduler: paged blocks, prompts in chunks beside
+// the tokens of other sequences; and says how far the result is from the reference.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "common/key_lengths.h"
 #include "models/checkpoint/reference.h"
 #include "worker/step_runner.h"
 
@@ -13,7 +14,8 @@ namespace drover {
 
 struct RunShape {
   int64_t kv_blocks = 0, block_tokens = 0;
-  int64_t chunk_tokens = 0;  // of one prompt in one step
+  int64_t step_tokens = 0;  // of all sequences in one step: prompts are cut into chunks
+  KeyLengths key_lengths = {};  // of the model
 };
 
 struct PromptResult {

@@ -29,6 +29,7 @@ FAULTS = {  # name: (file, text, what tidy says)
     "generated header below the edge": ("models/b.cc", '// B.\n#include "drover/v1/plan.pb.h"\n', "models/ may not include drover/v1/plan.pb.h"),
     "conditional compilation": ("common/b.cc", "// B.\n#ifdef HAVE_B\n#endif\n", "common/b.cc:2: #ifdef HAVE_B outside the factories"),
     "own header not first": ("common/a.cc", '// A.\n#include <string>\n#include "common/a.h"\n', "its first include must be common/a.h"),
+    "a family outside models": ("worker/b.cc", '// B.\nbool B() { return family == "qwen3"; }\n', "worker/b.cc:2: names the family qwen"),
     "no purpose": ("common/b.h", "#pragma once\n", "must start with a comment"),
     "a place of one machine": ("common/b.h", "// See /hom" + "e/someone/b.\n", "names a place of one machine"),
     "undocumented folder": ("helm/b.txt", "b\n", "does not mention helm/"),

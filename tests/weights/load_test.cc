@@ -52,6 +52,7 @@ struct Model {
   DType dtype;
   bool gguf = false;
   bool other_experts = false;  // fused in one tensor of a layer; in GGUF files one tensor an expert
+  bool fused = false;          // q, k, v and gate, up
 };
 
 std::string Config(const std::string& architecture, const std::string& extra) {
@@ -104,6 +105,53 @@ std::vector<TestTensor> HfTensors(const ModelSpec& spec, DType dtype, bool fused
                          {experts, transposed ? weight.cols : outputs, transposed ? outputs : weight.cols},
                          FusedBytes(table, weight.layer, down, transposed, dtype)});
     }
+  }
+  return tensors;
+}
+
+// Bytes of `rows` rows from `first` on.
+std::string Rows(const TestTensor& tensor, int64_t first, int64_t rows) {
+  const size_t row = tensor.bytes.size() / static_cast<size_t>(tensor.shape[0]);
+  return tensor.bytes.substr(static_cast<size_t>(first) * row, static_cast<size_t>(rows) * row);
+}
+
+// All of q, all of k, all of v; or for each KV head its query heads, its k, its v.
+std::string FusedQkvBytes(const TestTensor& q, const TestTensor& k, const TestTensor& v, const Attention& a, bool grouped) {
+  std::string bytes;
+  const int64_t runs = grouped ? a.kv_heads : 1, queries = a.heads * a.head_dim / runs, keys = a.kv_heads * a.head_dim / runs;
+  for (int64_t g = 0; g < runs; ++g) bytes += Rows(q, g * queries, queries) + Rows(k, g * keys, keys) + Rows(v, g * keys, keys);
+  return bytes;
+}
+
+// [rows, cols] to [cols, rows].
+TestTensor Transposed(const TestTensor& tensor) {
+  TestTensor out{tensor.name, tensor.dtype, {tensor.shape[1], tensor.shape[0]}, {}};
+  const int64_t rows = tensor.shape[0], cols = tensor.shape[1], size = static_cast<int64_t>(tensor.bytes.size()) / (rows * cols);
+  for (int64_t c = 0; c < cols; ++c)
+    for (int64_t r = 0; r < rows; ++r) out.bytes += tensor.bytes.substr(static_cast<size_t>((r * cols + c) * size), static_cast<size_t>(size));
+  return out;
+}
+
+// What the family's files hold instead of q, k, v, gate and up.
+std::vector<TestTensor> Fuse(std::vector<TestTensor> plain, const ModelSpec& spec) {
+  const bool grouped = spec.family == "falcon" || spec.family == "gpt_neox", transposed = spec.family == "gpt2";
+  const std::map<std::string, std::string> modules = {{"phi3", "self_attn.qkv_proj"}, {"falcon", "self_attention.query_key_value"},
+                                                      {"gpt_neox", "attention.query_key_value"}, {"gpt2", "attn.c_attn"}};
+  std::vector<TestTensor> tensors;
+  for (size_t i = 0; i < plain.size(); ++i) {
+    TestTensor tensor = plain[i];
+    if (const size_t at = tensor.name.find("self_attn.q_proj."); at != std::string::npos) {
+      tensor.bytes = FusedQkvBytes(plain[i], plain[i + 1], plain[i + 2], spec.kinds[0].attention, grouped);
+      tensor.shape[0] += plain[i + 1].shape[0] + plain[i + 2].shape[0];
+      tensor.name.replace(at, 16, modules.at(spec.family));
+      i += 2;
+    } else if (const size_t gate = tensor.name.find("gate_proj"); gate != std::string::npos) {
+      tensor.bytes += plain[++i].bytes;
+      tensor.shape[0] *= 2;
+      tensor.name.replace(gate, 9, "gate_up_proj");
+    }
+    const bool in_layer = tensor.name.find(".h.") != std::string::npos;
+    tensors.push_back(transposed && in_layer && tensor.shape.size() == 2 ? Transposed(tensor) : tensor);
   }
   return tensors;
 }
@@ -163,7 +211,9 @@ Checkpoint WriteAndOpen(const Model& model, const TempDir& dir) {
     test::WriteFile(path, GgufBytes(*spec, model.dtype, model.other_experts));
   } else {
     test::WriteFile(dir.Path("config.json"), model.config);
-    test::WriteFile(dir.Path("model.safetensors"), test::SafetensorsBytes(HfTensors(*spec, model.dtype, model.other_experts)));
+    std::vector<TestTensor> tensors = HfTensors(*spec, model.dtype, model.other_experts);
+    if (model.fused) tensors = Fuse(std::move(tensors), *spec);
+    test::WriteFile(dir.Path("model.safetensors"), test::SafetensorsBytes(tensors));
   }
   auto checkpoint = OpenCheckpoint(path);
   EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
@@ -176,7 +226,7 @@ void CheckPart(const Weight& weight, const Part& part, const Slot& slot, std::ve
     for (int64_t c = part.cols.begin; c < part.cols.end; ++c) ++owners[static_cast<size_t>(r * weight.cols + c)];
     const int64_t own = r - part.rows.begin;
     if (slot.vector != nullptr) {
-      EXPECT_EQ((*slot.vector)[static_cast<size_t>(own)], static_cast<float>(Element(weight.name, r, 0))) << weight.name;
+      EXPECT_EQ((*slot.vector)[static_cast<size_t>(own)], weight.plus + static_cast<float>(Element(weight.name, r, 0))) << weight.name;
       continue;
     }
     const PackedWeight& matrix = *slot.matrix;
@@ -244,6 +294,12 @@ INSTANTIATE_TEST_SUITE_P(All, Reassembles, testing::Values(
     Model{"ExpertsOnSomeLayers", Config("Qwen3MoeForCausalLM", std::string(kHeads) + R"("num_experts":5,"num_experts_per_tok":2,"moe_intermediate_size":7,"mlp_only_layers":[0],)"), DType::kF32},
     Model{"FusedTransposed", Config("Llama4ForCausalLM", std::string(kHeads) + R"("num_local_experts":6,)"), DType::kBF16, false, true},
     Model{"Fused", Config("Qwen3MoeForCausalLM", std::string(kHeads) + R"("num_experts":5,"num_experts_per_tok":2,"moe_intermediate_size":7,)"), DType::kF16, false, true},
+    Model{"StackedProjections", Config("Phi3ForCausalLM", kHeads), DType::kBF16, false, false, true},
+    Model{"ProjectionsByKvGroup", Config("FalconForCausalLM", R"("num_attention_heads":8,"num_kv_heads":2,"new_decoder_architecture":true,)"), DType::kF32, false, false, true},
+    Model{"ProjectionsByHeadWithBiases", Config("GPTNeoXForCausalLM", R"("num_attention_heads":8,"rotary_pct":1.0,"intermediate_size":13,)"), DType::kF16, false, false, true},
+    Model{"StackedAndTransposed", Config("GPT2LMHeadModel", R"("num_attention_heads":8,"n_inner":13,)"), DType::kF32, false, false, true},
+    Model{"NormsPlusOne", Config("Gemma2ForCausalLM", kHeads), DType::kBF16},
+    Model{"NormsOverAllHeads", Config("Olmo2ForCausalLM", kHeads), DType::kF32},
     Model{"OneTensorAnExpert", Config("MixtralForCausalLM", std::string(kQuantised) + R"("num_local_experts":3,)"), DType::kQ8_0, true, true},
     Model{"Q8", Config("LlamaForCausalLM", kQuantised), DType::kQ8_0, true},
     Model{"Q4WithBorderBlocks", Config("LlamaForCausalLM", kQuantised), DType::kQ4_0, true},

@@ -75,7 +75,7 @@ TEST(ConvertTest, ASubmitIsReadWithItsBiasInOrder) {
 }
 
 TEST(ConvertTest, AStepSurvivesTheWire) {
-  const StepPlan plan{.step = 4, .sequences = {{.id = 1, .position = 3, .tokens = {7, 8}, .blocks = {5, 2}, .logits = LogitsWanted::kLast},
+  const StepPlan plan{.step = 4, .sequences = {{.id = 1, .position = 3, .tokens = {7, 8}, .blocks = {5, 2}, .length = 6, .logits = LogitsWanted::kLast},
                                                {.id = 2, .position = 0, .tokens = {1}, .blocks = {0}}}};
   const absl::StatusOr<StepPlan> read = ReadStep(WriteStep(plan), {.vocab = 9, .kv_blocks = 6, .block_tokens = 4, .max_step_tokens = 3});
   ASSERT_TRUE(read.ok()) << Message(read.status());
@@ -91,6 +91,8 @@ TEST(ConvertTest, StepsThatWouldLeaveTheCacheAreRefused) {
       {{.position = 3, .tokens = {1, 1}, .blocks = {0}}, "step 1 sequence 0: blocks: found 1, expected 2"},
       {{.position = -1, .tokens = {1}, .blocks = {0}}, "step 1 sequence 0: position: found -1, expected one within the KV cache"},
       {{.position = 0, .tokens = {}, .blocks = {0}}, "step 1 sequence 0: tokens: found none, expected at least 1"},
+      {{.position = 0, .tokens = {1, 1}, .blocks = {0}, .length = 1}, "step 1 sequence 0: length: found 1, expected 0 or 2 to 24"},
+      {{.position = 0, .tokens = {1}, .blocks = {0}, .length = 25}, "step 1 sequence 0: length: found 25, expected 0 or 1 to 24"},
       {{.position = 0, .tokens = {1, 1, 1, 1}, .blocks = {0}}, "step 1: found 4 tokens, expected at most 3"},
   };
   for (const auto& [sequence, message] : cases)

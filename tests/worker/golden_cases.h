@@ -7,10 +7,12 @@
 namespace drover {
 
 inline constexpr const char* kGoldenCases[] = {
-    "llama-biases", "llama-head-dim", "llama-rope-linear", "llama-rope-yarn", "llama2-mha", "llama31-gqa", "smollm2-tied", "yi", "amber",
+    "llama-biases", "llama-head-dim", "llama-rope-dynamic", "llama-rope-linear", "llama-rope-yarn", "llama2-mha", "llama31-gqa", "smollm2-tied", "yi", "amber",
     "mistral-nemo", "mistral-window", "mixtral", "mixtral-6", "qwen1.5", "qwen2-tied", "qwen2-window", "qwen3", "qwen3-untied",
     "qwen3-moe", "qwen3-moe-mixed", "llama4-maverick", "llama4-scout",
     "deepseek-v2", "deepseek-v2-lite", "deepseek-v3", "kimi-k2", "mistral4", "mistral-large-3-native", "glm4-moe", "gpt-oss-bf16", "qwen2-moe",
+    "bloom", "crystalcoder", "falcon-7b", "falcon-40b", "falcon-rw", "falcon2-11b", "gemma", "gemma2", "gemma3", "gpt-neox-serial", "gpt2", "gptj",
+    "granite", "mpt", "mpt-clip", "olmo", "olmo2", "phi2", "phi3", "phi3-gqa", "phi3-longrope", "phi3-longrope-crossing", "pythia", "starcoder2",
     "gguf-llama-f32", "gguf-llama-bf16", "gguf-llama-q8_0", "gguf-llama-q4_0", "gguf-llama-q4_1", "gguf-llama31-f16",
     "gguf-mixtral-q4_0", "gguf-qwen3moe-q8_0",
     "gguf-llama-q5_0", "gguf-llama-q5_1", "gguf-llama-q2_k", "gguf-llama-q3_k", "gguf-llama-q4_k", "gguf-llama-q5_k",

@@ -51,7 +51,7 @@ TEST_P(Golden, LogitsAndGreedyIdsAreTheReferences) {
   ASSERT_TRUE(reference.ok()) << reference.status();
   ASSERT_EQ(reference->vocab, checkpoint->spec.vocab);
 
-  const RunShape shape{.kv_blocks = 64, .block_tokens = 5, .chunk_tokens = 13};
+  const RunShape shape{.kv_blocks = 64, .block_tokens = 5, .step_tokens = 29, .key_lengths = KeyLengthsOf(checkpoint->spec)};
   const DecoderSettings settings{.max_step_tokens = 48, .max_sequences = 4, .kv_blocks = shape.kv_blocks, .block_tokens = shape.block_tokens};
   absl::StatusOr<std::unique_ptr<ThreadGroup>> group = ThreadGroup::Load(*checkpoint, GetParam().grid, settings);
   ASSERT_TRUE(group.ok()) << group.status();

@@ -76,7 +76,7 @@ absl::Status GoldenCase(const std::string& name, Communicator& comm) {
   DROVER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, OpenCheckpoint(GoldenModel(folder)));
   DROVER_ASSIGN_OR_RETURN(const Reference reference, ReadReference(folder + "/reference.safetensors"));
   const RankCut cut{{comm.size(), comm.size()}, comm.rank()};
-  const RunShape shape{.kv_blocks = 64, .block_tokens = 5, .chunk_tokens = 13};
+  const RunShape shape{.kv_blocks = 64, .block_tokens = 5, .step_tokens = 29, .key_lengths = KeyLengthsOf(checkpoint.spec)};
   DROVER_ASSIGN_OR_RETURN(RankWeights weights, LoadRankWeights(checkpoint, cut, LoadOptions{}));
   DROVER_ASSIGN_OR_RETURN(const std::unique_ptr<Decoder> decoder,
                           Decoder::Create(checkpoint.spec, cut, std::move(weights),

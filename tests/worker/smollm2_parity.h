@@ -31,7 +31,7 @@ inline void ExpectSmolLm2Parity(int64_t ranks, const std::vector<std::string>& n
   });
   ASSERT_EQ(reference->prompts.size(), names.empty() ? 24u : names.size());
 
-  const RunShape shape{.kv_blocks = 768, .block_tokens = 7, .chunk_tokens = 40};
+  const RunShape shape{.kv_blocks = 768, .block_tokens = 7, .step_tokens = 320, .key_lengths = {}};
   const DecoderSettings settings{.max_step_tokens = 960, .max_sequences = 24, .kv_blocks = shape.kv_blocks, .block_tokens = shape.block_tokens};
   absl::StatusOr<std::unique_ptr<ThreadGroup>> group = ThreadGroup::Load(*checkpoint, {ranks, ranks}, settings);
   ASSERT_TRUE(group.ok()) << group.status();

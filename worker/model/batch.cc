@@ -20,6 +20,7 @@ absl::Status CheckBlocks(const StepSequence& sequence, const BatchLimits& limits
   const int64_t end = sequence.position + static_cast<int64_t>(sequence.tokens.size());
   if (sequence.position < 0 || sequence.position > kPositionMax) return InvalidArgument("position: found ", sequence.position);
   const auto held = static_cast<int64_t>(sequence.blocks.size()) * limits.block_tokens;
+  if (sequence.length != 0 && sequence.length < end) return InvalidArgument("length: found ", sequence.length, ", expected at least ", end);
   if (end > held) return InvalidArgument("blocks: hold ", held, " positions, expected at least ", end);
   for (const int32_t block : sequence.blocks)
     if (block < 0 || block >= limits.kv_blocks) return InvalidArgument("blocks: found ", block, ", expected 0 to ", limits.kv_blocks - 1);
@@ -67,6 +68,7 @@ absl::StatusOr<Batch> MakeBatch(const StepPlan& plan, const BatchLimits& limits)
   for (const StepSequence& sequence : plan.sequences) {
     const auto count = static_cast<int64_t>(sequence.tokens.size());
     const int64_t first = batch.rows();
+    batch.lengths.push_back(std::max(sequence.length, sequence.position + count));
     batch.sequences.push_back({first, count, sequence.position, sequence.blocks});
     batch.ids.insert(batch.ids.end(), sequence.tokens.begin(), sequence.tokens.end());
     for (int64_t i = 0; i < count; ++i) {

@@ -21,6 +21,7 @@ struct Batch {
   std::vector<int32_t> ids;           // of each row
   std::vector<int64_t> positions;     // of each row
   std::vector<SequenceRows> sequences;
+  std::vector<int64_t> lengths;       // of each sequence, when this pass over it began
   std::vector<int32_t> logit_rows;    // in plan order
 
   int64_t rows() const { return static_cast<int64_t>(ids.size()); }

@@ -51,7 +51,8 @@ absl::StatusOr<StepLogits> Decoder::Run(const StepPlan& plan) {
   DROVER_ASSIGN_OR_RETURN(const Batch batch, MakeBatch(plan, limits_));
   if (batch.rows() == 0) return StepLogits{0, spec_.vocab, {}};
   Arena::Scope scope(arena_);
-  Step step(batch, *ops_, ranks_, arena_);
+  const bool layer_norm = spec_.norm != NormKind::kRms && spec_.norm != NormKind::kRmsPlusOne;
+  Step step(batch, {layer_norm, static_cast<float>(spec_.norm_eps)}, *ops_, ranks_, arena_);
   absl::StatusOr<StepLogits> logits = Forward(step);
   if (!logits.ok()) return Annotate(logits.status(), Cat("step ", plan.step));
   if (cut_.rank != 0) return StepLogits{0, spec_.vocab, {}};
@@ -59,7 +60,7 @@ absl::StatusOr<StepLogits> Decoder::Run(const StepPlan& plan) {
 }
 
 absl::StatusOr<StepLogits> Decoder::Forward(Step& step) {
-  const Tensor x = step.Embed(weights_.embedding, cut_.Vocab(spec_).begin, spec_.hidden);
+  const Tensor x = Embed(step);
   std::vector<RopeAngles> angles;
   for (size_t kind = 0; kind < kinds_.size(); ++kind) {
     const std::optional<Rope>& rope = spec_.kinds[kind].attention.rope;
@@ -68,7 +69,7 @@ absl::StatusOr<StepLogits> Decoder::Forward(Step& step) {
   for (int64_t i = 0; i < spec_.layers(); ++i) {
     const auto kind = static_cast<size_t>(spec_.layer_kind[static_cast<size_t>(i)]);
     DecoderLayer(step,
-                 {spec_.kinds[kind], kinds_[kind], weights_.layers[static_cast<size_t>(i)], kv_.Layer(i), spec_.norm_eps, angles[kind]}, x);
+                 {spec_.kinds[kind], kinds_[kind], weights_.layers[static_cast<size_t>(i)], kv_.Layer(i), spec_, angles[kind]}, x);
   }
   StepLogits logits = Logits(step, x);
   DROVER_RETURN_IF_ERROR(step.Finish());
@@ -76,7 +77,14 @@ absl::StatusOr<StepLogits> Decoder::Forward(Step& step) {
   return logits;
 }
 
-// W_out·norm(x) of the rows that were asked for.
+Tensor Decoder::Embed(Step& step) {
+  const Tensor x = step.Embed({weights_.embedding, cut_.Vocab(spec_).begin}, {weights_.positions, cut_.Positions(spec_).begin}, spec_.hidden);
+  step.Scale(spec_.embedding_scale, x);
+  if (spec_.embedding_norm) step.NormInPlace(x, spec_.hidden, weights_.embedding_norm, weights_.embedding_norm_bias);
+  return x;
+}
+
+// cap(W_out·norm(x) + b) of the rows that were asked for.
 StepLogits Decoder::Logits(Step& step, Tensor x) {
   const std::span<const int32_t> rows = step.batch().logit_rows;
   const PackedWeight& output = spec_.tied_embeddings ? weights_.embedding : weights_.output;
@@ -84,8 +92,11 @@ StepLogits Decoder::Logits(Step& step, Tensor x) {
   for (size_t begin = 0; begin < rows.size(); begin += kLogitRowsAtOnce) {
     Arena::Scope scope(step.arena());
     const std::span<const int32_t> piece = rows.subspan(begin, std::min<size_t>(kLogitRowsAtOnce, rows.size() - begin));
-    const Tensor h = step.Norm(step.Gather(x, piece), weights_.final_norm, spec_.norm_eps);
-    GatherLogits(step, step.Linear(h, output), logits.values.data() + begin * static_cast<size_t>(spec_.vocab));
+    const Tensor h = step.Norm(step.Gather(x, piece), weights_.final_norm, weights_.final_norm_bias);
+    const Tensor own = step.Linear(h, output, weights_.output_bias);
+    step.Scale(1 / spec_.logit_divisor, own);
+    if (spec_.logit_softcap) step.SoftCap(*spec_.logit_softcap, own);
+    GatherLogits(step, own, logits.values.data() + begin * static_cast<size_t>(spec_.vocab));
   }
   return logits;
 }

@@ -42,6 +42,7 @@ class Decoder {
   Decoder(const ModelSpec& spec, const RankCut& cut, RankWeights weights, const DecoderSettings& settings, Communicator& ranks,
           std::unique_ptr<Ops> ops, KvStore kv);
   absl::StatusOr<StepLogits> Forward(Step& step);
+  Tensor Embed(Step& step);
   StepLogits Logits(Step& step, Tensor x);
   // Logits of one piece of rows, complete on every rank.
   void GatherLogits(Step& step, Tensor own, float* to);

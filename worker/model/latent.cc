@@ -10,7 +10,7 @@ Tensor Queries(Step& step, const Layer& layer, Tensor h) {
   const LatentKv& latent = *layer.kind.attention.latent;
   if (!latent.q_rank) return step.Linear(h, w.q);
   const Tensor down = step.Linear(h, w.q_down, w.q_down_bias);
-  step.NormHeads(down, w.q_down_norm, latent.norm_eps);
+  step.RmsNorm(down, w.q_down_norm, latent.norm_eps);
   return step.Linear(down, w.q_up);
 }
 
@@ -22,7 +22,7 @@ Tensor Cached(Step& step, const Layer& layer, Tensor h) {
   const Tensor down = step.Linear(h, w.kv_down, w.kv_down_bias);  // [c | r]
   const Tensor c = step.Take(h.rows, latent.kv_rank), row = step.Take(h.rows, layer.kv.head_dim);
   step.CopyHeads(1, down, 0, c, 0, latent.kv_rank);
-  step.NormHeads(c, w.kv_down_norm, latent.norm_eps);
+  step.RmsNorm(c, w.kv_down_norm, latent.norm_eps);
   step.CopyHeads(1, c, 0, row, rotated, latent.kv_rank);
   step.CopyHeads(1, down, latent.kv_rank, row, 0, rotated);
   return row;

@@ -1,6 +1,8 @@
 // See layer.h.
 #include "worker/model/layer.h"
 
+#include <algorithm>
+
 #include "worker/model/latent.h"
 
 namespace drover {
@@ -9,17 +11,20 @@ namespace {
 // Where the position enters q and k: before the scores, in the order of the reference.
 void Place(Step& step, const Layer& layer, Tensor q, Tensor k) {
   const Attention& a = layer.kind.attention;
-  if (a.qk_norm == QkNorm::kRmsBeforeRope) {
-    step.NormHeads(q, layer.weights.q_norm, layer.norm_eps);
-    step.NormHeads(k, layer.weights.k_norm, layer.norm_eps);
+  const LayerWeights& w = layer.weights;
+  if (a.qk_norm == QkNorm::kEachHead) {
+    step.NormInPlace(q, a.head_dim, w.q_norm, w.q_norm_bias);
+    step.NormInPlace(k, a.head_dim, w.k_norm, w.k_norm_bias);
   }
+  if (a.qk_norm == QkNorm::kWholeWidth)
+    step.NormSpread({q, w.q_norm, 0, a.heads * a.head_dim}, {k, w.k_norm, layer.cut.repeated_kv_columns, a.kv_heads * a.head_dim});
   if (a.rope) {
     step.Turn(layer.angles, a.head_dim, q);  // q ← R(position)·q
     step.Turn(layer.angles, a.head_dim, k);
   }
   if (a.qk_norm == QkNorm::kL2AfterRope) {
-    step.L2NormHeads(q, a.head_dim, layer.norm_eps);
-    step.L2NormHeads(k, a.head_dim, layer.norm_eps);
+    step.L2NormHeads(q, a.head_dim);
+    step.L2NormHeads(k, a.head_dim);
   }
   if (a.temperature) step.Temper(q, *a.temperature);
 }
@@ -31,23 +36,25 @@ Tensor AttentionPart(Step& step, const Layer& layer, Tensor h) {
   const Tensor q = step.Linear(h, w.q, w.q_bias);
   const Tensor k = step.Linear(h, w.k, w.k_bias);
   const Tensor v = step.Linear(h, w.v, w.v_bias);
+  if (const std::optional<double>& clip = layer.kind.attention.clip)
+    for (const Tensor& projected : {q, k, v}) step.Clamp(*clip, projected);
   Place(step, layer, q, k);
   step.Append(layer.kv, k, v);
-  AttentionShape shape = layer.cut.shape;
+  AttentionShape shape = layer.cut.Shape();
   shape.sinks = w.sinks;
   return step.PartialLinear(step.Attend(q, layer.kv, shape), w.o, w.o_bias, h.cols);
 }
 
-// This rank's part of W↓(act(W_gate h) ⊙ W_up h).
-Tensor GatedPart(Step& step, Activation activation, const FfnWeights& w, Tensor h) {
-  const Tensor gate = step.Linear(h, w.gate, w.gate_bias);
+// This rank's part of W↓(act(W_gate h) ⊙ W_up h), or of W↓ act(W_up h).
+Tensor FfnPart(Step& step, const Ffn& ffn, const FfnWeights& w, Tensor h) {
   const Tensor up = step.Linear(h, w.up, w.up_bias);
-  return step.PartialLinear(step.Gate(activation, gate, up), w.down, w.down_bias, h.cols);
+  const Tensor inner = ffn.gated ? step.Gate(ffn.activation, step.Linear(h, w.gate, w.gate_bias), up) : step.Activate(ffn.activation, up);
+  return step.PartialLinear(inner, w.down, w.down_bias, h.cols);
 }
 
 // This rank's part of one expert.
 Tensor ExpertPart(Step& step, const Ffn& ffn, const FfnWeights& w, Tensor h) {
-  if (!ffn.experts->pairs) return GatedPart(step, ffn.activation, w, h);
+  if (!ffn.experts->pairs) return FfnPart(step, ffn, w, h);
   const Tensor gated = step.GatePairs(*ffn.experts->pairs, step.Linear(h, w.pairs, w.pairs_bias));
   return step.PartialLinear(gated, w.down, w.down_bias, h.cols);
 }
@@ -56,7 +63,7 @@ Tensor ExpertPart(Step& step, const Ffn& ffn, const FfnWeights& w, Tensor h) {
 Tensor SharedPart(Step& step, const Layer& layer, Tensor h) {
   const Experts& experts = *layer.kind.ffn.experts;
   if (experts.shared_hidden == 0) return step.Zeros(h.rows, h.cols);
-  const Tensor out = GatedPart(step, layer.kind.ffn.activation, layer.weights.shared, h);
+  const Tensor out = FfnPart(step, layer.kind.ffn, layer.weights.shared, h);
   if (experts.shared_gate) step.Switch(step.Linear(h, layer.weights.shared_switch), out);
   return out;
 }
@@ -85,7 +92,23 @@ Tensor ExpertsPart(Step& step, const Layer& layer, Tensor h) {
 
 Tensor FeedForwardPart(Step& step, const Layer& layer, Tensor h) {
   if (layer.kind.ffn.experts) return ExpertsPart(step, layer, h);
-  return GatedPart(step, layer.kind.ffn.activation, layer.weights.ffn, h);
+  return FfnPart(step, layer.kind.ffn, layer.weights.ffn, h);
+}
+
+// x ← x + scale·P(Σ_ranks part), with the norm P where the residual form has one.
+void Join(Step& step, const Layer& layer, Tensor part, std::span<const float> post_norm, Tensor x) {
+  const bool post = layer.stream.residual == Residual::kSandwich || layer.stream.residual == Residual::kPostNorm;
+  const Tensor whole = step.Reduce(part), y = post ? step.Norm(whole, post_norm) : whole;
+  step.Scale(layer.stream.residual_scale, y);
+  step.Add(y, x);
+}
+
+// What a block reads of the stream.
+Tensor Input(Step& step, const Layer& layer, std::span<const float> gain, std::span<const float> bias, Tensor x) {
+  if (layer.stream.residual == Residual::kPostNorm) return x;
+  const Tensor h = step.Norm(x, gain, bias);
+  if (layer.stream.residual == Residual::kNormed) std::ranges::copy(h.all(), x.data);
+  return h;
 }
 
 }  // namespace
@@ -101,12 +124,20 @@ KindCut CutKind(const LayerKind& kind, const RankCut& cut) {
                   .group = a.heads / a.kv_heads,
                   .head_dim = a.head_dim,
                   .scale = static_cast<float>(a.scale),
+                  .softcap = static_cast<float>(a.softcap.value_or(0)),
                   .window = a.window.value_or(0),
                   .chunk = a.chunk.value_or(0)};
   if (a.latent) {
     result.shape.head_dim = a.latent->kv_rank + a.head_dim - a.latent->nope_dim;
     result.shape.value_dim = a.latent->kv_rank;
   }
+  if (a.alibi) {
+    const std::vector<float> slopes = MakeAlibiSlopes(*a.alibi, a.heads);
+    result.slopes.assign(slopes.begin() + heads.begin, slopes.begin() + heads.end);
+    result.shape.bias_factor = static_cast<float>(a.alibi->factor);
+    result.shape.bias_rounded = a.alibi->rounded;
+  }
+  result.repeated_kv_columns = (cut.FirstKvHeads(a).begin - kv_heads.begin) * a.head_dim;
   if (a.rope) result.rope = MakeRopeTable(*a.rope);
   if (kind.ffn.experts) result.experts = cut.Experts(*kind.ffn.experts);
   return result;
@@ -115,8 +146,17 @@ KindCut CutKind(const LayerKind& kind, const RankCut& cut) {
 void DecoderLayer(Step& step, const Layer& layer, Tensor x) {
   Arena::Scope scope(step.arena());
   const LayerWeights& w = layer.weights;
-  step.Add(step.Reduce(AttentionPart(step, layer, step.Norm(x, w.attn_norm, layer.norm_eps))), x);
-  step.Add(step.Reduce(FeedForwardPart(step, layer, step.Norm(x, w.ffn_norm, layer.norm_eps))), x);
+  const Residual form = layer.stream.residual;
+  const Tensor h = Input(step, layer, w.attn_norm, w.attn_norm_bias, x);
+  const Tensor attention = AttentionPart(step, layer, h);
+  if (form == Residual::kParallel || form == Residual::kParallelTwoNorms) {
+    const Tensor m = form == Residual::kParallel ? h : step.Norm(x, w.ffn_norm, w.ffn_norm_bias);
+    step.Add(FeedForwardPart(step, layer, m), attention);
+    Join(step, layer, attention, {}, x);
+    return;
+  }
+  Join(step, layer, attention, w.attn_post_norm, x);
+  Join(step, layer, FeedForwardPart(step, layer, Input(step, layer, w.ffn_norm, w.ffn_norm_bias, x)), w.ffn_post_norm, x);
 }
 
 }  // namespace drover

@@ -9,9 +9,17 @@ namespace drover {
 
 // What this rank knows of a kind of layer before any step.
 struct KindCut {
-  AttentionShape shape;
+  AttentionShape shape;        // without the slopes
+  std::vector<float> slopes;   // of own heads, with ALiBi
+  int64_t repeated_kv_columns = 0;  // leading columns of k that a lower rank has too
   RopeTable rope;       // empty without RoPE
   Range experts;        // own
+
+  AttentionShape Shape() const {
+    AttentionShape whole = shape;
+    whole.slopes = slopes;
+    return whole;
+  }
 };
 KindCut CutKind(const LayerKind& kind, const RankCut& cut);
 
@@ -21,11 +29,11 @@ struct Layer {
   const KindCut& cut;
   const LayerWeights& weights;
   KvLayer kv;
-  double norm_eps = 0;
+  const ModelSpec& stream;  // what all layers share
   RopeAngles angles;
 };
 
-// x ← x + Σ_ranks Attention(norm(x)); x ← x + Σ_ranks FeedForward(norm(x)).
+// x ← x + Σ_ranks Attention(norm(x)); x ← x + Σ_ranks FeedForward(norm(x)); or another form of Residual.
 void DecoderLayer(Step& step, const Layer& layer, Tensor x);
 
 }  // namespace drover

@@ -8,7 +8,7 @@
 
 namespace drover {
 
-// Gated feed-forward; empty biases when the family has none (down_bias lives on one rank only).
+// Feed-forward; no gate in ungated ones; empty biases when the family has none (down_bias lives on one rank only).
 struct FfnWeights {
   PackedWeight gate, up, down;
   PackedWeight pairs;  // gate and up rows alternating, instead of the two
@@ -16,7 +16,8 @@ struct FfnWeights {
 };
 
 struct LayerWeights {
-  std::vector<float> attn_norm, ffn_norm, q_norm, k_norm;
+  std::vector<float> attn_norm, attn_norm_bias, attn_post_norm, ffn_norm, ffn_norm_bias, ffn_post_norm;
+  std::vector<float> q_norm, q_norm_bias, k_norm, k_norm_bias;
   PackedWeight q, k, v, o;
   std::vector<float> q_bias, k_bias, v_bias, o_bias;  // o_bias on rank 0 only
   std::vector<float> sinks;          // of own heads
@@ -33,7 +34,9 @@ struct LayerWeights {
 struct RankWeights {
   PackedWeight embedding;            // this rank's vocabulary rows
   PackedWeight output;               // this rank's vocabulary rows; empty when tied to the embedding
-  std::vector<float> final_norm;
+  PackedWeight positions;            // this rank's rows of the learned positions
+  std::vector<float> embedding_norm, embedding_norm_bias, final_norm, final_norm_bias;
+  std::vector<float> output_bias;    // of this rank's vocabulary rows
   std::vector<LayerWeights> layers;
   int64_t bytes = 0;                 // resident bytes of all of the above
 };

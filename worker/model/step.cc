@@ -7,7 +7,10 @@
 namespace drover {
 namespace {
 
-GateKind KindOf(Activation activation) { return activation == Activation::kSilu ? GateKind::kSilu : GateKind::kGeluTanh; }
+GateKind KindOf(Activation activation) {
+  constexpr GateKind kKinds[] = {GateKind::kSilu, GateKind::kGeluTanh, GateKind::kGelu, GateKind::kRelu};
+  return kKinds[static_cast<size_t>(activation)];
+}
 
 RouteScore ScoreOf(RouterScore score) {
   if (score == RouterScore::kSoftmax) return RouteScore::kSoftmax;
@@ -20,6 +23,14 @@ float QueryFactor(const QueryTemperature& temperature, int64_t position) {
   return std::log1p(steps) * static_cast<float>(temperature.scale) + 1;
 }
 
+void FillAngles(int64_t row, int64_t position, const RopeTable& table, const RopeAngles& angles) {
+  for (size_t i = 0; i < table.inverse_frequency.size(); ++i) {
+    const float angle = static_cast<float>(position) * table.inverse_frequency[i];
+    angles.cos.row(row)[i] = std::cos(angle) * table.factor;
+    angles.sin.row(row)[i] = std::sin(angle) * table.factor;
+  }
+}
+
 }  // namespace
 
 Tensor Step::Zeros(int64_t rows, int64_t cols) {
@@ -28,16 +39,47 @@ Tensor Step::Zeros(int64_t rows, int64_t cols) {
   return x;
 }
 
-Tensor Step::Embed(const PackedWeight& table, int64_t first, int64_t hidden) {
+Tensor Step::Embed(const Table& vocabulary, const Table& positions, int64_t hidden) {
   Tensor x = Take(batch_.rows(), hidden);
-  ops_.Embed(table, first, batch_.ids, x);
+  ops_.Embed(vocabulary.rows, vocabulary.first, batch_.ids, x);
+  if (!positions.rows.empty()) {
+    Arena::Scope scope(arena_);
+    const Tensor y = Take(batch_.rows(), hidden);
+    const std::vector<int32_t> rows(batch_.positions.begin(), batch_.positions.end());
+    ops_.Embed(positions.rows, positions.first, rows, y);
+    Add(y, x);
+  }
   return Reduce(x);
 }
 
-Tensor Step::Norm(Tensor x, std::span<const float> gain, double eps) {
+Tensor Step::Norm(Tensor x, std::span<const float> gain, std::span<const float> bias) {
   Tensor y = Take(x.rows, x.cols);
-  ops_.RmsNorm(x, gain, static_cast<float>(eps), y);
+  if (norm_.layer_norm)
+    ops_.LayerNorm(x, x.cols, gain, bias, norm_.eps, y);
+  else
+    ops_.RmsNorm(x, gain, norm_.eps, y);
   return y;
+}
+
+void Step::NormInPlace(Tensor x, int64_t width, std::span<const float> gain, std::span<const float> bias) {
+  if (norm_.layer_norm)
+    ops_.LayerNorm(x, width, gain, bias, norm_.eps, x);
+  else
+    ops_.RmsNorm(x, gain, norm_.eps, x);
+}
+
+void Step::NormSpread(const Spread& q, const Spread& k) {
+  Arena::Scope scope(arena_);
+  const Tensor sums = Take(2, batch_.rows());
+  ops_.SumSquares(q.x, q.first, sums.row(0));
+  ops_.SumSquares(k.x, k.first, sums.row(1));
+  Reduce(sums);
+  ops_.ScaleBySquares(sums.row(0), q.width, q.gain, norm_.eps, q.x);
+  ops_.ScaleBySquares(sums.row(1), k.width, k.gain, norm_.eps, k.x);
+}
+
+void Step::Scale(double factor, Tensor x) {
+  if (factor != 1) ops_.Scale(static_cast<float>(factor), x);
 }
 
 Tensor Step::Linear(Tensor x, const PackedWeight& weight, std::span<const float> bias) {
@@ -60,18 +102,15 @@ Tensor Step::Reduce(Tensor x) {
 RopeAngles Step::Angles(const Rope& rope, const RopeTable& table) {
   const auto pairs = static_cast<int64_t>(table.inverse_frequency.size());
   RopeAngles angles{Take(batch_.rows(), pairs), Take(batch_.rows(), pairs), rope.pairing == RopePairing::kInterleaved};
-  for (int64_t t = 0; t < batch_.rows(); ++t) {
-    const auto position = static_cast<float>(batch_.positions[static_cast<size_t>(t)]);
-    for (size_t i = 0; i < table.inverse_frequency.size(); ++i) {
-      const float angle = position * table.inverse_frequency[i];
-      angles.cos.row(t)[i] = std::cos(angle) * table.factor;
-      angles.sin.row(t)[i] = std::sin(angle) * table.factor;
-    }
+  const bool stretches = KeyLengthsOf(rope).limit != 0;
+  RopeTable own;
+  for (size_t s = 0; s < batch_.sequences.size(); ++s) {
+    if (stretches) own = MakeRopeTable(rope, batch_.lengths[s]);
+    const SequenceRows& rows = batch_.sequences[s];
+    for (int64_t i = 0; i < rows.rows; ++i) FillAngles(rows.first_row + i, rows.position + i, stretches ? own : table, angles);
   }
   return angles;
 }
-
-void Step::NormHeads(Tensor x, std::span<const float> gain, double eps) { ops_.RmsNorm(x, gain, static_cast<float>(eps), x); }
 
 void Step::Temper(Tensor q, const QueryTemperature& temperature) {
   Arena::Scope scope(arena_);
@@ -95,6 +134,11 @@ Tensor Step::HeadLinear(Tensor x, const PackedWeight& weight, const HeadRows& pa
 Tensor Step::Gate(Activation activation, Tensor gate, Tensor up) {
   ops_.GatedProduct(KindOf(activation), gate, up, gate);
   return gate;
+}
+
+Tensor Step::Activate(Activation activation, Tensor x) {
+  ops_.Activate(KindOf(activation), x);
+  return x;
 }
 
 Tensor Step::GatePairs(const ClampedPairs& pairs, Tensor gate_up) {

@@ -13,9 +13,16 @@
 
 namespace drover {
 
+// The model's norm: which equation, and its epsilon.
+struct NormRule {
+  bool layer_norm = false;  // else RMS
+  float eps = 0;
+};
+
 class Step {
  public:
-  Step(const Batch& batch, Ops& ops, Communicator& ranks, Arena& arena) : batch_(batch), ops_(ops), ranks_(ranks), arena_(arena) {}
+  Step(const Batch& batch, const NormRule& norm, Ops& ops, Communicator& ranks, Arena& arena)
+      : batch_(batch), norm_(norm), ops_(ops), ranks_(ranks), arena_(arena) {}
 
   const Batch& batch() const { return batch_; }
   Arena& arena() { return arena_; }
@@ -23,9 +30,17 @@ class Step {
 
   Tensor Take(int64_t rows, int64_t cols) { return arena_.Take(rows, cols); }
   Tensor Zeros(int64_t rows, int64_t cols);
-  // Rows of the embedding, summed over ranks: each rank holds a part of the vocabulary.
-  Tensor Embed(const PackedWeight& table, int64_t first, int64_t hidden);
-  Tensor Norm(Tensor x, std::span<const float> gain, double eps);
+  // Rows of the embedding, with those of the learned positions, if any: each rank holds a part of both tables; summed over ranks.
+  struct Table {
+    const PackedWeight& rows;
+    int64_t first = 0;
+  };
+  Tensor Embed(const Table& vocabulary, const Table& positions, int64_t hidden);
+  Tensor Norm(Tensor x, std::span<const float> gain, std::span<const float> bias = {});
+  // An RMS norm in place, whatever the model's norm is.
+  void RmsNorm(Tensor x, std::span<const float> gain, double eps) { ops_.RmsNorm(x, gain, static_cast<float>(eps), x); }
+  // The model's norm in place, for each group of `width` columns alone.
+  void NormInPlace(Tensor x, int64_t width, std::span<const float> gain, std::span<const float> bias);
   // W x + b. The outputs of a row-cut matrix stay on this rank.
   Tensor Linear(Tensor x, const PackedWeight& weight, std::span<const float> bias = {});
   // W x + b of a column-cut matrix: a part of the sum over ranks. A rank without columns contributes its bias alone.
@@ -33,12 +48,22 @@ class Step {
   // x ← Σ_ranks x.
   Tensor Reduce(Tensor x);
   void Add(Tensor a, Tensor x) { ops_.Add(a, x); }
+  void Scale(double factor, Tensor x);  // nothing for a factor of 1
+  void SoftCap(double cap, Tensor x) { ops_.SoftCap(static_cast<float>(cap), x); }
+  void Clamp(double limit, Tensor x) { ops_.Clamp(static_cast<float>(limit), x); }
 
   // Angles of this step's positions.
   RopeAngles Angles(const Rope& rope, const RopeTable& table);
   void Turn(const RopeAngles& angles, int64_t head_dim, Tensor x) { ops_.Rope(angles, head_dim, x); }
-  void NormHeads(Tensor x, std::span<const float> gain, double eps);
-  void L2NormHeads(Tensor x, int64_t head_dim, double eps) { ops_.L2Norm(head_dim, static_cast<float>(eps), x); }
+  // RMS norm of rows whose columns lie on several ranks. Columns before `first` are counted by a lower rank, which has them too;
+  // `width` counts them all.
+  struct Spread {
+    Tensor x;
+    std::span<const float> gain;
+    int64_t first = 0, width = 0;
+  };
+  void NormSpread(const Spread& q, const Spread& k);
+  void L2NormHeads(Tensor x, int64_t head_dim) { ops_.L2Norm(head_dim, norm_.eps, x); }
   void Temper(Tensor q, const QueryTemperature& temperature);
   void Append(const KvLayer& kv, Tensor k, Tensor v) { ops_.AppendKv(k, v, batch_.sequences, kv); }
   Tensor Attend(Tensor q, const KvLayer& kv, const AttentionShape& shape);
@@ -53,6 +78,8 @@ class Step {
 
   // act(gate) ⊙ up, in the memory of gate.
   Tensor Gate(Activation activation, Tensor gate, Tensor up);
+  // act(x), in its memory.
+  Tensor Activate(Activation activation, Tensor x);
 
   // (u + 1)·g·sigmoid(alpha·g) of clamped alternating columns g, u.
   Tensor GatePairs(const ClampedPairs& pairs, Tensor gate_up);
@@ -76,6 +103,7 @@ class Step {
 
  private:
   const Batch& batch_;
+  const NormRule norm_;
   Ops& ops_;
   Communicator& ranks_;
   Arena& arena_;

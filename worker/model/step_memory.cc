@@ -35,7 +35,7 @@ std::array<int64_t, 8> LatentWidths(const Attention& a, const LatentKv& latent, 
 
 int64_t AttentionFloats(const Attention& a, const RankCut& cut, int64_t tokens) {
   const int64_t heads = cut.Heads(a).size();
-  int64_t floats = Arena::Rounded(tokens);  // temperature
+  int64_t floats = Arena::Rounded(2 * tokens);  // temperature, or the sums of squares of q and k
   if (a.latent) {
     for (const int64_t width : LatentWidths(a, *a.latent, heads)) floats += Arena::Rounded(tokens * width);
     return floats;
@@ -44,7 +44,8 @@ int64_t AttentionFloats(const Attention& a, const RankCut& cut, int64_t tokens) 
 }
 
 int64_t LayerFloats(const LayerKind& kind, int64_t hidden, const RankCut& cut, int64_t tokens) {
-  return 3 * Arena::Rounded(tokens * hidden) + AttentionFloats(kind.attention, cut, tokens) + FeedForwardFloats(kind.ffn, hidden, cut, tokens);
+  // Two inputs of blocks, the attention's part, two results behind a post norm; the feed-forward's own part is in its count.
+  return 5 * Arena::Rounded(tokens * hidden) + AttentionFloats(kind.attention, cut, tokens) + FeedForwardFloats(kind.ffn, hidden, cut, tokens);
 }
 
 }  // namespace
@@ -53,7 +54,7 @@ int64_t StepFloats(const ModelSpec& spec, const RankCut& cut, int64_t tokens) {
   int64_t layer = 0, angles = 0;
   for (const LayerKind& kind : spec.kinds) {
     layer = std::max(layer, LayerFloats(kind, spec.hidden, cut, tokens));
-    if (kind.attention.rope) angles += 2 * Arena::Rounded(tokens * kind.attention.rope->dims / 2);
+    if (kind.attention.rope) angles += 2 * Arena::Rounded(tokens * kind.attention.rope->pairs());
   }
   const int64_t logits = 2 * Arena::Rounded(kLogitRowsAtOnce * spec.hidden) +
                          Arena::Rounded(kLogitRowsAtOnce * cut.Vocab(spec).size()) + Arena::Rounded(kLogitRowsAtOnce * spec.vocab);

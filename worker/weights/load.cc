@@ -47,12 +47,12 @@ absl::Status CheckBlockScales(const TensorInfo& tensor, const PackedWeight& matr
 absl::Status ReadRows(const Source& source, const Part& part, RangeReader& reader, PackedWeight& out) {
   const StoredColumns stored = StoredCols(part.cols, source.form());
   const DTypeInfo& info = Info(out.dtype);
-  const bool whole_rows = stored.bytes == source.row_stride / info.values * info.bytes && source.permuted_head_dim == 0;
-  const int64_t rows_at_once = whole_rows ? part.rows.size() : 1;
-  for (int64_t r = 0; r < part.rows.size(); r += rows_at_once) {
+  const bool whole_rows = stored.bytes == source.row_stride / info.values * info.bytes;
+  for (int64_t r = 0; r < part.rows.size();) {
+    const int64_t rows = whole_rows ? RunOfRows(source, part.rows.begin + r, part.rows.end) : 1;
     const int64_t offset = RowOffset(source, part.rows.begin + r, stored.range.begin);
-    DROVER_RETURN_IF_ERROR(
-        reader.Read(*source.tensor, offset, {out.row(r), static_cast<size_t>(rows_at_once * stored.bytes)}));
+    DROVER_RETURN_IF_ERROR(reader.Read(*source.tensor, offset, {out.row(r), static_cast<size_t>(rows * stored.bytes)}));
+    r += rows;
   }
   return CheckBlockScales(*source.tensor, out);
 }
@@ -92,14 +92,17 @@ float ToFloat(const std::byte* data, DType dtype) {
   return dtype == DType::kF16 ? HalfToFloat(bits) : BFloat16ToFloat(bits);
 }
 
-absl::Status ReadVector(const Source& source, const Part& part, RangeReader& reader, std::vector<float>& out) {
+absl::Status ReadVector(const Weight& weight, const Source& source, const Part& part, RangeReader& reader, std::vector<float>& out) {
   const DType dtype = source.tensor->dtype;
-  const int64_t size = Info(dtype).bytes, count = part.rows.size();
-  std::vector<std::byte> stored(static_cast<size_t>(count * size));
-  DROVER_RETURN_IF_ERROR(reader.Read(*source.tensor, (source.offset_values + part.rows.begin) * size, stored));
-  out.resize(static_cast<size_t>(count));
-  for (int64_t r = 0; r < count; ++r)
-    out[static_cast<size_t>(r)] = ToFloat(stored.data() + (StoredRow(source, part.rows.begin + r) - part.rows.begin) * size, dtype);
+  const int64_t size = Info(dtype).bytes;
+  std::vector<std::byte> stored(static_cast<size_t>(part.rows.size() * size));
+  for (int64_t r = part.rows.begin; r < part.rows.end;) {
+    const int64_t rows = RunOfRows(source, r, part.rows.end);
+    const std::span<std::byte> to = std::span(stored).subspan(static_cast<size_t>((r - part.rows.begin) * size), static_cast<size_t>(rows * size));
+    DROVER_RETURN_IF_ERROR(reader.Read(*source.tensor, (source.offset_values + StoredRow(source, r)) * size, to));
+    r += rows;
+  }
+  for (int64_t r = 0; r < part.rows.size(); ++r) out.push_back(weight.plus + ToFloat(stored.data() + r * size, dtype));
   return absl::OkStatus();
 }
 
@@ -124,7 +127,7 @@ absl::StatusOr<RankWeights> LoadRankWeights(const Checkpoint& checkpoint, const 
     const Slot slot = SlotOf(weights, weight, checkpoint.spec, cut);
     weights.bytes += PartBytes(weight, part, source.form());
     reader.Report();
-    if (slot.vector != nullptr) return ReadVector(source, part, reader, *slot.vector);
+    if (slot.vector != nullptr) return ReadVector(weight, source, part, reader, *slot.vector);
     *slot.matrix = MakePacked(weight, part, source.form());
     if (source.packed) return ReadPacked(*source.packed, part, reader, *slot.matrix);
     return source.col_stride == 1 ? ReadRows(source, part, reader, *slot.matrix)

@@ -31,7 +31,10 @@ constexpr LayerVector kLayerVectors[] = {
     {Role::kVBias, &LayerWeights::v_bias},       {Role::kOBias, &LayerWeights::o_bias},     {Role::kSinks, &LayerWeights::sinks},
     {Role::kQDownBias, &LayerWeights::q_down_bias}, {Role::kQDownNorm, &LayerWeights::q_down_norm},
     {Role::kKvDownBias, &LayerWeights::kv_down_bias}, {Role::kKvDownNorm, &LayerWeights::kv_down_norm},
-    {Role::kRouterBias, &LayerWeights::router_bias}, {Role::kChoiceBias, &LayerWeights::choice_bias}};
+    {Role::kRouterBias, &LayerWeights::router_bias}, {Role::kChoiceBias, &LayerWeights::choice_bias},
+    {Role::kAttnNormBias, &LayerWeights::attn_norm_bias}, {Role::kAttnPostNorm, &LayerWeights::attn_post_norm},
+    {Role::kFfnNormBias, &LayerWeights::ffn_norm_bias},   {Role::kFfnPostNorm, &LayerWeights::ffn_post_norm},
+    {Role::kQNormBias, &LayerWeights::q_norm_bias},       {Role::kKNormBias, &LayerWeights::k_norm_bias}};
 
 struct ExpertMatrix {
   Role role;
@@ -73,6 +76,22 @@ Slot ExpertSlot(FfnWeights& expert, Role role) {
   DROVER_CHECK(false);
   return {};
 }
+struct WholeMatrix {
+  Role role;
+  PackedWeight RankWeights::*member;
+};
+constexpr WholeMatrix kWholeMatrices[] = {
+    {Role::kEmbedding, &RankWeights::embedding}, {Role::kPositionTable, &RankWeights::positions}, {Role::kOutput, &RankWeights::output}};
+
+struct WholeVector {
+  Role role;
+  std::vector<float> RankWeights::*member;
+};
+constexpr WholeVector kWholeVectors[] = {{Role::kEmbeddingNorm, &RankWeights::embedding_norm},
+                                         {Role::kEmbeddingNormBias, &RankWeights::embedding_norm_bias},
+                                         {Role::kFinalNorm, &RankWeights::final_norm},
+                                         {Role::kFinalNormBias, &RankWeights::final_norm_bias},
+                                         {Role::kOutputBias, &RankWeights::output_bias}};
 
 Slot LayerSlot(LayerWeights& layer, const Weight& weight, int64_t first_expert) {
   if (weight.expert >= 0) return ExpertSlot(layer.experts[static_cast<size_t>(weight.expert - first_expert)], weight.role);
@@ -93,9 +112,10 @@ Slot LayerSlot(LayerWeights& layer, const Weight& weight, int64_t first_expert) 
 }  // namespace
 
 Slot SlotOf(RankWeights& weights, const Weight& weight, const ModelSpec& spec, const RankCut& cut) {
-  if (weight.role == Role::kEmbedding) return {&weights.embedding, nullptr};
-  if (weight.role == Role::kOutput) return {&weights.output, nullptr};
-  if (weight.role == Role::kFinalNorm) return {nullptr, &weights.final_norm};
+  for (const WholeMatrix& row : kWholeMatrices)
+    if (row.role == weight.role) return {&(weights.*row.member), nullptr};
+  for (const WholeVector& row : kWholeVectors)
+    if (row.role == weight.role) return {nullptr, &(weights.*row.member)};
   const int64_t first_expert = weight.expert < 0 ? 0 : cut.Experts(*spec.layer(weight.layer).ffn.experts).begin;
   return LayerSlot(weights.layers[static_cast<size_t>(weight.layer)], weight, first_expert);
 }
