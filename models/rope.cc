@@ -1,4 +1,6 @@
 // MakeRopeTable: inverse frequencies θ^(-2i/d) with their scaling, in f32 as the reference computes them.
+#include "models/rope.h"
+
 #include <algorithm>
 #include <cmath>
 #include <numbers>

@@ -90,8 +90,7 @@ inline typename L::V Tanh(typename L::V z) {
   return L::Sub(one, L::Div(L::Set(2.0f), L::Add(Exp<L>(L::Add(z, z)), one)));
 }
 
-// What a model does to the scores of query i before the softmax: the soft cap, then the bias of each key. `base` is the key of
-// column 0.
+// The soft cap on the scores of query i, then the bias of each key. `base` is the key of column 0.
 template <class L>
 inline void AdjustScores(const AttendTile& tile, int i, int64_t base) {
   using V = typename L::V;
