@@ -61,11 +61,18 @@ bool Scheduler::Cancel(RequestId id) {
 StepPlan Scheduler::Plan() {
   StepPlan plan;
   Budget budget{.tokens = limits_.max_step_tokens, .score_rows = limits_.max_score_rows};
-  for (const Owned& sequence : running_) RenewKeys(*sequence);
+  RenewAllKeys();              // before anyone is planned: it may preempt
   PlanDecodes(plan, budget);   // nobody already talking is kept waiting
   PlanPrefills(plan, budget);  // then prompt chunks, oldest first
   plan.step = plan.empty() ? 0 : next_step_++;
   return plan;
+}
+
+void Scheduler::RenewAllKeys() {
+  for (size_t i = 0; i < running_.size(); ++i) {
+    RenewKeys(*running_[i]);
+    if (!running_[i]->decoding() && !MakeRoom(i)) break;
+  }
 }
 
 // The blocks stay its own: they are written again.

@@ -71,6 +71,8 @@ class Scheduler {
 
   // Forgets keys that hold no longer, now that the sequence is as long as it is.
   void RenewKeys(Sequence& sequence);
+  // The same for all that run, with blocks for the tokens that are then to be run again.
+  void RenewAllKeys();
   void PlanDecodes(StepPlan& plan, Budget& budget);
   void PlanPrefills(StepPlan& plan, Budget& budget);
   bool StartOldestWaiting();

@@ -58,6 +58,9 @@ TEST_P(SchedulerTrace, RunsAsTold) {
     const StepPlan plan = scheduler.Plan();
     if (plan.empty()) break;
     ASSERT_LE(plan.tokens(), story.limits.max_step_tokens);
+    for (const StepSequence& planned : plan.sequences)
+      ASSERT_EQ(static_cast<int64_t>(planned.blocks.size()),
+                (planned.position + static_cast<int64_t>(planned.tokens.size()) + story.limits.block_tokens - 1) / story.limits.block_tokens);
     steps.push_back(ToString(plan));
     scheduler.Commit(plan, Sampled(scheduler, plan));
   }
@@ -81,6 +84,18 @@ INSTANTIATE_TEST_SUITE_P(
                   {.block_tokens = 4, .kv_blocks = 100, .max_step_tokens = 8, .max_sequences = 4, .max_model_len = 64,
                    .key_lengths = {.limit = 4}},
                   1},
+        TraceCase{"ASequenceRunAgainTakesTheYoungestsBlocks",
+                  {{.prompt = 3, .left = 3}, {.prompt = 2, .left = 3}},
+                  {"1[0,3) 2[0,2)", "1[3,4) 2[2,3)", "1[0,5)", "2[0,4)"},
+                  {.block_tokens = 4, .kv_blocks = 2, .max_step_tokens = 8, .max_sequences = 4, .max_model_len = 8,
+                   .key_lengths = {.limit = 4}},
+                  2},
+        TraceCase{"ASequenceRunAgainWaitsForBlocks",
+                  {{.prompt = 3, .left = 4}, {.prompt = 4, .left = 2}},
+                  {"1[0,3) 2[0,4)", "1[3,4)", "1[0,5)", "1[5,6)", "2[0,5)"},
+                  {.block_tokens = 4, .kv_blocks = 2, .max_step_tokens = 8, .max_sequences = 4, .max_model_len = 8,
+                   .key_lengths = {.limit = 4}},
+                  3},
         TraceCase{"KeysThatStretchWithEveryTokenAreComputedEachTime",
                   {{.prompt = 7, .left = 3}, {.prompt = 2, .left = 4}},
                   {"1[0,7) 2[0,1)", "1[0,8)", "1[0,8)", "1[8,9) 2[1,2)", "2[2,3)", "2[3,4)", "2[4,5)"},
