@@ -92,36 +92,6 @@ absl::StatusOr<Source> FusedExperts(const Weight& weight, const Checkpoint& chec
   return Source{&tensor, first + skip * inputs, inputs, 1, 0};
 }
 
-// Codes with scales beside them, when the file holds the matrix so.
-absl::StatusOr<std::optional<PackedSource>> FindPacked(const Weight& weight, const Checkpoint& checkpoint) {
-  if (!checkpoint.quantization || weight.vector()) return std::nullopt;
-  const FindTensor find = [&checkpoint](const std::string& name) { return FindHf(checkpoint, name); };
-  if (weight.expert >= 0) {
-    const bool shares = weight.role == Role::kExpertGate || weight.role == Role::kExpertUp;
-    const Stack stack{.name = HfFusedName(NamingOf(checkpoint.spec), weight.role, weight.layer),
-                      .index = weight.expert,
-                      .count = checkpoint.spec.layer(weight.layer).ffn.experts->count,
-                      .total = shares ? 2 * weight.rows : weight.rows,
-                      .cols = weight.cols,
-                      .rows = {weight.role == Role::kExpertUp ? weight.rows : 0}};
-    DROVER_ASSIGN_OR_RETURN(std::optional<PackedSource> packed, LocateStacked(*checkpoint.quantization, find, stack));
-    if (packed) return packed;
-  }
-  return LocatePacked(*checkpoint.quantization, find, weight.name, weight.rows, weight.cols);
-}
-
-// Early tools gave every packed matrix a bias of zeros. Biases that are not zero are no part of a model without biases.
-bool IsZeroBias(const Checkpoint& checkpoint, const TensorInfo& tensor) {
-  constexpr int64_t kBytesMax = 4 << 20;
-  constexpr std::string_view kBias = ".bias";
-  if (!checkpoint.quantization || !tensor.name.ends_with(kBias) || tensor.shape.size() != 1 || tensor.bytes > kBytesMax) return false;
-  if (Find(checkpoint, tensor.name.substr(0, tensor.name.size() - kBias.size()) + ".qweight") == nullptr) return false;
-  const absl::StatusOr<File> file = File::Open(checkpoint.files[static_cast<size_t>(tensor.file)]);
-  std::vector<std::byte> bytes(static_cast<size_t>(tensor.bytes));
-  if (!file.ok() || !file->ReadAt(tensor.offset, bytes).ok()) return false;
-  return std::ranges::all_of(bytes, [](std::byte byte) { return byte == std::byte{0}; });
-}
-
 // Which rows of a larger tensor a weight is: runs of `run` rows, the first at `first`, one every `stride`.
 struct Rows {
   int64_t total = 0, first = 0, run = 0, stride = 0;
@@ -144,6 +114,41 @@ Rows FusedRows(const Weight& weight, const ModelSpec& spec) {
   }
   const int64_t group = a.heads / a.kv_heads, heads_before = q ? 0 : group + (v ? 1 : 0);
   return {total, heads_before * a.head_dim, (q ? group : 1) * a.head_dim, (group + 2) * a.head_dim};
+}
+
+// Codes with scales beside them, when the file holds the matrix so.
+absl::StatusOr<std::optional<PackedSource>> FindPacked(const Weight& weight, const Checkpoint& checkpoint) {
+  if (!checkpoint.quantization || weight.vector()) return std::nullopt;
+  const FindTensor find = [&checkpoint](const std::string& name) { return FindHf(checkpoint, name); };
+  if (weight.expert >= 0) {
+    const bool shares = weight.role == Role::kExpertGate || weight.role == Role::kExpertUp;
+    const Stack stack{.name = HfFusedName(NamingOf(checkpoint.spec), weight.role, weight.layer),
+                      .index = weight.expert,
+                      .count = checkpoint.spec.layer(weight.layer).ffn.experts->count,
+                      .total = shares ? 2 * weight.rows : weight.rows,
+                      .cols = weight.cols,
+                      .rows = {weight.role == Role::kExpertUp ? weight.rows : 0}};
+    DROVER_ASSIGN_OR_RETURN(std::optional<PackedSource> packed, LocateStacked(*checkpoint.quantization, find, stack));
+    if (packed) return packed;
+  }
+  DROVER_ASSIGN_OR_RETURN(std::optional<PackedSource> packed, LocatePacked(*checkpoint.quantization, find, weight.name, weight.rows, weight.cols));
+  const std::string fused = HfFusedName(NamingOf(checkpoint.spec), weight.role, weight.layer);
+  if (packed || fused.empty() || weight.expert >= 0) return packed;
+  const Rows rows = FusedRows(weight, checkpoint.spec);
+  const StoredRows stored{rows.first, rows.run == weight.rows ? 0 : rows.run, rows.stride};
+  return LocatePacked(*checkpoint.quantization, find, fused, rows.total, weight.cols, stored);
+}
+
+// Early tools gave every packed matrix a bias of zeros. Biases that are not zero are no part of a model without biases.
+bool IsZeroBias(const Checkpoint& checkpoint, const TensorInfo& tensor) {
+  constexpr int64_t kBytesMax = 4 << 20;
+  constexpr std::string_view kBias = ".bias";
+  if (!checkpoint.quantization || !tensor.name.ends_with(kBias) || tensor.shape.size() != 1 || tensor.bytes > kBytesMax) return false;
+  if (Find(checkpoint, tensor.name.substr(0, tensor.name.size() - kBias.size()) + ".qweight") == nullptr) return false;
+  const absl::StatusOr<File> file = File::Open(checkpoint.files[static_cast<size_t>(tensor.file)]);
+  std::vector<std::byte> bytes(static_cast<size_t>(tensor.bytes));
+  if (!file.ok() || !file->ReadAt(tensor.offset, bytes).ok()) return false;
+  return std::ranges::all_of(bytes, [](std::byte byte) { return byte == std::byte{0}; });
 }
 
 absl::StatusOr<Source> TakeRows(const Weight& weight, const ModelSpec& spec, const TensorInfo& tensor, const Rows& rows) {
