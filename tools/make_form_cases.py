@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Makes the golden cases of release forms that the shared corpus leaves out, with its maker: nf4-*, gptq-8bit-order, gptq-row, ct-int8-*,
-ct-int4-order, ct-fp8-block, fbgemm-llama4 and gguf-qwen2moe-q5_0 of tests/testdata/golden.
+"""Makes the golden cases of release forms that the shared corpus leaves out, with its maker: those that cases() lists, in
+tests/testdata/golden.
 
 NF4 codes are packed and unpacked by bitsandbytes itself (CPU), so the reference shares no code with Drover. Needs torch,
 transformers, safetensors, gguf, bitsandbytes, and the corpus' maker in ../shared/golden.
@@ -28,6 +28,11 @@ def config(case, quantization, **changes):
 
 def is_linear(name):
     return ".self_attn." in name or (".mlp." in name and not name.endswith("mlp.gate.weight"))
+
+
+def is_matrix(name):
+    """The linears of a layer, also in families that fuse them and name them otherwise."""
+    return any(f".{part}." in name for part in ("self_attn", "mlp", "attention")) and "norm" not in name
 
 
 def linears(pack):
@@ -114,17 +119,22 @@ def qwen2moe(kind):
     gguf_files.NAMES[:0] = [pair for pair in SHARED_EXPERT if pair not in gguf_files.NAMES]
     types = gguf.GGMLQuantizationType
     packer = gguf_files.packer(base, lambda name: types.F32 if "inp_shexp" in name else kind, seed=7)
+    return Case("gguf-qwen2moe-q5_0", "qwen2_moe", base, "GGUF qwen2moe", dtype="f32", files=gguf_writer("qwen2moe", base), quant=packer)
 
+
+def gguf_writer(arch, base):
     def write(stored, folder):
-        w = gguf.GGUFWriter(folder / "model.gguf", "qwen2moe")
+        w = gguf.GGUFWriter(folder / "model.gguf", arch)
         numbers = {w.add_context_length: "max_position_embeddings", w.add_embedding_length: "hidden_size", w.add_block_count: "num_hidden_layers",
                    w.add_feed_forward_length: "intermediate_size", w.add_head_count: "num_attention_heads",
                    w.add_head_count_kv: "num_key_value_heads", w.add_layer_norm_rms_eps: "rms_norm_eps", w.add_vocab_size: "vocab_size",
+                   w.add_key_length: "head_dim", w.add_value_length: "head_dim",
                    w.add_expert_count: "num_experts", w.add_expert_used_count: "num_experts_per_tok",
                    w.add_expert_feed_forward_length: "moe_intermediate_size",
                    w.add_expert_shared_feed_forward_length: "shared_expert_intermediate_size"}
         for add, key in numbers.items():
-            add(base[key])
+            if key in base:
+                add(base[key])
         w.add_rope_freq_base(float(base.get("rope_theta", 10000)))
         for name in sorted(stored):
             raw, dtype = stored[name]
@@ -133,13 +143,34 @@ def qwen2moe(kind):
         w.write_kv_data_to_file()
         w.write_tensors_to_file()
         w.close()
-    return Case("gguf-qwen2moe-q5_0", "qwen2_moe", base, "GGUF qwen2moe", dtype="f32", files=write, quant=packer)
+    return write
+
+
+POST_NORMS = [("post_attention_layernorm.", "post_attention_norm."), ("post_feedforward_layernorm.", "post_ffw_norm.")]
+GEMMA_RULES = [(r"norm\.weight$", ("vec", 0.3)), (r"embed_tokens\.weight$", ("raw", 0.18))]
+
+
+def gguf_dense(name, arch, base, plus=0, names=(), rules=()):
+    """A GGUF file in Q8_0 of a dense family; `plus` is what llama.cpp's converter adds to norms, `names` its other names."""
+    base = {key: value for key, value in base.items() if key != "quantization_config"}
+
+    def pack(tensors):
+        usual = gguf_files.NAMES[:]
+        gguf_files.NAMES[:0] = list(names)
+        stored, plain = gguf_files.packer(base, lambda _: gguf.GGMLQuantizationType.Q8_0, seed=5)(tensors)
+        gguf_files.NAMES[:] = usual
+        return {n: (raw + raw.dtype.type(plus) if plus and n.endswith("norm.weight") else raw, t) for n, (raw, t) in stored.items()}, plain
+    return Case(name, base["model_type"], base, "GGUF " + arch, dtype="f32", files=gguf_writer(arch, base), quant=pack, rules=list(rules))
 
 
 def cases():
     gptq8 = linears(lambda w, n: quantise.gptq(w, 8, 32, symmetric=False, act_order=True, seed=len(n) + w.shape[1]))
     row = linears(lambda w, n: quantise.gptq(w, group=w.shape[1], symmetric=False))
     int8 = linears(lambda w, n: quantise.pack_quantized(w, 8, 0, symmetric=False))
+    fused = gptq_config(desc_act=True, sym=False)
+    in_order = quantise.linears(lambda w, n: quantise.gptq(w, group=32, symmetric=False, act_order=True, seed=len(n) + w.shape[0]), is_matrix)
+    small = {"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 96}
+    large = {"hidden_size": 144, "num_attention_heads": 6, "num_key_value_heads": 3, "intermediate_size": 200}
     wide = {"hidden_size": 144, "num_attention_heads": 6, "num_key_value_heads": 2, "intermediate_size": 200, "head_dim": 24}
     return [
         Case("nf4-llama", "llama", config("gptq-llama-g32", bnb_config(False), intermediate_size=128), "bitsandbytes NF4", quant=nf4(False)),
@@ -163,6 +194,13 @@ def cases():
                                                                 "modules_to_not_convert": ["self_attn", "router", "shared_expert"]}),
              "fp8 experts with outputs side by side", quant=fbgemm),
         qwen2moe(gguf.GGMLQuantizationType.Q5_0),
+        gguf_dense("gguf-gemma-q8_0", "gemma", config("gemma", None, hidden_size=64, intermediate_size=96), 1, rules=GEMMA_RULES),
+        gguf_dense("gguf-olmo2-q8_0", "olmo2", config("olmo2", None, hidden_size=64, num_attention_heads=4, intermediate_size=96), names=POST_NORMS),
+        Case("gptq-phi3", "phi3", config("phi3", fused, **small), "GPTQ of fused matrices", dtype="f16", quant=in_order),
+        Case("fp8-block-phi3", "phi3", config("phi3", {"quant_method": "fp8", "weight_block_size": [128, 128]}, **large),
+             "fp8 blocks of fused matrices", quant=quantise.linears(lambda w, n: quantise.fp8_block(w), is_matrix)),
+        Case("gptq-neox", "gpt_neox", config("pythia", fused, hidden_size=64, num_attention_heads=4, intermediate_size=256),
+             "GPTQ of rows that alternate by heads", dtype="f16", quant=in_order),
     ]
 
 

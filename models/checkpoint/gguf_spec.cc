@@ -37,13 +37,15 @@ struct GgufArchitecture {
   bool experts;
   std::string_view hf, experts_key;
 };
-constexpr std::array<GgufArchitecture, 6> kArchitectures = {{
+constexpr std::array<GgufArchitecture, 8> kArchitectures = {{
     {"llama", false, "LlamaForCausalLM", ""},
     {"llama", true, "MixtralForCausalLM", "num_local_experts"},
     {"qwen2", false, "Qwen2ForCausalLM", ""},
     {"qwen2moe", true, "Qwen2MoeForCausalLM", "num_experts"},
     {"qwen3", false, "Qwen3ForCausalLM", ""},
     {"qwen3moe", true, "Qwen3MoeForCausalLM", "num_experts"},
+    {"gemma", false, "GemmaForCausalLM", ""},
+    {"olmo2", false, "Olmo2ForCausalLM", ""},
 }};
 
 const GgufValue* Find(const GgufHeader& header, const std::string& key) {
@@ -181,6 +183,7 @@ absl::StatusOr<ModelSpec> SpecFromGguf(const GgufHeader& header, const std::vect
   absl::StatusOr<ModelSpec> spec = SpecFromConfig(config);
   if (!spec.ok()) return InFileWords(spec.status(), *architecture);
   AddBiases(header, *spec);
+  if (spec->norm == NormKind::kRmsPlusOne) spec->norm = NormKind::kRms;  // the file holds 1 + w
   DROVER_RETURN_IF_ERROR(AddDivisors(rope_divisors, *spec));
   DROVER_RETURN_IF_ERROR(CheckFixed(header, Cat(architecture->name, "."), spec->kinds[0].attention.head_dim));
   DROVER_RETURN_IF_ERROR(Validate(*spec));

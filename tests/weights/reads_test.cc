@@ -1,5 +1,5 @@
 // What ranks read from files: no rank a byte twice; all together every byte of the model and as much as the plan says; what more
-// than one rank reads has a name.
+// than one rank reads has a name. Not here: fused matrices, whose orders and border scales are read once for each of their weights.
 #include <gtest/gtest.h>
 
 #include <algorithm>

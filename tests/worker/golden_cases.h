@@ -29,7 +29,7 @@ inline constexpr const char* kGoldenOptions[] = {
     "glm4-moe-air", "glm4-moe-nobias", "mistral4-groups", "gpt-oss-options",
     "mistral-native",
     "nf4-llama", "nf4-nested-qwen3", "gptq-8bit-order", "gptq-row", "ct-int8-channel", "ct-int8-plain", "ct-int4-order", "ct-fp8-block",
-    "fbgemm-llama4", "gguf-qwen2moe-q5_0"};
+    "fbgemm-llama4", "gguf-qwen2moe-q5_0", "gptq-phi3", "fp8-block-phi3", "gptq-neox", "gguf-gemma-q8_0", "gguf-olmo2-q8_0"};
 
 // Largest difference of any logit in f32, as the corpus's README demands of these cases.
 inline constexpr double kGoldenTolerance = 1e-4;
