@@ -49,6 +49,7 @@ Command CoordinatorLine(const std::string& program, const ServeOptions& options,
   AddNumber(command.argv, "--max-model-len", options.max_model_len);
   AddNumber(command.argv, "--kv-tokens", options.kv_tokens);
   AddNumber(command.argv, "--threads", options.threads);
+  if (options.pipeline > 1) AddNumber(command.argv, "--pipeline", options.pipeline);
   if (options.allow_logits) command.argv.push_back("--allow-logits");
   return command;
 }

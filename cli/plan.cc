@@ -30,6 +30,7 @@ int Fail(std::ostream& err, const absl::Status& status, int code) {
 PlanOptions Options(const PlanArguments& arguments) {
   PlanOptions options;
   options.ranks = arguments.ranks;
+  options.stages = arguments.pipeline;
   options.expert_parts = arguments.expert_parts;
   options.max_model_len = arguments.max_model_len;
   options.kv_tokens = arguments.kv_tokens;

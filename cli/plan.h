@@ -14,6 +14,7 @@ struct PlanArguments {
   std::string model;            // directory, config.json or .gguf file
   int64_t ranks = 1;            // --ranks
   std::string memory;           // --memory, of one rank: "80GiB", "512MiB", "64000000"; empty: not limited
+  int64_t pipeline = 1;         // --pipeline
   int64_t expert_parts = 0;     // --expert-parts
   int64_t max_model_len = 0;    // --max-model-len
   int64_t kv_tokens = 0;        // --kv-tokens

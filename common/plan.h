@@ -16,7 +16,8 @@ struct RankBytes {
 struct GroupPlan {
   std::string model, model_path, fingerprint;
   int64_t ranks = 1;
-  int64_t expert_parts = 1;          // sets of ranks that experts are spread over; divides ranks
+  int64_t stages = 1;                // runs of ranks with a run of layers each (pipeline); divides ranks
+  int64_t expert_parts = 1;          // sets of a stage's ranks that experts are spread over; divides ranks / stages
   std::string compute = "f32", kv = "f32";
   int64_t block_tokens = 16;         // tokens per KV block
   int64_t kv_blocks = 0;             // the same on every rank

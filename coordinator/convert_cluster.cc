@@ -75,6 +75,7 @@ struct OrderWriter {
   }
   void operator()(const Request& order) { *out.mutable_submit() = ToSubmit(order); }
   void operator()(const CancelOrder& order) { out.mutable_cancel()->set_request_id(Value(order.id)); }
+  void operator()(const DrainOrder&) { out.mutable_drain(); }
   void operator()(const AbortOrder& order) { out.mutable_abort()->set_reason(order.reason); }
   void operator()(const PingOrder&) { out.mutable_ping(); }
 };
@@ -117,6 +118,7 @@ absl::StatusOr<RankMessage> FromProto(const v1::WorkerMessage& in) {
     case v1::WorkerMessage::kLoaded: out.body = Loaded{in.loaded().weight_bytes()}; return out;
     case v1::WorkerMessage::kReady: out.body = WarmedUp{in.ready().warm_step_ms()}; return out;
     case v1::WorkerMessage::kHeartbeat: out.body = FromBeat(in.heartbeat()); return out;
+    case v1::WorkerMessage::kDraining: out.body = Draining{}; return out;
     case v1::WorkerMessage::kFailure: out.body = RankFailure{in.failure().message(), in.failure().operation()}; return out;
     case v1::WorkerMessage::kTokens: {
       std::vector<TokenEvent> events;
@@ -145,7 +147,8 @@ v1::Plan ToProto(const GroupPlan& plan) {
   out.set_model_path(plan.model_path);
   out.set_fingerprint(plan.fingerprint);
   out.set_ranks(static_cast<int32_t>(plan.ranks));
-  out.set_tensor(static_cast<int32_t>(plan.ranks));
+  out.set_pipeline(static_cast<int32_t>(plan.stages));
+  out.set_tensor(static_cast<int32_t>(plan.ranks / plan.stages));
   out.set_expert(static_cast<int32_t>(plan.expert_parts));
   out.set_compute(plan.compute);
   out.set_kv(plan.kv);

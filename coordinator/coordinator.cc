@@ -164,7 +164,7 @@ void Coordinator::Apply(const Effects& effects) {
     if (out.last) link->second.link->Close(Aborted(std::get<AbortOrder>(out.message.body).reason));
   }
   for (const LostEpoch& lost : effects.lost) {
-    Log(LogLevel::kWarning, "group lost", {{"group", lost.group}, {"epoch", Cat(Value(lost.epoch))}, {"why", lost.reason}});
+    Log(lost.drained ? LogLevel::kInfo : LogLevel::kWarning, lost.drained ? "group left" : "group lost", {{"group", lost.group}, {"epoch", Cat(Value(lost.epoch))}, {"why", lost.reason}});
     dispatcher_.OnGroupLost(lost.group, lost.reason, now);
   }
   for (const std::string& name : effects.ready) {
@@ -172,7 +172,11 @@ void Coordinator::Apply(const Effects& effects) {
     Log(LogLevel::kInfo, "group ready", {{"group", name}, {"epoch", Cat(Value(group.epoch))}, {"ranks", Cat(group.size)}});
     dispatcher_.OnGroupReady(name, group.epoch, group.plan.max_sequences, now);
   }
-  if (!effects.lost.empty() || !effects.ready.empty()) Publish();
+  for (const std::string& name : effects.draining) {
+    Log(LogLevel::kInfo, "group draining", {{"group", name}});
+    dispatcher_.SetSuspect(name, true, now);
+  }
+  if (!effects.lost.empty() || !effects.ready.empty() || !effects.draining.empty()) Publish();
 }
 
 void Coordinator::SendTo(const std::string& name, Epoch epoch, Order order) {
@@ -196,7 +200,7 @@ void Coordinator::Tick() {
   if (released_) return;
   const TimePoint now = parts_.clock.Now();
   Apply(membership_.Tick(now));
-  for (const auto& [name, group] : membership_.groups()) dispatcher_.SetSuspect(name, group.suspect, now);
+  for (const auto& [name, group] : membership_.groups()) dispatcher_.SetSuspect(name, group.suspect || group.state == GroupState::kDraining, now);
   dispatcher_.Tick(now);
   Ping(now);
   Publish();

@@ -36,6 +36,7 @@ void AddFlags(CLI::App& app, Options& o) {
   app.add_option("--kv-tokens", o.model.plan.kv_tokens, "Tokens that the KV cache has room for (0: the planner chooses)");
   app.add_option("--max-sequences", o.model.plan.max_sequences, "Requests running at once in a group (0: the planner chooses)");
   app.add_option("--threads", o.model.plan.threads, "Threads of each rank (0: from the ranks' cores)");
+  app.add_option("--pipeline", o.model.plan.stages, "Stages: runs of ranks with a run of layers each; divides the ranks")->capture_default_str();
   app.add_option("--expert-parts", o.model.plan.expert_parts, "Sets of ranks that experts are spread over (0: the planner chooses)");
   app.add_flag("--allow-logits", o.model.allow_logits, "Give raw logits to clients that ask (for drover verify)");
   app.add_option("--queue", o.queue, "Requests that may wait; more are refused at once")->capture_default_str()->check(CLI::Range(0, 100'000));

@@ -35,7 +35,7 @@ std::vector<Hello> Hellos(const Group& group) {
 }  // namespace
 
 std::string_view Name(GroupState state) {
-  static constexpr std::string_view kNames[] = {"registered", "loading", "warming", "ready", "lost"};
+  static constexpr std::string_view kNames[] = {"registered", "loading", "warming", "ready", "draining", "lost"};
   return kNames[static_cast<size_t>(state)];
 }
 
@@ -99,11 +99,13 @@ void Membership::Assign(Group& group, TimePoint now, Effects& effects) {
 }
 
 void Membership::End(Group& group, const std::string& reason, Effects& effects) {
-  for (const auto& [rank, member] : group.members) {
-    effects.orders.push_back({member.stream, {group.epoch, AbortOrder{reason}}, true});
-    seats_.erase(member.stream);
-  }
-  effects.lost.push_back({group.name, reason, group.epoch});
+  for (const auto& [rank, member] : group.members) effects.orders.push_back({member.stream, {group.epoch, AbortOrder{reason}}, true});
+  Retire(group, reason, false, effects);
+}
+
+void Membership::Retire(Group& group, const std::string& reason, bool drained, Effects& effects) {
+  for (const auto& [rank, member] : group.members) seats_.erase(member.stream);
+  effects.lost.push_back({group.name, reason, group.epoch, drained});
   const std::string key = Cat(group.name, "/", group.launch);
   if (retired_.insert(key).second) retired_order_.push_back(key);
   if (static_cast<int64_t>(retired_order_.size()) > limits_.retired_launches) {
@@ -125,8 +127,22 @@ Effects Membership::Leave(StreamId stream, TimePoint) {
   Group& group = groups_.at(left.group);
   const std::string host = group.members.at(left.rank).hello.host;
   group.members.erase(left.rank);
-  End(group, Cat("rank ", left.rank, " on ", host, " left"), effects);
+  if (group.state != GroupState::kDraining) {
+    End(group, Cat("rank ", left.rank, " on ", host, " left"), effects);
+  } else if (left.rank == 0 || group.members.empty()) {  // the leader is done, and has told the others to leave
+    Retire(group, "the group has left", true, effects);
+  }
   return effects;
+}
+
+// One rank cannot go without the others, so all are told.
+void Membership::Drain(Group& group, const Member& first, Effects& effects) {
+  if (group.state == GroupState::kDraining) return;
+  group.state = GroupState::kDraining;
+  group.detail = Cat("leaving, as rank ", first.hello.rank, " was told to");
+  for (const auto& [rank, member] : group.members)
+    if (member.stream != first.stream) effects.orders.push_back({member.stream, {group.epoch, DrainOrder{}}});
+  effects.draining.push_back(group.name);
 }
 
 absl::StatusOr<Effects> Membership::Hear(StreamId stream, const RankMessage& message, TimePoint now) {
@@ -162,12 +178,14 @@ void Membership::HearIn(Group& group, Member& member, const RankMessage& message
       group.detail = "running a first step on every rank";
     }
   } else if (std::holds_alternative<WarmedUp>(message.body)) {
-    if (member.hello.rank != 0 || group.state == GroupState::kReady) return;
+    if (member.hello.rank != 0 || group.state == GroupState::kReady || group.state == GroupState::kDraining) return;
     group.state = GroupState::kReady;
     group.detail.clear();
     effects.ready.push_back(group.name);
   } else if (const auto* beat = std::get_if<Heartbeat>(&message.body)) {
     HearHeartbeat(group, member, *beat);
+  } else if (std::holds_alternative<Draining>(message.body)) {
+    Drain(group, member, effects);
   } else if (const auto* failure = std::get_if<RankFailure>(&message.body)) {
     const std::string where = failure->operation.empty() ? "" : Cat(" in ", failure->operation);
     End(group, Cat("rank ", member.hello.rank, " on ", member.hello.host, " failed", where, ": ", failure->message), effects);
@@ -191,7 +209,8 @@ std::optional<std::string> Membership::Overdue(const Group& group, TimePoint now
     return Cat("no rank loaded anything for ", Milliseconds(waited), " ms");
   if (group.state == GroupState::kWarming && waited >= limits_.warm_within)
     return Cat("no first step within ", Milliseconds(waited), " ms");
-  if (group.state == GroupState::kReady && group.load.running + group.load.waiting > 0 && waited >= step_limit)
+  const bool serves = group.state == GroupState::kReady || group.state == GroupState::kDraining;
+  if (serves && group.load.running + group.load.waiting > 0 && waited >= step_limit)
     return Cat("requests are waiting but no step ended for ", Milliseconds(waited), " ms");
   return std::nullopt;
 }

@@ -15,7 +15,8 @@
 
 namespace drover {
 
-enum class GroupState : uint8_t { kRegistered, kLoading, kWarming, kReady, kLost };
+// kDraining: a rank was told to leave; the group finishes what runs and takes nothing new.
+enum class GroupState : uint8_t { kRegistered, kLoading, kWarming, kReady, kDraining, kLost };
 std::string_view Name(GroupState state);
 
 struct MembershipLimits {
@@ -61,12 +62,13 @@ struct Outgoing {
 struct LostEpoch {
   std::string group, reason;
   Epoch epoch{};
+  bool drained = false;  // it left in order
 };
 
 struct Effects {
   std::vector<Outgoing> orders;
   std::vector<LostEpoch> lost;
-  std::vector<std::string> ready;  // groups that became ready
+  std::vector<std::string> ready, draining;  // groups that became so
 };
 
 class Membership {
@@ -94,6 +96,8 @@ class Membership {
   absl::StatusOr<Group*> GroupFor(const Hello& hello, TimePoint now);
   void Assign(Group& group, TimePoint now, Effects& effects);
   void End(Group& group, const std::string& reason, Effects& effects);
+  void Retire(Group& group, const std::string& reason, bool drained, Effects& effects);
+  void Drain(Group& group, const Member& first, Effects& effects);
   void HearIn(Group& group, Member& member, const RankMessage& message, Effects& effects);
   void HearHeartbeat(Group& group, Member& member, const Heartbeat& beat);
   std::optional<std::string> Overdue(const Group& group, TimePoint now) const;

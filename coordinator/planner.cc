@@ -32,9 +32,14 @@ absl::Status CheckOption(std::string_view name, int64_t value, int64_t lowest, i
 
 absl::Status CheckOptions(const PlanOptions& options, const Inventory& inventory, const ModelSpec& spec) {
   DROVER_RETURN_IF_ERROR(CheckOption("ranks", options.ranks, 1, kMaxRanks));
+  DROVER_RETURN_IF_ERROR(CheckOption("pipeline", options.stages, 1, std::min(options.ranks, spec.layers())));
+  if (options.ranks % options.stages != 0)
+    return InvalidArgument("pipeline: found ", options.stages, " stages, expected a divisor of the ", options.ranks, " ranks");
+  const int64_t stage_ranks = options.ranks / options.stages;
   DROVER_RETURN_IF_ERROR(CheckOption("expert_parts", options.expert_parts, 0, options.ranks));
-  if (options.expert_parts != 0 && options.ranks % options.expert_parts != 0)
-    return InvalidArgument("expert_parts: found ", options.expert_parts, ", expected a divisor of the ", options.ranks, " ranks");
+  if (options.expert_parts != 0 && stage_ranks % options.expert_parts != 0)
+    return InvalidArgument("expert_parts: found ", options.expert_parts, ", expected a divisor of the ", stage_ranks, " ranks",
+                           options.stages > 1 ? " of a stage" : "");
   if (options.expert_parts > 1 && !spec.has_experts())
     return InvalidArgument("expert_parts: found ", options.expert_parts, ", expected 1, as the model has no experts");
   DROVER_RETURN_IF_ERROR(CheckOption("max_model_len", options.max_model_len, 0, spec.max_positions));
@@ -57,20 +62,21 @@ int64_t LargestRank(const WeightSizes& sizes, const Grid& grid) {
 
 // Each expert is cut over as many ranks as keep its slices wide; beyond that, experts are spread. A spread whose largest rank
 // holds a tenth more than the best one's loses, as experts do not divide by every rank count.
-int64_t ChooseExpertParts(const ModelSpec& spec, const WeightSizes& sizes, int64_t ranks) {
+int64_t ChooseExpertParts(const ModelSpec& spec, const WeightSizes& sizes, int64_t ranks, int64_t stages) {
   if (!spec.has_experts()) return 1;
   int64_t width = 0;
   for (const LayerKind& kind : spec.kinds)
     if (kind.ffn.experts) width = kind.ffn.experts->hidden;
   std::map<int64_t, int64_t> largest;  // by number of sets
-  for (int64_t parts = 1; parts <= ranks; ++parts)
-    if (ranks % parts == 0) largest[parts] = LargestRank(sizes, {ranks, parts});
+  const int64_t stage_ranks = ranks / stages;
+  for (int64_t parts = 1; parts <= stage_ranks; ++parts)
+    if (stage_ranks % parts == 0) largest[parts] = LargestRank(sizes, {ranks, parts, stages});
   int64_t best = INT64_MAX, chosen = 1;
   for (const auto& [parts, bytes] : largest) best = std::min(best, bytes);
   for (const auto& [parts, bytes] : largest) {
     if (static_cast<double>(bytes) > 1.1 * static_cast<double>(best)) continue;
     chosen = parts;
-    if (width * parts / ranks >= kThinnestSlice) break;
+    if (width * parts / stage_ranks >= kThinnestSlice) break;
   }
   return chosen;
 }
@@ -125,11 +131,12 @@ std::vector<Host> Hosts(const PlanOptions& options, const Inventory& inventory, 
 
 // The smallest rank count, one rank a machine, at which the largest rank's weights and runtime fit; 0: none up to the cap.
 int64_t EnoughRanks(const ModelSpec& spec, const WeightSizes& sizes, const GroupPlan& plan, int64_t usable) {
+  const auto whole_stages = [&](int64_t ranks) { return (ranks + plan.stages - 1) / plan.stages * plan.stages; };
   const auto fits = [&](int64_t ranks) {
     GroupPlan trial = plan;
-    trial.ranks = ranks;
-    trial.expert_parts = ChooseExpertParts(spec, sizes, ranks);
-    const Grid grid{ranks, trial.expert_parts};
+    trial.ranks = whole_stages(ranks);
+    trial.expert_parts = ChooseExpertParts(spec, sizes, trial.ranks, plan.stages);
+    const Grid grid{trial.ranks, trial.expert_parts, plan.stages};
     return LargestRank(sizes, grid) + kRuntimeBaseline + StepBytes(spec, trial, {grid, 0}) <= usable;
   };
   int64_t high = plan.ranks;
@@ -139,11 +146,11 @@ int64_t EnoughRanks(const ModelSpec& spec, const WeightSizes& sizes, const Group
   } while (!fits(high));
   int64_t low = high / 2;
   while (low + 1 < high) (fits((low + high) / 2) ? high : low) = (low + high) / 2;
-  return high;
+  return whole_stages(high);
 }
 
 absl::Status DoesNotFit(const ModelSpec& spec, const WeightSizes& sizes, const GroupPlan& plan, const Host& host) {
-  const std::string need = Cat("weights need ", FormatBytes(LargestRank(sizes, {plan.ranks, plan.expert_parts})),
+  const std::string need = Cat("weights need ", FormatBytes(LargestRank(sizes, {plan.ranks, plan.expert_parts, plan.stages})),
                                " a rank and ", FormatBytes(host.fixed), " with the runtime");
   if (host.ranks > 1)
     return ResourceExhausted(need, " for the ", host.ranks, " ranks of ", host.name, ", which has ", FormatBytes(host.usable),
@@ -196,7 +203,7 @@ int64_t ChooseThreads(const std::vector<Host>& hosts) {
 // FNV-1a over everything that two equal plans share: which bytes are loaded, how they are cut, and the numbers of the engine.
 // Ranks that hold a plan of this fingerprint keep their weights, so files that were exchanged in place must change it.
 std::string Fingerprint(const Checkpoint& checkpoint, const GroupPlan& plan) {
-  std::string text = Cat(ToString(checkpoint.spec), plan.model, "|", plan.ranks, "|", plan.expert_parts, "|", plan.compute, "|", plan.kv, "|",
+  std::string text = Cat(ToString(checkpoint.spec), plan.model, "|", plan.ranks, "|", plan.stages, "|", plan.expert_parts, "|", plan.compute, "|", plan.kv, "|",
                          plan.block_tokens, "|", plan.kv_blocks, "|", plan.max_step_tokens, "|", plan.max_sequences, "|",
                          plan.max_model_len, "|", plan.threads, "|", plan.model_path, "\n");
   for (const std::string& stamp : checkpoint.stamps) text += stamp + "\n";
@@ -210,7 +217,7 @@ std::string Fingerprint(const Checkpoint& checkpoint, const GroupPlan& plan) {
 
 }  // namespace
 
-RankCut CutOf(const GroupPlan& plan, int64_t rank) { return {{plan.ranks, plan.expert_parts}, rank}; }
+RankCut CutOf(const GroupPlan& plan, int64_t rank) { return {{plan.ranks, plan.expert_parts, plan.stages}, rank}; }
 
 absl::StatusOr<GroupPlan> MakePlan(const Checkpoint& checkpoint, const PlanOptions& options, const Inventory& inventory) {
   const ModelSpec& spec = checkpoint.spec;
@@ -220,7 +227,9 @@ absl::StatusOr<GroupPlan> MakePlan(const Checkpoint& checkpoint, const PlanOptio
   plan.model = options.model.empty() ? checkpoint.name : options.model;
   plan.model_path = checkpoint.path;
   plan.ranks = options.ranks;
-  plan.expert_parts = options.expert_parts > 0 ? options.expert_parts : ChooseExpertParts(spec, sizes, options.ranks);
+  plan.stages = options.stages;
+  plan.expert_parts =
+      options.expert_parts > 0 ? options.expert_parts : ChooseExpertParts(spec, sizes, options.ranks, options.stages);
   plan.block_tokens = kBlockTokens;
   if (options.max_sequences > 0) plan.max_sequences = options.max_sequences;
   if (options.max_step_tokens > 0) plan.max_step_tokens = options.max_step_tokens;

@@ -28,7 +28,8 @@ struct Inventory {
 struct PlanOptions {
   std::string model;               // name shown to clients; empty: the checkpoint's
   int64_t ranks = 1;
-  int64_t expert_parts = 0;        // must divide ranks
+  int64_t stages = 1;              // of a pipeline; must divide ranks, and no more than layers
+  int64_t expert_parts = 0;        // must divide ranks / stages
   int64_t max_model_len = 0;       // tokens of prompt and output together
   int64_t kv_tokens = 0;           // room of the KV cache
   int64_t max_sequences = 0;       // running at once

@@ -64,9 +64,11 @@ RankBytes Sum(const GroupPlan& plan) {
 }
 
 std::string Axes(const ModelSpec& spec, const GroupPlan& plan) {
-  if (!spec.has_experts()) return Cat("tensor ", plan.ranks);
-  return Cat("tensor ", plan.ranks, "; experts in ", plan.expert_parts, plan.expert_parts == 1 ? " set" : " sets", " of ",
-             plan.ranks / plan.expert_parts, plan.ranks == plan.expert_parts ? " rank" : " ranks");
+  const int64_t tensor = plan.ranks / plan.stages;
+  std::string out = plan.stages > 1 ? Cat("pipeline ", plan.stages, " x tensor ", tensor) : Cat("tensor ", tensor);
+  if (!spec.has_experts()) return out;
+  return out + Cat("; experts in ", plan.expert_parts, plan.expert_parts == 1 ? " set" : " sets", " of ", tensor / plan.expert_parts,
+                   tensor == plan.expert_parts ? " rank" : " ranks");
 }
 
 std::string Head(const Checkpoint& checkpoint, const GroupPlan& plan) {
@@ -75,7 +77,13 @@ std::string Head(const Checkpoint& checkpoint, const GroupPlan& plan) {
   std::string out = Cat(plan.model, " (", spec.family, "): ", FormatCount(count.total), " parameters");
   if (count.active != count.total) out += Cat(", ", FormatCount(count.active), " active");
   out += Cat("\n", spec.layers(), " layers on ");
-  return out + Cat(plan.ranks, plan.ranks == 1 ? " rank: " : " ranks: ", Axes(spec, plan), "\n\n");
+  out += Cat(plan.ranks, plan.ranks == 1 ? " rank: " : " ranks: ", Axes(spec, plan), "\n");
+  const int64_t tensor = plan.ranks / plan.stages;
+  for (int64_t stage = 0; stage < plan.stages && plan.stages > 1; ++stage) {
+    const Range ranks{stage * tensor, (stage + 1) * tensor};
+    out += Cat("layers ", Text(CutOf(plan, ranks.begin).Layers(spec)), " on ranks ", Text(ranks), "\n");
+  }
+  return out + "\n";
 }
 
 // Of one token, on the rank that caches most.
@@ -133,7 +141,7 @@ Json PlanJson(const Checkpoint& checkpoint, const GroupPlan& plan) {
   const ModelSpec& spec = checkpoint.spec;
   const ParameterCount count = CountParameters(spec);
   Json json = {{"model", plan.model}, {"family", spec.family}, {"parameters", count.total}, {"active_parameters", count.active},
-               {"ranks", plan.ranks}, {"expert_parts", plan.expert_parts}, {"threads", plan.threads}, {"compute", plan.compute},
+               {"ranks", plan.ranks}, {"pipeline", plan.stages}, {"expert_parts", plan.expert_parts}, {"threads", plan.threads}, {"compute", plan.compute},
                {"kv", plan.kv}, {"block_tokens", plan.block_tokens}, {"kv_blocks", plan.kv_blocks}, {"kv_bytes_per_token", LargestKvBytes(plan)},
                {"max_model_len", plan.max_model_len}, {"max_sequences", plan.max_sequences},
                {"max_step_tokens", plan.max_step_tokens}, {"fingerprint", plan.fingerprint}, {"not_served", spec.not_served}};
@@ -143,7 +151,7 @@ Json PlanJson(const Checkpoint& checkpoint, const GroupPlan& plan) {
   for (int64_t rank = 0; rank < plan.ranks; ++rank) {
     const Share share = ShareOf(spec, CutOf(plan, rank));
     const RankBytes& bytes = plan.rank_bytes[static_cast<size_t>(rank)];
-    json["rank_plans"].push_back({{"rank", rank}, {"heads", ToJson(share.heads)}, {"kv_heads", ToJson(share.kv_heads)},
+    json["rank_plans"].push_back({{"rank", rank}, {"layers", ToJson(CutOf(plan, rank).Layers(spec))}, {"heads", ToJson(share.heads)}, {"kv_heads", ToJson(share.kv_heads)},
                                   {"experts", ToJson(share.experts)}, {"columns", ToJson(share.columns)}, {"vocab", ToJson(share.vocab)},
                                   {"weight_bytes", bytes.weights}, {"kv_bytes", bytes.kv}, {"runtime_bytes", bytes.runtime},
                                   {"bytes", bytes.total()}});

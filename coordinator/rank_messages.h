@@ -41,11 +41,12 @@ struct Heartbeat {
   int64_t running = 0, waiting = 0, kv_blocks_used = 0;  // rank 0 only, as the rest
   int64_t prompt_tokens_done = 0, output_tokens_done = 0, preemptions = 0;
 };
+struct Draining {};
 struct RankFailure {
   std::string message, operation;
 };
 
-using RankNews = std::variant<Hello, LoadProgress, Loaded, WarmedUp, Heartbeat, std::vector<TokenEvent>, RankFailure>;
+using RankNews = std::variant<Hello, LoadProgress, Loaded, WarmedUp, Heartbeat, std::vector<TokenEvent>, Draining, RankFailure>;
 
 struct RankMessage {
   Epoch epoch{};
@@ -60,12 +61,13 @@ struct AssignOrder {
 struct CancelOrder {
   RequestId id{};
 };
+struct DrainOrder {};
 struct AbortOrder {
   std::string reason;
 };
 struct PingOrder {};
 
-using Order = std::variant<AssignOrder, Request, CancelOrder, AbortOrder, PingOrder>;
+using Order = std::variant<AssignOrder, Request, CancelOrder, DrainOrder, AbortOrder, PingOrder>;
 
 struct OrderMessage {
   Epoch epoch{};

@@ -46,6 +46,7 @@ absl::StatusOr<ServedModel> LoadServedModel(const ModelConfig& config, int64_t c
   model.checkpoint = std::make_shared<const Checkpoint>(std::move(checkpoint));
   PlanOptions options = config.plan;
   options.ranks = 1;
+  options.stages = 1;
   options.expert_parts = 0;
   options.memory_limit = 0;
   DROVER_ASSIGN_OR_RETURN(const GroupPlan plan, MakePlan(*model.checkpoint, options, {}));

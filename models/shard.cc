@@ -11,11 +11,13 @@ Range PartOf(int64_t total, int64_t index, int64_t parts) {
   return {index * total / parts, (index + 1) * total / parts};
 }
 
-Range RankCut::Vocab(const ModelSpec& spec) const { return PartOf(spec.vocab, rank, grid.ranks); }
+Range RankCut::Layers(const ModelSpec& spec) const { return PartOf(spec.layers(), stage(), grid.stages); }
 
-Range RankCut::Positions(const ModelSpec& spec) const { return PartOf(spec.max_positions, rank, grid.ranks); }
+Range RankCut::Vocab(const ModelSpec& spec) const { return PartOf(spec.vocab, place(), grid.stage_ranks()); }
 
-Range RankCut::Heads(const Attention& attention) const { return PartOf(attention.heads, rank, grid.ranks); }
+Range RankCut::Positions(const ModelSpec& spec) const { return PartOf(spec.max_positions, place(), grid.stage_ranks()); }
+
+Range RankCut::Heads(const Attention& attention) const { return PartOf(attention.heads, place(), grid.stage_ranks()); }
 
 Range RankCut::KvHeads(const Attention& attention) const {
   const Range heads = Heads(attention);
@@ -32,16 +34,16 @@ Range RankCut::FirstKvHeads(const Attention& attention) const {
   return {all.begin + (begun_below ? 1 : 0), all.end};
 }
 
-Range RankCut::FfnColumns(int64_t hidden) const { return PartOf(hidden, rank, grid.ranks); }
+Range RankCut::FfnColumns(int64_t hidden) const { return PartOf(hidden, place(), grid.stage_ranks()); }
 
 Range RankCut::Experts(const struct Experts& experts) const {
-  const int64_t set = grid.ranks / grid.expert_parts;
-  return PartOf(experts.count, rank / set, grid.expert_parts);
+  const int64_t set = grid.stage_ranks() / grid.expert_parts;
+  return PartOf(experts.count, place() / set, grid.expert_parts);
 }
 
 Range RankCut::ExpertColumns(const struct Experts& experts) const {
-  const int64_t set = grid.ranks / grid.expert_parts;
-  return PartOf(experts.hidden, rank % set, set);
+  const int64_t set = grid.stage_ranks() / grid.expert_parts;
+  return PartOf(experts.hidden, place() % set, set);
 }
 
 int64_t KvValues(const Attention& attention, const RankCut& cut) {
@@ -52,7 +54,8 @@ int64_t KvValues(const Attention& attention, const RankCut& cut) {
 
 int64_t KvBytesPerToken(const ModelSpec& spec, const RankCut& cut, int64_t bytes_per_value) {
   int64_t bytes = 0;
-  for (int64_t i = 0; i < spec.layers(); ++i) bytes += KvValues(spec.layer(i).attention, cut) * bytes_per_value;
+  const Range own = cut.Layers(spec);
+  for (int64_t i = own.begin; i < own.end; ++i) bytes += KvValues(spec.layer(i).attention, cut) * bytes_per_value;
   return bytes;
 }
 

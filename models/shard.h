@@ -18,11 +18,14 @@ struct Range {
 // The range of part `index` of `parts`, over `total` units.
 Range PartOf(int64_t total, int64_t index, int64_t parts);
 
-// A group's ranks: attention, dense layers and vocabulary are cut over all `ranks`; experts over `expert_parts` sets of
-// ranks / expert_parts ranks each, and inside a set each expert's width is cut over the set. expert_parts divides ranks.
+// A group's ranks: `stages` equal runs of ranks, each with a contiguous run of layers (pipeline). Inside a stage, attention, dense
+// layers and vocabulary are cut over all its ranks; experts over `expert_parts` sets of ranks, and inside a set each expert's width
+// is cut over the set. stages divides ranks; expert_parts divides the ranks of a stage.
 struct Grid {
   int64_t ranks = 1;
   int64_t expert_parts = 1;
+  int64_t stages = 1;
+  int64_t stage_ranks() const { return ranks / stages; }
   bool operator==(const Grid&) const = default;
 };
 
@@ -31,6 +34,11 @@ struct RankCut {
   Grid grid;
   int64_t rank = 0;
 
+  int64_t stage() const { return rank / grid.stage_ranks(); }
+  int64_t place() const { return rank % grid.stage_ranks(); }  // among the ranks of its stage
+  bool first_stage() const { return stage() == 0; }            // embeds
+  bool last_stage() const { return stage() == grid.stages - 1; }  // computes logits
+  Range Layers(const ModelSpec& spec) const;
   Range Vocab(const ModelSpec& spec) const;
   Range Positions(const ModelSpec& spec) const;  // of learned positions
   Range Heads(const Attention& attention) const;
@@ -47,7 +55,7 @@ struct RankCut {
 // heads' keys, which every rank with heads keeps whole.
 int64_t KvValues(const Attention& attention, const RankCut& cut);
 
-// KV cache of one token on this rank: every layer in `bytes_per_value` (f32: 4).
+// KV cache of one token on this rank: every own layer in `bytes_per_value` (f32: 4).
 int64_t KvBytesPerToken(const ModelSpec& spec, const RankCut& cut, int64_t bytes_per_value);
 
 }  // namespace drover

@@ -150,12 +150,20 @@ class Builder {
 
 Range Times(Range range, int64_t factor) { return {range.begin * factor, range.end * factor}; }
 
+// Layers belong to one stage. The first embeds, the last computes logits; a tied embedding that both need is on both.
+bool OnOwnStage(const Weight& weight, const ModelSpec& spec, const RankCut& cut) {
+  const Range layers = cut.Layers(spec);
+  if (weight.layer >= 0) return weight.layer >= layers.begin && weight.layer < layers.end;
+  if (weight.role > Role::kEmbeddingNormBias) return cut.last_stage();
+  return cut.first_stage() || (weight.role == Role::kEmbedding && spec.tied_embeddings && cut.last_stage());
+}
+
 bool OnRankZeroOnly(Role role) { return role == Role::kOBias || role == Role::kDownBias; }
 
 Part ExpertPart(const Weight& weight, const Experts& experts, const RankCut& cut) {
   const Range own = cut.Experts(experts), columns = cut.ExpertColumns(experts);
-  const int64_t set = cut.grid.ranks / cut.grid.expert_parts;
-  const bool held = weight.expert >= own.begin && weight.expert < own.end && (weight.split != Split::kExpertOnce || cut.rank % set == 0);
+  const int64_t set = cut.grid.stage_ranks() / cut.grid.expert_parts;
+  const bool held = weight.expert >= own.begin && weight.expert < own.end && (weight.split != Split::kExpertOnce || cut.place() % set == 0);
   if (!held) return {{0, 0}, {0, 0}};
   if (weight.split == Split::kExpertRows) return {Times(columns, weight.rows / experts.hidden), {0, weight.cols}};
   return {{0, weight.rows}, weight.split == Split::kExpertCols ? columns : Range{0, weight.cols}};
@@ -188,7 +196,8 @@ std::vector<Weight> WeightTable(const ModelSpec& spec) {
 
 Part PartOf(const Weight& weight, const ModelSpec& spec, const RankCut& cut) {
   const Range all_rows{0, weight.rows}, all_cols{0, weight.cols};
-  if (OnRankZeroOnly(weight.role) && cut.rank != 0) return {{0, 0}, all_cols};
+  if (!OnOwnStage(weight, spec, cut)) return {{0, 0}, {0, 0}};
+  if (OnRankZeroOnly(weight.role) && cut.place() != 0) return {{0, 0}, all_cols};
   if (weight.split == Split::kReplicated) return {all_rows, all_cols};
   if (weight.split == Split::kVocabRows) return {cut.Vocab(spec), all_cols};
   if (weight.split == Split::kPositionRows) return {cut.Positions(spec), all_cols};

@@ -18,13 +18,19 @@ absl::Status CheckRange(std::string_view field, int64_t value, int64_t low, int6
   return InvalidArgument(field, ": found ", value, ", expected ", low, " to ", high);
 }
 
+int64_t Stages(const v1::Plan& in) { return in.pipeline() == 0 ? 1 : in.pipeline(); }
+
 absl::Status CheckPlan(const v1::Plan& in) {
   if (in.model_path().empty()) return InvalidArgument("plan.model_path: found nothing, expected a path");
   if (in.fingerprint().empty()) return InvalidArgument("plan.fingerprint: found nothing, expected a hash");
   DROVER_RETURN_IF_ERROR(CheckRange("plan.ranks", in.ranks(), 1, kRanksMax));
-  DROVER_RETURN_IF_ERROR(CheckRange("plan.expert", in.expert(), 1, in.ranks()));
-  if (in.ranks() % in.expert() != 0)
-    return InvalidArgument("plan.expert: found ", in.expert(), ", expected a divisor of ", in.ranks(), " ranks");
+  DROVER_RETURN_IF_ERROR(CheckRange("plan.pipeline", in.pipeline(), 0, in.ranks()));
+  if (in.ranks() % Stages(in) != 0)
+    return InvalidArgument("plan.pipeline: found ", in.pipeline(), ", expected a divisor of ", in.ranks(), " ranks");
+  const int64_t stage_ranks = in.ranks() / Stages(in);
+  DROVER_RETURN_IF_ERROR(CheckRange("plan.expert", in.expert(), 1, stage_ranks));
+  if (stage_ranks % in.expert() != 0)
+    return InvalidArgument("plan.expert: found ", in.expert(), ", expected a divisor of ", stage_ranks, " ranks");
   DROVER_RETURN_IF_ERROR(CheckRange("plan.block_tokens", in.block_tokens(), 1, 65'536));
   DROVER_RETURN_IF_ERROR(CheckRange("plan.kv_blocks", in.kv_blocks(), 1, kCountMax - 1));
   DROVER_RETURN_IF_ERROR(CheckRange("plan.max_step_tokens", in.max_step_tokens(), 1, kCountMax));
@@ -38,6 +44,7 @@ absl::StatusOr<GroupPlan> ReadPlan(const v1::Plan& in) {
   DROVER_RETURN_IF_ERROR(CheckPlan(in));
   GroupPlan plan{.model = in.model(), .model_path = in.model_path(), .fingerprint = in.fingerprint()};
   plan.ranks = in.ranks();
+  plan.stages = Stages(in);
   plan.expert_parts = in.expert();
   plan.compute = in.compute();
   plan.kv = in.kv();
@@ -177,6 +184,12 @@ v1::WorkerMessage WriteProgress(Epoch epoch, int64_t bytes_done, int64_t bytes_t
 v1::WorkerMessage WriteLoaded(Epoch epoch, int64_t weight_bytes) {
   v1::WorkerMessage message = InEpoch(epoch);
   message.mutable_loaded()->set_weight_bytes(weight_bytes);
+  return message;
+}
+
+v1::WorkerMessage WriteDraining(Epoch epoch) {
+  v1::WorkerMessage message = InEpoch(epoch);
+  message.mutable_draining();
   return message;
 }
 

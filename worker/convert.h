@@ -58,6 +58,7 @@ v1::WorkerMessage WriteHello(const RankHello& hello);
 v1::WorkerMessage WriteProgress(Epoch epoch, int64_t bytes_done, int64_t bytes_total);
 v1::WorkerMessage WriteLoaded(Epoch epoch, int64_t weight_bytes);
 v1::WorkerMessage WriteReady(Epoch epoch, double warm_step_ms);
+v1::WorkerMessage WriteDraining(Epoch epoch);
 v1::WorkerMessage WriteHeartbeat(Epoch epoch, const EngineStats& stats, int64_t resident_bytes);
 v1::WorkerMessage WriteFailure(Epoch epoch, const std::string& operation, const std::string& message);
 // One message or more: rows of `vocab` logits are cut so that a message stays near 1 MiB, and holds one row at least.

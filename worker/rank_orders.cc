@@ -82,6 +82,7 @@ void Rank::Refuse(Epoch epoch, RequestId id, const absl::Status& status) {
 void Rank::Drain() {
   if (draining_.exchange(true)) return;
   slow_drain_.Arm("drain took longer than its limit", settings_.drain_limit);
+  control_.Send(WriteDraining(Epoch{epoch_.load()}));
   assignments_.TryPush(std::nullopt);
   MutexLock lock(mutex_);
   if (engine_ != nullptr) engine_->Drain();

@@ -8,6 +8,8 @@
 namespace drover {
 namespace {
 
+constexpr std::chrono::seconds kMeet{60};  // ranks are assigned together
+
 class ServedModel final : public RankModel {
  public:
   ServedModel(std::unique_ptr<Decoder> decoder, Communicator& ranks) : decoder_(std::move(decoder)), ranks_(ranks) {}
@@ -31,7 +33,12 @@ absl::StatusOr<std::unique_ptr<RankModel>> Load(const GroupPlan& plan, const Loa
   DROVER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, OpenCheckpoint(plan.model_path));
   if (checkpoint.form == CheckpointForm::kConfigOnly)
     return NotFound(plan.model_path, ": found a config without weights, expected safetensors or GGUF files beside it");
-  const RankCut cut{.grid = {.ranks = plan.ranks, .expert_parts = plan.expert_parts}, .rank = ranks.rank()};
+  const RankCut cut{.grid = {.ranks = plan.ranks, .expert_parts = plan.expert_parts, .stages = plan.stages}, .rank = ranks.rank()};
+  std::unique_ptr<Communicator> stage;
+  if (plan.stages > 1) {  // before the load: then ranks need not wait for the slowest loader
+    ranks.SetDeadline(std::chrono::steady_clock::now() + kMeet);
+    DROVER_ASSIGN_OR_RETURN(stage, ranks.Split(plan.stages));
+  }
   DROVER_ASSIGN_OR_RETURN(RankWeights weights, LoadRankWeights(checkpoint, cut, {.cancelled = {}, .progress = progress}));
   const DecoderSettings settings{.max_step_tokens = plan.max_step_tokens,
                                  .max_sequences = plan.max_sequences,
@@ -39,7 +46,7 @@ absl::StatusOr<std::unique_ptr<RankModel>> Load(const GroupPlan& plan, const Loa
                                  .block_tokens = plan.block_tokens,
                                  .threads = plan.threads};
   DROVER_ASSIGN_OR_RETURN(std::unique_ptr<Decoder> decoder,
-                          Decoder::Create(checkpoint.spec, cut, std::move(weights), settings, ranks));
+                          Decoder::Create(checkpoint.spec, cut, std::move(weights), settings, ranks, std::move(stage)));
   return std::make_unique<ServedModel>(std::move(decoder), ranks);
 }
 

@@ -17,7 +17,8 @@ struct Story {
   const char* end;                    // state of group g
 };
 
-// Words: join STREAM RANK/RANKS LAUNCH, loaded STREAM, warm STREAM, beat STREAM [running], fail STREAM, leave STREAM, tick.
+// Words: join STREAM RANK/RANKS LAUNCH, loaded STREAM, warm STREAM, beat STREAM [running], drain STREAM, fail STREAM,
+// leave STREAM, tick.
 // A trailing "@EPOCH" speaks in another epoch.
 class Teller {
  public:
@@ -42,6 +43,7 @@ class Teller {
     if (verb == "progress") message.body = LoadProgress{std::stoll(argument), 100};
     if (verb == "warm") message.body = WarmedUp{1};
     if (verb == "beat") message.body = Heartbeat{.running = argument == "busy"};
+    if (verb == "drain") message.body = Draining{};
     if (verb == "fail") message.body = RankFailure{"out of memory", "all-reduce"};
     Write(members_.Hear(StreamId{stream}, message, now));
   }
@@ -68,7 +70,7 @@ class Teller {
   void Write(const absl::StatusOr<Effects>& effects) {
     if (!effects.ok()) return lines.push_back("refused: " + Message(effects.status()));
     for (const Outgoing& out : effects->orders) lines.push_back(Line(out));
-    for (const LostEpoch& lost : effects->lost) lines.push_back(Cat("lost ", lost.group, " ", Value(lost.epoch), ": ", lost.reason));
+    for (const LostEpoch& lost : effects->lost) lines.push_back(Cat(lost.drained ? "drained " : "lost ", lost.group, " ", Value(lost.epoch), ": ", lost.reason));
     for (const std::string& name : effects->ready) lines.push_back("ready " + name);
   }
 
@@ -77,6 +79,7 @@ class Teller {
     if (const auto* order = std::get_if<AssignOrder>(&out.message.body))
       return Cat(to, ": assign rank ", order->rank, " of ", order->steps_nonce, ", own bytes ", order->plan.rank_bytes.size(), "x",
                  order->plan.rank_bytes.front().weights);
+    if (std::holds_alternative<DrainOrder>(out.message.body)) return to + ": drain";
     return Cat(to, ": abort", out.last ? " and close" : "");
   }
 
@@ -114,6 +117,13 @@ INSTANTIATE_TEST_SUITE_P(All, MembershipStory, testing::Values(
     Story{"ARankThatFailsEndsTheEpochAtOnce", Then(kReadyTwo, {"3 fail 1"}),
           Then(kReadyTwoSaid, {"to 1 in 1: abort and close", "to 2 in 1: abort and close", "lost g 1: rank 0 on h failed in all-reduce: out of memory"}), "lost"},
     Story{"ARankThatLeavesBeforeThePlanEndsTheLaunch", {"0 join 1 0/2 L", "1 leave 1"}, {"lost g 0: rank 0 on h left"}, "lost"},
+    Story{"OneRankThatDrainsDrainsItsGroup", Then(kReadyTwo, {"3 drain 2", "3 drain 1"}), Then(kReadyTwoSaid, {"to 1 in 1: drain"}), "draining"},
+    Story{"ADrainedGroupLeavesInAnyOrder", Then(kReadyTwo, {"3 drain 1", "4 leave 2", "4 leave 1"}),
+          Then(kReadyTwoSaid, {"to 2 in 1: drain", "drained g 1: the group has left"}), "lost"},
+    Story{"TheLeadersEndIsThatOfADrainingGroup", Then(kReadyTwo, {"3 drain 1", "4 leave 1", "4 leave 2"}),
+          Then(kReadyTwoSaid, {"to 2 in 1: drain", "drained g 1: the group has left"}), "lost"},
+    Story{"ADrainingGroupMayStillFail", Then(kReadyTwo, {"3 drain 1", "4 fail 2"}),
+          Then(kReadyTwoSaid, {"to 2 in 1: drain", "to 1 in 1: abort and close", "to 2 in 1: abort and close", "lost g 1: rank 1 on h failed in all-reduce: out of memory"}), "lost"},
     Story{"FiveSecondsOfSilenceAreNotTheEnd", Then(kReadyTwo, {"7 beat 1", "7.5 tick"}), kReadyTwoSaid, "ready"},
     Story{"TenSecondsOfSilenceAreTheEnd", Then(kReadyTwo, {"10 beat 1", "11 tick"}),
           Then(kReadyTwoSaid, {"to 1 in 1: abort and close", "to 2 in 1: abort and close", "lost g 1: rank 1 on h was silent for 10000 ms"}), "lost"},

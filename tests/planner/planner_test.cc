@@ -132,12 +132,25 @@ INSTANTIATE_TEST_SUITE_P(All, BadPlan, testing::Values(
     Bad{"NegativeRanks", {.ranks = -1}, kInvalid, "ranks: found -1"},
     Bad{"ExpertPartsOfDense", {.ranks = 4, .expert_parts = 2}, kInvalid, "the model has no experts"},
     Bad{"ExpertPartsDoNotDivide", {.ranks = 4, .expert_parts = 3}, kInvalid, "expert_parts: found 3, expected a divisor of the 4 ranks"},
+    Bad{"StagesDoNotDivide", {.ranks = 4, .stages = 3}, kInvalid, "pipeline: found 3 stages, expected a divisor of the 4 ranks"},
+    Bad{"MoreStagesThanRanks", {.ranks = 2, .stages = 4}, kInvalid, "pipeline: found 4, expected 1 to 2"},
     Bad{"ContextAboveTheModels", {.max_model_len = 50'000}, kInvalid, "max_model_len: found 50000, expected 0 to 40960"},
     Bad{"CacheTooLarge", {.kv_tokens = 1 << 20}, kExhausted, "kv_tokens: found 1048576"},
     Bad{"ContextAboveTheCache", {.max_model_len = 40'000, .kv_tokens = 1024}, kExhausted, "max_model_len: found 40000"},
     Bad{"MemoryLimit", {.memory_limit = 1 << 20}, kExhausted, "1.00 MiB to give"},
     Bad{"NegativeSequences", {.max_sequences = -1}, kInvalid, "max_sequences: found -1"}),
     [](const auto& row) { return std::string(row.param.name); });
+
+// Layers, embedding and output lie on one stage each, so the sum over ranks is that of one rank; the cache as well.
+TEST(Plan, StagesShareTheLayers) {
+  const auto whole = MakePlan(Dense(), {.ranks = 1}, {}), cut = MakePlan(Dense(), {.ranks = 2, .stages = 2}, {});
+  ASSERT_TRUE(cut.ok()) << cut.status();
+  EXPECT_EQ(cut->stages, 2);
+  const RankBytes one = whole->rank_bytes[0], first = cut->rank_bytes[0], second = cut->rank_bytes[1];
+  EXPECT_EQ(first.weights + second.weights, one.weights);
+  EXPECT_EQ((first.kv + second.kv) * whole->kv_blocks, one.kv * cut->kv_blocks);
+  EXPECT_NE(cut->fingerprint, MakePlan(Dense(), {.ranks = 2}, {})->fingerprint);
+}
 
 TEST(Plan, InventoryMustHaveEveryRank) {
   EXPECT_NE(Message(MakePlan(Dense(), {.ranks = 2}, Machines(1, kGiB)).status()).find("1 have joined"), std::string::npos);

@@ -132,11 +132,32 @@ absl::Status WrongArguments(Communicator& comm) {
   return SumOf(comm, 3);  // still alive
 }
 
+// Every way to split: the ranks of a run in order, sums that stay inside it, and the whole group alive beside it.
+absl::Status Splits(Communicator& comm) {
+  for (int64_t parts = 1; parts <= comm.size(); ++parts) {
+    if (comm.size() % parts != 0) continue;
+    DROVER_ASSIGN_OR_RETURN(const std::unique_ptr<Communicator> run, comm.Split(parts));
+    const int64_t ranks = comm.size() / parts, first = comm.rank() / ranks * ranks;
+    if (run->size() != ranks || run->rank() != comm.rank() - first)
+      return Internal("split into ", parts, ": found rank ", run->rank(), " of ", run->size());
+    std::vector<float> members(static_cast<size_t>(ranks)), expected;
+    for (int64_t r = 0; r < ranks; ++r) expected.push_back(static_cast<float>(first + r));
+    const float me = static_cast<float>(comm.rank());
+    DROVER_RETURN_IF_ERROR(run->AllGather({&me, 1}, std::vector<int64_t>(static_cast<size_t>(ranks), 1), members));
+    DROVER_RETURN_IF_ERROR(Same(members, expected, "members of a run"));
+    DROVER_RETURN_IF_ERROR(SumOf(*run, 40000));
+    DROVER_RETURN_IF_ERROR(SumOf(comm, 5));
+  }
+  if (comm.Split(comm.size() + 1).ok()) return Internal("a split into more parts than ranks was made");
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 std::vector<CommCheck> CommChecks() {
   return {{"Sums", Sums},           {"LargeSum", LargeSum}, {"Gathers", Gathers},       {"AllToAlls", AllToAlls},
-          {"Broadcasts", Broadcasts}, {"Ring", Ring},       {"BackToBack", BackToBack}, {"WrongArguments", WrongArguments}};
+          {"Broadcasts", Broadcasts}, {"Ring", Ring},       {"BackToBack", BackToBack}, {"WrongArguments", WrongArguments},
+          {"Splits", Splits}};
 }
 
 }  // namespace drover

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 namespace drover {
 
@@ -30,6 +31,11 @@ inline constexpr const char* kGoldenOptions[] = {
     "mistral-native",
     "nf4-llama", "nf4-nested-qwen3", "gptq-8bit-order", "gptq-row", "ct-int8-channel", "ct-int8-plain", "ct-int4-order", "ct-fp8-block",
     "fbgemm-llama4", "gguf-qwen2moe-q5_0", "gptq-phi3", "fp8-block-phi3", "gptq-neox", "gguf-gemma-q8_0", "gguf-olmo2-q8_0"};
+
+// Run on two stages of two ranks as well.
+inline constexpr std::string_view kPipelinedCases[] = {"llama31-gqa", "smollm2-tied", "mistral-window",
+                                                       "mixtral-6",   "qwen3-moe-mixed", "llama4-scout",
+                                                       "deepseek-v3", "gpt-oss-bf16"};
 
 // Largest difference of any logit in f32, as the corpus's README demands of these cases.
 inline constexpr double kGoldenTolerance = 1e-4;

@@ -21,7 +21,9 @@ std::string ParamName(const GoldenParam& param) {
   std::string name = param.name;
   std::ranges::replace_if(name, [](char c) { return c == '-' || c == '.'; }, '_');
   const Grid& grid = param.grid;
-  return Cat(name, "_on_", grid.ranks, grid.expert_parts == grid.ranks ? "" : Cat("_experts_in_", grid.expert_parts));
+  name += Cat("_on_", grid.ranks);
+  if (grid.stages > 1) name += Cat("_in_", grid.stages, "_stages");
+  return name + (grid.expert_parts == grid.stage_ranks() ? "" : Cat("_experts_in_", grid.expert_parts));
 }
 
 // Parts of the names of cases with experts.
@@ -34,6 +36,7 @@ std::vector<GoldenParam> AllParams() {
     const bool experts = std::ranges::any_of(kRoutedNames, [&](const char* part) { return name.find(part) != name.npos; });
     if (experts) params.push_back({name, {4, 2}});
     if (experts) params.push_back({name, {3, 1}});
+    if (std::ranges::find(kPipelinedCases, name) != std::end(kPipelinedCases)) params.push_back({name, {4, 2, 2}});
   }
   for (const std::string name : kGoldenOptions)
     for (const Grid grid : {Grid{1, 1}, Grid{3, 3}, Grid{4, 2}}) params.push_back({name, grid});

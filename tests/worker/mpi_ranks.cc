@@ -67,7 +67,7 @@ class EchoRunner : public StepRunner {
   Communicator& ranks_;
 };
 
-absl::Status GoldenCase(const std::string& name, Communicator& comm) {
+absl::Status GoldenCase(const std::string& name, Communicator& comm, int64_t stages) {
   const std::string folder = GoldenFolder(name);
   if (folder.empty()) {
     if (comm.rank() == 0) std::printf("%s: skipped, not here (shared corpus)\n", name.c_str());
@@ -75,19 +75,21 @@ absl::Status GoldenCase(const std::string& name, Communicator& comm) {
   }
   DROVER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, OpenCheckpoint(GoldenModel(folder)));
   DROVER_ASSIGN_OR_RETURN(const Reference reference, ReadReference(folder + "/reference.safetensors"));
-  const RankCut cut{{comm.size(), comm.size()}, comm.rank()};
+  const RankCut cut{{comm.size(), comm.size() / stages, stages}, comm.rank()};
+  DROVER_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> stage, comm.Split(stages));
   const RunShape shape{.kv_blocks = 64, .block_tokens = 5, .step_tokens = 29, .key_lengths = KeyLengthsOf(checkpoint.spec)};
   DROVER_ASSIGN_OR_RETURN(RankWeights weights, LoadRankWeights(checkpoint, cut, LoadOptions{}));
   DROVER_ASSIGN_OR_RETURN(const std::unique_ptr<Decoder> decoder,
                           Decoder::Create(checkpoint.spec, cut, std::move(weights),
-                                          {.max_step_tokens = 48, .max_sequences = 4, .kv_blocks = 64, .block_tokens = 5}, comm));
+                                          {.max_step_tokens = 48, .max_sequences = 4, .kv_blocks = 64, .block_tokens = 5}, comm, std::move(stage)));
   EchoRunner runner(*decoder, comm);
   DROVER_ASSIGN_OR_RETURN(const std::vector<PromptResult> results, RunReference(runner, reference, shape));
   for (const PromptResult& result : results)
     if (!(result.logit_error <= kGoldenTolerance) || result.first_difference >= 0)
       return Internal(name, " ", result.name, ": logit error ", result.logit_error, ", first greedy difference ", result.first_difference);
   if (comm.rank() == 0)
-    std::printf("%s on %d processes: largest logit error %.2e\n", name.c_str(), static_cast<int>(comm.size()), WorstLogitError(results));
+    std::printf("%s on %d processes in %d stages: largest logit error %.2e\n", name.c_str(), static_cast<int>(comm.size()),
+                static_cast<int>(stages), WorstLogitError(results));
   return absl::OkStatus();
 }
 
@@ -98,7 +100,9 @@ absl::Status GoldenCases(MpiSession& session, bool all) {
   DROVER_ASSIGN_OR_RETURN(const std::unique_ptr<Communicator> comm, session.MakeCommunicator());
   for (const std::string_view name : kGoldenCases) {
     if (!all && std::ranges::find(kTen, name) == std::end(kTen)) continue;
-    DROVER_RETURN_IF_ERROR(GoldenCase(std::string(name), *comm));
+    DROVER_RETURN_IF_ERROR(GoldenCase(std::string(name), *comm, 1));
+    const bool pipelined = std::ranges::find(kPipelinedCases, name) != std::end(kPipelinedCases);
+    if (pipelined && comm->size() == 4) DROVER_RETURN_IF_ERROR(GoldenCase(std::string(name), *comm, 2));
   }
   return absl::OkStatus();
 }

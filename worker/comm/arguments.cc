@@ -8,6 +8,11 @@ absl::Status CheckPeer(std::string_view call, int64_t peer, int64_t rank, int64_
   return InvalidArgument(call, ": found peer ", peer, ", expected another rank below ", size);
 }
 
+absl::Status CheckSplit(int64_t parts, int64_t size) {
+  if (parts >= 1 && size % parts == 0) return absl::OkStatus();
+  return InvalidArgument("Split: found ", parts, " parts, expected a divisor of ", size, " ranks");
+}
+
 absl::Status CheckRoot(int64_t root, int64_t size) {
   if (root >= 0 && root < size) return absl::OkStatus();
   return InvalidArgument("Broadcast: found root ", root, ", expected a rank below ", size);

@@ -7,6 +7,8 @@
 namespace drover {
 
 absl::Status CheckPeer(std::string_view call, int64_t peer, int64_t rank, int64_t size);
+// Split: parts must divide size.
+absl::Status CheckSplit(int64_t parts, int64_t size);
 absl::Status CheckRoot(int64_t root, int64_t size);
 // One count per rank, none negative, their sum the length of the buffer.
 absl::Status CheckCounts(std::string_view call, std::span<const int64_t> counts, int64_t size, size_t buffer);

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "common/status.h"
@@ -30,6 +31,10 @@ class Communicator {
   virtual absl::Status Broadcast(std::span<std::byte> bytes, int64_t root) = 0;
   virtual absl::Status Send(std::span<const std::byte> bytes, int64_t to) = 0;
   virtual absl::Status Receive(std::span<std::byte> bytes, int64_t from) = 0;
+
+  // The ranks in `parts` equal runs (parts divides size): the communicator of this rank's run, in which it has rank % (size / parts).
+  // Every rank calls it. The new one ends before this one; deadline and death are shared.
+  virtual absl::StatusOr<std::unique_ptr<Communicator>> Split(int64_t parts) = 0;
 
   // Any thread: every pending and later call on every rank fails soon with kAborted.
   virtual void Abort() = 0;

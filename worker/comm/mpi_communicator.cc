@@ -57,8 +57,9 @@ void SumInRankOrder(const float* parts, int64_t stride, int64_t ranks, std::span
 
 }  // namespace
 
-MpiCommunicator::MpiCommunicator(MPI_Comm comm, std::shared_ptr<std::atomic<bool>> dead, int64_t elements_max)
-    : comm_(comm), dead_(std::move(dead)), elements_max_(std::min<int64_t>(elements_max, INT_MAX)) {
+MpiCommunicator::MpiCommunicator(MPI_Comm comm, std::shared_ptr<std::atomic<bool>> dead, std::shared_ptr<Deadline> deadline,
+                                 int64_t elements_max)
+    : comm_(comm), dead_(std::move(dead)), deadline_(std::move(deadline)), elements_max_(std::min<int64_t>(elements_max, INT_MAX)) {
   int rank = 0, size = 1;
   MPI_Comm_rank(comm_, &rank);
   MPI_Comm_size(comm_, &size);
@@ -87,7 +88,7 @@ absl::Status MpiCommunicator::Finish(int started, std::span<MPI_Request> request
     if (code != MPI_SUCCESS) return Fail(FromMpi(code, call));
     if (done != 0) return absl::OkStatus();
     DROVER_RETURN_IF_ERROR(Alive());
-    if (Clock::now() >= deadline_)
+    if (Clock::now() >= *deadline_)
       return Fail(DeadlineExceeded(call, ": a rank of the group did not answer before the step's deadline"));
     if (polls < kYields)
       sched_yield();
@@ -208,6 +209,18 @@ absl::Status MpiCommunicator::Broadcast(std::span<std::byte> bytes, int64_t root
     DROVER_RETURN_IF_ERROR(Finish(started, {&request, 1}, "MPI_Ibcast"));
   }
   return absl::OkStatus();
+}
+
+// MPI_Comm_split cannot be polled, so the ranks meet first: then nobody is missing any more.
+absl::StatusOr<std::unique_ptr<Communicator>> MpiCommunicator::Split(int64_t parts) {
+  DROVER_RETURN_IF_ERROR(CheckSplit(parts, size_));
+  float here = 0;
+  DROVER_RETURN_IF_ERROR(AllReduceSum({&here, 1}));
+  MPI_Comm run = MPI_COMM_NULL;
+  const int code = MPI_Comm_split(comm_, static_cast<int>(rank_ / (size_ / parts)), static_cast<int>(rank_), &run);
+  if (code != MPI_SUCCESS) return Fail(FromMpi(code, "MPI_Comm_split"));
+  MPI_Comm_set_errhandler(run, MPI_ERRORS_RETURN);
+  return std::make_unique<MpiCommunicator>(run, dead_, deadline_, elements_max_);
 }
 
 absl::Status MpiCommunicator::Send(std::span<const std::byte> bytes, int64_t to) {

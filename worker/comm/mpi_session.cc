@@ -30,7 +30,8 @@ absl::StatusOr<std::unique_ptr<Communicator>> MpiSession::MakeCommunicator(int64
   MPI_Comm comm = MPI_COMM_NULL;
   if (MPI_Comm_dup(MPI_COMM_WORLD, &comm) != MPI_SUCCESS) return Unavailable("MPI_Comm_dup failed");
   MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
-  return std::make_unique<MpiCommunicator>(comm, dead_, elements_max);
+  using Deadline = MpiCommunicator::Deadline;
+  return std::make_unique<MpiCommunicator>(comm, dead_, std::make_shared<Deadline>(Deadline::max()), elements_max);
 }
 
 }  // namespace drover

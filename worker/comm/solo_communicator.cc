@@ -8,7 +8,7 @@
 namespace drover {
 
 absl::Status SoloCommunicator::Alive() const {
-  return aborted_.load() ? Aborted("the group was aborted") : absl::OkStatus();
+  return aborted_->load() ? Aborted("the group was aborted") : absl::OkStatus();
 }
 
 absl::Status SoloCommunicator::AllReduceSum(std::span<float>) { return Alive(); }
@@ -33,6 +33,11 @@ absl::Status SoloCommunicator::AllToAll(std::span<const float> send, std::span<c
 absl::Status SoloCommunicator::Broadcast(std::span<std::byte>, int64_t root) {
   DROVER_RETURN_IF_ERROR(Alive());
   return CheckRoot(root, 1);
+}
+
+absl::StatusOr<std::unique_ptr<Communicator>> SoloCommunicator::Split(int64_t parts) {
+  DROVER_RETURN_IF_ERROR(CheckSplit(parts, 1));
+  return std::make_unique<SoloCommunicator>(*this);
 }
 
 absl::Status SoloCommunicator::Send(std::span<const std::byte>, int64_t to) { return CheckPeer("Send", to, 0, 1); }

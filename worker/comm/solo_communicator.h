@@ -19,11 +19,12 @@ class SoloCommunicator : public Communicator {
   absl::Status Broadcast(std::span<std::byte> bytes, int64_t root) override;
   absl::Status Send(std::span<const std::byte> bytes, int64_t to) override;
   absl::Status Receive(std::span<std::byte> bytes, int64_t from) override;
-  void Abort() override { aborted_.store(true); }
+  absl::StatusOr<std::unique_ptr<Communicator>> Split(int64_t parts) override;
+  void Abort() override { aborted_->store(true); }
 
  private:
   absl::Status Alive() const;
-  std::atomic<bool> aborted_{false};
+  std::shared_ptr<std::atomic<bool>> aborted_ = std::make_shared<std::atomic<bool>>(false);
 };
 
 }  // namespace drover

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <map>
 
 #include "common/check.h"
 #include "common/mutex.h"
@@ -68,6 +69,15 @@ class ThreadMeeting {
   void Abort(const absl::Status& why) {
     MutexLock lock(mutex_);
     Fail(why).IgnoreError();
+    for (auto& [key, run] : runs_) run->Abort(why);
+  }
+
+  // Run `index` of `parts`, made by whoever comes first.
+  std::shared_ptr<ThreadMeeting> Run(int64_t parts, int64_t index) {
+    MutexLock lock(mutex_);
+    std::shared_ptr<ThreadMeeting>& run = runs_[{parts, index}];
+    if (run == nullptr) run = std::make_shared<ThreadMeeting>(size_ / parts);
+    return run;
   }
 
   // Written by rank r before a barrier, read by others after it.
@@ -97,6 +107,7 @@ class ThreadMeeting {
   Mutex mutex_;
   CondVar changed_;
   std::vector<std::deque<std::vector<std::byte>>> mail_;  // [from, to]
+  std::map<std::pair<int64_t, int64_t>, std::shared_ptr<ThreadMeeting>> runs_;  // by parts and index
   const int64_t size_;
   int64_t arrived_ = 0;
   uint64_t round_ = 0;
@@ -106,12 +117,12 @@ class ThreadMeeting {
 std::vector<std::unique_ptr<Communicator>> ThreadCommunicator::MakeGroup(int64_t ranks) {
   auto meeting = std::make_shared<ThreadMeeting>(ranks);
   std::vector<std::unique_ptr<Communicator>> group;
-  for (int64_t rank = 0; rank < ranks; ++rank) group.push_back(std::make_unique<ThreadCommunicator>(meeting, rank));
+  for (int64_t rank = 0; rank < ranks; ++rank) group.push_back(std::make_unique<ThreadCommunicator>(meeting, rank, std::make_shared<Deadline>(Deadline::max())));
   return group;
 }
 
-ThreadCommunicator::ThreadCommunicator(std::shared_ptr<ThreadMeeting> meeting, int64_t rank)
-    : meeting_(std::move(meeting)), rank_(rank) {}
+ThreadCommunicator::ThreadCommunicator(std::shared_ptr<ThreadMeeting> meeting, int64_t rank, std::shared_ptr<Deadline> deadline)
+    : meeting_(std::move(meeting)), rank_(rank), deadline_(std::move(deadline)) {}
 
 int64_t ThreadCommunicator::size() const { return meeting_->size(); }
 
@@ -120,7 +131,7 @@ absl::Status ThreadCommunicator::AllReduceSum(std::span<float> x) {
   ThreadMeeting& meeting = *meeting_;
   const auto length = static_cast<int64_t>(x.size());
   meeting.published[static_cast<size_t>(rank_)] = {x.data(), x.size(), {}};
-  DROVER_RETURN_IF_ERROR(meeting.Barrier(deadline_));
+  DROVER_RETURN_IF_ERROR(meeting.Barrier(*deadline_));
   const Range own = PartOf(length, rank_, size());
   std::vector<float>& sum = meeting.sums[static_cast<size_t>(rank_)];
   sum.resize(static_cast<size_t>(own.size()));
@@ -130,7 +141,7 @@ absl::Status ThreadCommunicator::AllReduceSum(std::span<float> x) {
     const float* from = static_cast<const float*>(peer.data) + own.begin;
     for (size_t i = 0; i < sum.size(); ++i) sum[i] = r == 0 ? from[i] : sum[i] + from[i];
   }
-  DROVER_RETURN_IF_ERROR(meeting.Barrier(deadline_));
+  DROVER_RETURN_IF_ERROR(meeting.Barrier(*deadline_));
   for (int64_t r = 0; r < size(); ++r)
     std::ranges::copy(meeting.sums[static_cast<size_t>(r)], x.begin() + PartOf(length, r, size()).begin);
   return absl::OkStatus();
@@ -139,14 +150,14 @@ absl::Status ThreadCommunicator::AllReduceSum(std::span<float> x) {
 absl::Status ThreadCommunicator::AllGather(std::span<const float> mine, std::span<const int64_t> counts, std::span<float> all) {
   DROVER_RETURN_IF_ERROR(CheckGather(mine.size(), counts, rank_, size(), all.size()));
   meeting_->published[static_cast<size_t>(rank_)] = {mine.data(), mine.size(), {}};
-  DROVER_RETURN_IF_ERROR(meeting_->Barrier(deadline_));
+  DROVER_RETURN_IF_ERROR(meeting_->Barrier(*deadline_));
   float* to = all.data();
   for (size_t r = 0; r < counts.size(); to += counts[r++]) {
     const ThreadMeeting::Published& peer = meeting_->published[r];
     DROVER_CHECK_EQ(static_cast<int64_t>(peer.count), counts[r]);
     std::copy_n(static_cast<const float*>(peer.data), counts[r], to);
   }
-  return meeting_->Barrier(deadline_);  // nobody's buffer is needed any more
+  return meeting_->Barrier(*deadline_);  // nobody's buffer is needed any more
 }
 
 absl::Status ThreadCommunicator::AllToAll(std::span<const float> send, std::span<const int64_t> send_counts, std::span<float> receive,
@@ -154,7 +165,7 @@ absl::Status ThreadCommunicator::AllToAll(std::span<const float> send, std::span
   DROVER_RETURN_IF_ERROR(CheckCounts("AllToAll send", send_counts, size(), send.size()));
   DROVER_RETURN_IF_ERROR(CheckCounts("AllToAll receive", receive_counts, size(), receive.size()));
   meeting_->published[static_cast<size_t>(rank_)] = {send.data(), send.size(), send_counts};
-  DROVER_RETURN_IF_ERROR(meeting_->Barrier(deadline_));
+  DROVER_RETURN_IF_ERROR(meeting_->Barrier(*deadline_));
   float* to = receive.data();
   for (size_t r = 0; r < receive_counts.size(); to += receive_counts[r++]) {
     const ThreadMeeting::Published& peer = meeting_->published[r];
@@ -163,17 +174,17 @@ absl::Status ThreadCommunicator::AllToAll(std::span<const float> send, std::span
     DROVER_CHECK_EQ(peer.counts[static_cast<size_t>(rank_)], receive_counts[r]);
     std::copy_n(from, receive_counts[r], to);
   }
-  return meeting_->Barrier(deadline_);
+  return meeting_->Barrier(*deadline_);
 }
 
 absl::Status ThreadCommunicator::Broadcast(std::span<std::byte> bytes, int64_t root) {
   DROVER_RETURN_IF_ERROR(CheckRoot(root, size()));
   meeting_->published[static_cast<size_t>(rank_)] = {bytes.data(), bytes.size(), {}};
-  DROVER_RETURN_IF_ERROR(meeting_->Barrier(deadline_));
+  DROVER_RETURN_IF_ERROR(meeting_->Barrier(*deadline_));
   const ThreadMeeting::Published& source = meeting_->published[static_cast<size_t>(root)];
   DROVER_CHECK_EQ(source.count, bytes.size());
   if (rank_ != root && !bytes.empty()) std::memcpy(bytes.data(), source.data, bytes.size());
-  return meeting_->Barrier(deadline_);
+  return meeting_->Barrier(*deadline_);
 }
 
 absl::Status ThreadCommunicator::Send(std::span<const std::byte> bytes, int64_t to) {
@@ -183,7 +194,13 @@ absl::Status ThreadCommunicator::Send(std::span<const std::byte> bytes, int64_t 
 
 absl::Status ThreadCommunicator::Receive(std::span<std::byte> bytes, int64_t from) {
   DROVER_RETURN_IF_ERROR(CheckPeer("Receive", from, rank_, size()));
-  return meeting_->Collect(from, rank_, bytes, deadline_);
+  return meeting_->Collect(from, rank_, bytes, *deadline_);
+}
+
+absl::StatusOr<std::unique_ptr<Communicator>> ThreadCommunicator::Split(int64_t parts) {
+  DROVER_RETURN_IF_ERROR(CheckSplit(parts, size()));
+  const int64_t run = size() / parts;
+  return std::make_unique<ThreadCommunicator>(meeting_->Run(parts, rank_ / run), rank_ % run, deadline_);
 }
 
 void ThreadCommunicator::Abort() { meeting_->Abort(Aborted("the group was aborted")); }

@@ -23,8 +23,13 @@ absl::StatusOr<KvStore> KvStore::Create(const ModelSpec& spec, const RankCut& cu
   store.bytes_ = per_token * blocks * block_tokens;
   store.memory_.reset(static_cast<float*>(std::calloc(static_cast<size_t>(store.bytes_) / sizeof(float) + 1, sizeof(float))));
   if (store.memory_ == nullptr) return ResourceExhausted("KV cache: ", store.bytes_, " bytes could not be had");
+  const Range own_layers = cut.Layers(spec);
   float* next = store.memory_.get();
   for (int64_t i = 0; i < spec.layers(); ++i) {
+    if (i < own_layers.begin || i >= own_layers.end) {
+      store.layers_.push_back({});
+      continue;
+    }
     const Attention& attention = spec.layer(i).attention;
     const int64_t floats = blocks * block_tokens * KvValues(attention, cut);
     KvLayer layer{next, next + floats / 2, block_tokens, cut.KvHeads(attention).size(), attention.head_dim};

@@ -9,12 +9,18 @@
 namespace drover {
 namespace {
 
-absl::Status Check(const ModelSpec& spec, const RankCut& cut, const DecoderSettings& settings, const Communicator& ranks) {
+absl::Status Check(const ModelSpec& spec, const RankCut& cut, const DecoderSettings& settings, const Communicator& ranks,
+                   const Communicator* stage) {
   DROVER_RETURN_IF_ERROR(Validate(spec));
   if (cut.grid.ranks != ranks.size() || cut.rank != ranks.rank())
     return InvalidArgument("cut: found rank ", cut.rank, " of ", cut.grid.ranks, ", expected ", ranks.rank(), " of ", ranks.size());
-  if (cut.grid.expert_parts < 1 || cut.grid.ranks % cut.grid.expert_parts != 0)
-    return InvalidArgument("expert_parts: found ", cut.grid.expert_parts, ", expected a divisor of ", cut.grid.ranks, " ranks");
+  if (cut.grid.stages < 1 || cut.grid.ranks % cut.grid.stages != 0)
+    return InvalidArgument("stages: found ", cut.grid.stages, ", expected a divisor of ", cut.grid.ranks, " ranks");
+  const int64_t stage_ranks = cut.grid.stage_ranks();
+  if (cut.grid.expert_parts < 1 || stage_ranks % cut.grid.expert_parts != 0)
+    return InvalidArgument("expert_parts: found ", cut.grid.expert_parts, ", expected a divisor of ", stage_ranks, " ranks");
+  if (cut.grid.stages > 1 && (stage == nullptr || stage->size() != stage_ranks || stage->rank() != cut.place()))
+    return InvalidArgument("stage: expected a communicator of rank ", cut.place(), " of ", stage_ranks);
   if (settings.max_step_tokens < 1 || settings.max_sequences < 1)
     return InvalidArgument("max_step_tokens ", settings.max_step_tokens, ", max_sequences ", settings.max_sequences, ": expected 1 or more");
   return absl::OkStatus();
@@ -23,24 +29,28 @@ absl::Status Check(const ModelSpec& spec, const RankCut& cut, const DecoderSetti
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(const ModelSpec& spec, const RankCut& cut, RankWeights weights,
-                                                         const DecoderSettings& settings, Communicator& ranks) {
-  DROVER_RETURN_IF_ERROR(Check(spec, cut, settings, ranks));
+                                                         const DecoderSettings& settings, Communicator& ranks,
+                                                         std::unique_ptr<Communicator> stage) {
+  DROVER_RETURN_IF_ERROR(Check(spec, cut, settings, ranks, stage.get()));
   if (static_cast<int64_t>(weights.layers.size()) != spec.layers())
     return InvalidArgument("weights: found ", weights.layers.size(), " layers, expected ", spec.layers());
   DROVER_ASSIGN_OR_RETURN(KvStore kv, KvStore::Create(spec, cut, settings.kv_blocks, settings.block_tokens));
   OpsOptions options{settings.threads, settings.isa, settings.max_step_tokens, WidestColumns(spec),
                      settings.kv_blocks * settings.block_tokens};
   DROVER_ASSIGN_OR_RETURN(std::unique_ptr<Ops> ops, MakeOps(options));
-  return std::unique_ptr<Decoder>(new Decoder(spec, cut, std::move(weights), settings, ranks, std::move(ops), std::move(kv)));
+  return std::unique_ptr<Decoder>(
+      new Decoder(spec, cut, std::move(weights), settings, ranks, std::move(stage), std::move(ops), std::move(kv)));
 }
 
 Decoder::Decoder(const ModelSpec& spec, const RankCut& cut, RankWeights weights, const DecoderSettings& settings, Communicator& ranks,
-                 std::unique_ptr<Ops> ops, KvStore kv)
+                 std::unique_ptr<Communicator> stage, std::unique_ptr<Ops> ops, KvStore kv)
     : spec_(spec),
       cut_(cut),
       weights_(std::move(weights)),
       limits_{spec.vocab, settings.max_step_tokens, settings.max_sequences, settings.kv_blocks, settings.block_tokens},
       ranks_(ranks),
+      own_stage_(std::move(stage)),
+      stage_(own_stage_ != nullptr ? *own_stage_ : ranks),
       ops_(std::move(ops)),
       kv_(std::move(kv)),
       arena_(StepFloats(spec, cut, settings.max_step_tokens)) {
@@ -52,7 +62,7 @@ absl::StatusOr<StepLogits> Decoder::Run(const StepPlan& plan) {
   if (batch.rows() == 0) return StepLogits{0, spec_.vocab, {}};
   Arena::Scope scope(arena_);
   const bool layer_norm = spec_.norm != NormKind::kRms && spec_.norm != NormKind::kRmsPlusOne;
-  Step step(batch, {layer_norm, static_cast<float>(spec_.norm_eps)}, *ops_, ranks_, arena_);
+  Step step(batch, {layer_norm, static_cast<float>(spec_.norm_eps)}, *ops_, stage_, arena_);
   absl::StatusOr<StepLogits> logits = Forward(step);
   if (!logits.ok()) return Annotate(logits.status(), Cat("step ", plan.step));
   if (cut_.rank != 0) return StepLogits{0, spec_.vocab, {}};
@@ -60,18 +70,19 @@ absl::StatusOr<StepLogits> Decoder::Run(const StepPlan& plan) {
 }
 
 absl::StatusOr<StepLogits> Decoder::Forward(Step& step) {
-  const Tensor x = Embed(step);
+  const Tensor x = Enter(step);
   std::vector<RopeAngles> angles;
   for (size_t kind = 0; kind < kinds_.size(); ++kind) {
     const std::optional<Rope>& rope = spec_.kinds[kind].attention.rope;
     angles.push_back(rope ? step.Angles(*rope, kinds_[kind].rope) : RopeAngles{});
   }
-  for (int64_t i = 0; i < spec_.layers(); ++i) {
+  const Range own = cut_.Layers(spec_);
+  for (int64_t i = own.begin; i < own.end; ++i) {
     const auto kind = static_cast<size_t>(spec_.layer_kind[static_cast<size_t>(i)]);
     DecoderLayer(step,
                  {spec_.kinds[kind], kinds_[kind], weights_.layers[static_cast<size_t>(i)], kv_.Layer(i), spec_, angles[kind]}, x);
   }
-  StepLogits logits = Logits(step, x);
+  StepLogits logits = Leave(step, x);
   DROVER_RETURN_IF_ERROR(step.Finish());
   DROVER_RETURN_IF_ERROR(CheckFinite(step.batch(), logits));
   return logits;
@@ -82,6 +93,29 @@ Tensor Decoder::Embed(Step& step) {
   step.Scale(spec_.embedding_scale, x);
   if (spec_.embedding_norm) step.NormInPlace(x, spec_.hidden, weights_.embedding_norm, weights_.embedding_norm_bias);
   return x;
+}
+
+Tensor Decoder::Enter(Step& step) {
+  if (cut_.first_stage()) return Embed(step);
+  const Tensor x = step.Take(step.batch().rows(), spec_.hidden);
+  step.Record(ranks_.Receive(std::as_writable_bytes(x.all()), cut_.rank - cut_.grid.stage_ranks()));
+  return x;
+}
+
+// Every rank of a stage holds the same rows, so each sends them to one rank of the next.
+StepLogits Decoder::Leave(Step& step, Tensor x) {
+  const int64_t rows = static_cast<int64_t>(step.batch().logit_rows.size()), first_of_last = cut_.grid.ranks - cut_.grid.stage_ranks();
+  if (cut_.last_stage()) {
+    StepLogits logits = Logits(step, x);
+    if (cut_.grid.stages > 1 && cut_.place() == 0 && rows > 0 && step.Finish().ok())
+      step.Record(ranks_.Send(std::as_bytes(std::span(logits.values)), 0));
+    return logits;
+  }
+  if (step.Finish().ok()) step.Record(ranks_.Send(std::as_bytes(x.all()), cut_.rank + cut_.grid.stage_ranks()));
+  if (cut_.rank != 0 || rows == 0) return {0, spec_.vocab, {}};
+  StepLogits logits{rows, spec_.vocab, std::vector<float>(static_cast<size_t>(rows * spec_.vocab))};
+  if (step.Finish().ok()) step.Record(ranks_.Receive(std::as_writable_bytes(std::span(logits.values)), first_of_last));
+  return logits;
 }
 
 // cap(W_out·norm(x) + b) of the rows that were asked for.
@@ -103,13 +137,13 @@ StepLogits Decoder::Logits(Step& step, Tensor x) {
 
 void Decoder::GatherLogits(Step& step, Tensor own, float* to) {
   std::vector<int64_t> counts;
-  for (int64_t rank = 0; rank < cut_.grid.ranks; ++rank)
-    counts.push_back(own.rows * RankCut{cut_.grid, rank}.Vocab(spec_).size());
+  for (int64_t place = 0; place < stage_.size(); ++place)
+    counts.push_back(own.rows * RankCut{cut_.grid, place}.Vocab(spec_).size());
   const Tensor all = step.Take(own.rows, spec_.vocab);
   step.Record(step.Finish().ok() ? step.ranks().AllGather(own.all(), counts, all.all()) : absl::OkStatus());
   const float* from = all.data;
-  for (int64_t rank = 0; rank < cut_.grid.ranks; ++rank) {
-    const Range columns = RankCut{cut_.grid, rank}.Vocab(spec_);
+  for (int64_t place = 0; place < stage_.size(); ++place) {
+    const Range columns = RankCut{cut_.grid, place}.Vocab(spec_);
     for (int64_t row = 0; row < own.rows; ++row, from += columns.size())
       std::copy_n(from, columns.size(), to + row * spec_.vocab + columns.begin);
   }

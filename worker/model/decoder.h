@@ -25,9 +25,11 @@ struct DecoderSettings {
 
 class Decoder {
  public:
-  // `ranks` outlives the decoder; its rank and size are the cut's. Takes all memory that steps will need.
+  // `ranks` outlives the decoder; its rank and size are the cut's. `stage` is split off from it, by the cut's stages; a group of one
+  // stage may leave it out. Takes all memory that steps will need.
   static absl::StatusOr<std::unique_ptr<Decoder>> Create(const ModelSpec& spec, const RankCut& cut, RankWeights weights,
-                                                         const DecoderSettings& settings, Communicator& ranks);
+                                                         const DecoderSettings& settings, Communicator& ranks,
+                                                         std::unique_ptr<Communicator> stage = nullptr);
 
   // One thread at a time. The caller sets the communicator's deadline. kInvalidArgument: the plan is wrong, found on every rank alike
   // before any collective, and the decoder can go on. Other errors end the group: the KV cache is no longer sound.
@@ -40,9 +42,13 @@ class Decoder {
 
  private:
   Decoder(const ModelSpec& spec, const RankCut& cut, RankWeights weights, const DecoderSettings& settings, Communicator& ranks,
-          std::unique_ptr<Ops> ops, KvStore kv);
+          std::unique_ptr<Communicator> stage, std::unique_ptr<Ops> ops, KvStore kv);
   absl::StatusOr<StepLogits> Forward(Step& step);
   Tensor Embed(Step& step);
+  // What enters this stage: embeddings, or the rows of the stage before.
+  Tensor Enter(Step& step);
+  // The rows go on to the next stage, or logits are made of them; the leader, which is in the first stage, gets those.
+  StepLogits Leave(Step& step, Tensor x);
   StepLogits Logits(Step& step, Tensor x);
   // Logits of one piece of rows, complete on every rank.
   void GatherLogits(Step& step, Tensor own, float* to);
@@ -53,6 +59,8 @@ class Decoder {
   const RankWeights weights_;
   const BatchLimits limits_;
   Communicator& ranks_;
+  std::unique_ptr<Communicator> own_stage_;  // with more than one
+  Communicator& stage_;
   std::unique_ptr<Ops> ops_;
   KvStore kv_;
   Arena arena_;
