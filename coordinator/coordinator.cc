@@ -174,7 +174,7 @@ void Coordinator::Apply(const Effects& effects) {
   }
   for (const std::string& name : effects.draining) {
     Log(LogLevel::kInfo, "group draining", {{"group", name}});
-    dispatcher_.SetSuspect(name, true, now);
+    dispatcher_.SetPaused(name, true, now);
   }
   if (!effects.lost.empty() || !effects.ready.empty() || !effects.draining.empty()) Publish();
 }
@@ -200,7 +200,7 @@ void Coordinator::Tick() {
   if (released_) return;
   const TimePoint now = parts_.clock.Now();
   Apply(membership_.Tick(now));
-  for (const auto& [name, group] : membership_.groups()) dispatcher_.SetSuspect(name, group.suspect || group.state == GroupState::kDraining, now);
+  for (const auto& [name, group] : membership_.groups()) dispatcher_.SetPaused(name, group.suspect || group.state == GroupState::kDraining, now);
   dispatcher_.Tick(now);
   Ping(now);
   Publish();

@@ -7,7 +7,7 @@
 namespace drover {
 
 bool Dispatcher::any_ready() const {
-  return std::any_of(targets_.begin(), targets_.end(), [](const auto& t) { return !t.second.suspect; });
+  return std::any_of(targets_.begin(), targets_.end(), [](const auto& t) { return !t.second.paused; });
 }
 
 void Dispatcher::Submit(Submission submission, TimePoint now) {
@@ -27,7 +27,7 @@ void Dispatcher::Submit(Submission submission, TimePoint now) {
 void Dispatcher::Pump(TimePoint now) {
   while (!queue_.empty()) {
     std::vector<GroupLoad> loads;
-    for (const auto& [name, target] : targets_) loads.push_back({name, !target.suspect, target.in_flight, target.slots});
+    for (const auto& [name, target] : targets_) loads.push_back({name, !target.paused, target.in_flight, target.slots});
     const std::optional<std::string> group = ChooseGroup(loads);
     if (!group) return;
     Flight& flight = flights_.at(queue_.front());
@@ -140,11 +140,11 @@ void Dispatcher::OnGroupLost(const std::string& group, const std::string& reason
   Pump(now);
 }
 
-void Dispatcher::SetSuspect(const std::string& group, bool suspect, TimePoint now) {
+void Dispatcher::SetPaused(const std::string& group, bool paused, TimePoint now) {
   const auto target = targets_.find(group);
-  if (target == targets_.end() || target->second.suspect == suspect) return;
-  target->second.suspect = suspect;
-  if (!suspect) Pump(now);
+  if (target == targets_.end() || target->second.paused == paused) return;
+  target->second.paused = paused;
+  if (!paused) Pump(now);
 }
 
 void Dispatcher::FailAll(const absl::Status& why, TimePoint now) {

@@ -46,7 +46,7 @@ class Dispatcher {
   void OnTokens(const std::string& group, Epoch epoch, std::vector<TokenEvent> events, TimePoint now);
   void OnGroupReady(const std::string& group, Epoch epoch, int64_t slots, TimePoint now);
   void OnGroupLost(const std::string& group, const std::string& reason, TimePoint now);
-  void SetSuspect(const std::string& group, bool suspect, TimePoint now);
+  void SetPaused(const std::string& group, bool paused, TimePoint now);
   void StartDrain() { draining_ = true; }
   void FailAll(const absl::Status& why, TimePoint now);
   void Tick(TimePoint now);
@@ -59,7 +59,7 @@ class Dispatcher {
   struct Target {
     Epoch epoch{};
     int64_t slots = 0, in_flight = 0;
-    bool suspect = false;
+    bool paused = false;
   };
   struct Flight {
     Submission submission;

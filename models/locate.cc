@@ -5,6 +5,7 @@
 
 #include "common/file.h"
 #include "models/checkpoint/names.h"
+#include "models/checkpoint/tensor_checks.h"
 #include "models/weights.h"
 
 namespace drover {
@@ -15,26 +16,10 @@ constexpr std::array kMatrixTypes = {DType::kF32,  DType::kF16,  DType::kBF16, D
                                      DType::kQ5_K, DType::kQ6_K, DType::kQ8_K, DType::kMxfp4};
 constexpr std::array kVectorTypes = {DType::kF32, DType::kF16, DType::kBF16};
 
-template <size_t N>
-absl::Status CheckType(const TensorInfo& tensor, const std::array<DType, N>& served) {
-  std::string names;
-  for (const DType dtype : served) {
-    if (dtype == tensor.dtype) return absl::OkStatus();
-    names += Cat(names.empty() ? "" : ", ", Name(dtype));
-  }
-  return InvalidArgument("tensor ", tensor.name, ": found dtype ", Name(tensor.dtype), ", expected one of ", names);
-}
-
-std::string ShapeText(const std::vector<int64_t>& shape) {
-  std::string out = "[";
-  for (const int64_t size : shape) out += Cat(out.size() > 1 ? ", " : "", size);
-  return out + "]";
-}
-
 absl::Status CheckTensor(const Weight& weight, const TensorInfo& tensor, const std::vector<int64_t>& shape) {
   if (tensor.shape != shape)
     return InvalidArgument("tensor ", tensor.name, ": found shape ", ShapeText(tensor.shape), ", expected ", ShapeText(shape));
-  return weight.vector() ? CheckType(tensor, kVectorTypes) : CheckType(tensor, kMatrixTypes);
+  return weight.vector() ? CheckDtype(tensor, kVectorTypes) : CheckDtype(tensor, kMatrixTypes);
 }
 
 const TensorInfo* Find(const Checkpoint& checkpoint, const std::string& name) {

@@ -43,13 +43,20 @@ struct ReadQ3_K : Stored<110, 256> {
     }
   }
 };
+// w = d·q + m for the 32 values at column c of a block that starts with two halves and 6-bit scales and minima.
+template <class L>
+inline void SetSubBlock(const std::byte* block, int64_t c, typename L::V* d, typename L::V* m) {
+  const ScaleAndMin s = SixBits(block + 4, c % 256 / 32);
+  *d = Times<L>(L::SetF16(block), s.scale);
+  *m = Times<L>(L::SetF16(block + 2), -s.minimum);
+}
 template <class L>
 struct ReadQ4_K : Stored<144, 256> {
   static void Open(const RowView& row, int64_t c, typename L::V* w) {
     const std::byte* block = ReadQ4_K::Block(row, c);
     const std::byte* quants = block + 16 + c % 256 / 64 * 32;
-    const ScaleAndMin s = SixBits(block + 4, c % 256 / 32);
-    const typename L::V d = Times<L>(L::SetF16(block), s.scale), m = Times<L>(L::SetF16(block + 2), -s.minimum);
+    typename L::V d, m;
+    SetSubBlock<L>(block, c, &d, &m);
     for (int p = 0; p < L::kParts; ++p) w[p] = L::Fma(d, L::LoadBits(quants + p * L::kWidth, static_cast<int>(c % 64 / 8), 15), m);
   }
 };
@@ -58,8 +65,8 @@ struct ReadQ5_K : Stored<176, 256> {
   static void Open(const RowView& row, int64_t c, typename L::V* w) {
     const std::byte* block = ReadQ5_K::Block(row, c);
     const std::byte* quants = block + 48 + c % 256 / 64 * 32;
-    const ScaleAndMin s = SixBits(block + 4, c % 256 / 32);
-    const typename L::V d = Times<L>(L::SetF16(block), s.scale), m = Times<L>(L::SetF16(block + 2), -s.minimum);
+    typename L::V d, m;
+    SetSubBlock<L>(block, c, &d, &m);
     for (int p = 0; p < L::kParts; ++p) {
       const typename L::V low = L::LoadBits(quants + p * L::kWidth, static_cast<int>(c % 64 / 8), 15);
       const typename L::V high = L::LoadBits(block + 16 + p * L::kWidth, static_cast<int>(c % 256 / 32), 1);

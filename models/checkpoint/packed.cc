@@ -1,7 +1,10 @@
 // See packed.h: one function a packing.
 #include "models/checkpoint/packed.h"
 
+#include <algorithm>
 #include <array>
+
+#include "models/checkpoint/tensor_checks.h"
 
 namespace drover {
 namespace {
@@ -16,12 +19,6 @@ using Shape = std::vector<int64_t>;
 
 int64_t Parts(int64_t size, int64_t part) { return (size + part - 1) / part; }
 
-std::string Text(const Shape& shape) {
-  std::string out = "[";
-  for (const int64_t size : shape) out += Cat(out.size() > 1 ? ", " : "", size);
-  return out + "]";
-}
-
 // Looks up the tensors of one matrix and remembers the first thing that does not fit.
 class Finder {
  public:
@@ -33,18 +30,11 @@ class Finder {
   // The tensor with one of the shapes and dtypes given; null after an error.
   const TensorInfo* Need(std::string_view ending, std::span<const Shape> shapes, std::span<const DType> dtypes) {
     const TensorInfo* tensor = Maybe(ending);
-    if (tensor == nullptr) return Fail(Cat("tensor ", module_, ending, " is missing, expected with shape ", Text(shapes[0])));
-    bool shape_fits = false, dtype_fits = false;
-    std::string names;
-    for (const Shape& shape : shapes) shape_fits |= tensor->shape == shape;
-    for (const DType dtype : dtypes) {
-      dtype_fits |= tensor->dtype == dtype;
-      names += Cat(names.empty() ? "" : ", ", Name(dtype));
-    }
+    if (tensor == nullptr) return Fail(Cat("tensor ", module_, ending, " is missing, expected with shape ", ShapeText(shapes[0])));
+    const bool shape_fits = std::ranges::find(shapes, tensor->shape) != shapes.end();
     if (!shape_fits)
-      return Fail(Cat("tensor ", tensor->name, ": found shape ", Text(tensor->shape), ", expected ", Text(shapes[0])));
-    if (!dtype_fits)
-      return Fail(Cat("tensor ", tensor->name, ": found dtype ", Name(tensor->dtype), ", expected ", dtypes.size() > 1 ? "one of " : "", names));
+      return Fail(Cat("tensor ", tensor->name, ": found shape ", ShapeText(tensor->shape), ", expected ", ShapeText(shapes[0])));
+    if (const absl::Status dtype = CheckDtype(*tensor, dtypes); !dtype.ok()) return Fail(Message(dtype));
     return tensor;
   }
   const TensorInfo* Need(std::string_view ending, const Shape& shape, std::initializer_list<DType> dtypes) {

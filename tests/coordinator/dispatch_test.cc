@@ -184,11 +184,11 @@ TEST_F(Dispatch, ACancelledRequestIsCancelledOnItsGroupAndFreesItsSlot) {
 
 TEST_F(Dispatch, ASuspectGroupGetsNothingNew) {
   dispatcher_.OnGroupReady("g", Epoch{1}, 4, now_);
-  dispatcher_.SetSuspect("g", true, now_);
+  dispatcher_.SetPaused("g", true, now_);
   EXPECT_FALSE(dispatcher_.ready());
   Submit(1);
   EXPECT_EQ(heard_[1].error.code(), absl::StatusCode::kUnavailable);
-  dispatcher_.SetSuspect("g", false, now_);
+  dispatcher_.SetPaused("g", false, now_);
   Submit(2);
   EXPECT_EQ(sent_.back(), "submit 2 to g/1");
 }
