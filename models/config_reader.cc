@@ -57,6 +57,10 @@ void ConfigReader::Alias(std::string_view key, std::string_view spelled) {
   if (object_.is_object() && object_.contains(std::string(spelled))) aliases_.emplace(key, spelled);
 }
 
+void ConfigReader::Assume(std::string_view key, Json value) {
+  if (object_.is_object()) object_.emplace(std::string(Spelled(key)), std::move(value));
+}
+
 std::string_view ConfigReader::Spelled(std::string_view key) const {
   const auto it = aliases_.find(key);
   return it == aliases_.end() ? key : it->second;

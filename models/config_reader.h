@@ -30,6 +30,8 @@ class ConfigReader {
 
   // From here on `key` means `spelled`, where the config has that: families that name a setting in their own way.
   void Alias(std::string_view key, std::string_view spelled);
+  // An absent key has this value; null stays null.
+  void Assume(std::string_view key, Json value);
   bool Has(std::string_view key) const;  // there and not null; does not count as reading
   bool IsZero(std::string_view key);             // there and the number 0
   bool IsNull(std::string_view key) const;  // there and null; does not count as reading

@@ -32,8 +32,12 @@ const TensorInfo* FindHf(const Checkpoint& checkpoint, const std::string& name) 
   if (name.empty()) return nullptr;
   const TensorInfo* tensor = Find(checkpoint, name);
   if (tensor != nullptr) return tensor;
-  if (!checkpoint.spec.not_served.empty()) return Find(checkpoint, "language_model." + name);
   const std::string_view base = NamingOf(checkpoint.spec).base;
+  if (!checkpoint.spec.not_served.empty()) {
+    tensor = Find(checkpoint, "language_model." + name);
+    if (tensor != nullptr || !name.starts_with(base)) return tensor;
+    return Find(checkpoint, Cat(base, "language_model.", name.substr(base.size())));
+  }
   return name.starts_with(base) ? Find(checkpoint, name.substr(base.size())) : nullptr;
 }
 
@@ -121,7 +125,9 @@ absl::StatusOr<std::optional<PackedSource>> FindPacked(const Weight& weight, con
   if (packed || fused.empty() || weight.expert >= 0) return packed;
   const Rows rows = FusedRows(weight, checkpoint.spec);
   const StoredRows stored{rows.first, rows.run == weight.rows ? 0 : rows.run, rows.stride};
-  return LocatePacked(*checkpoint.quantization, find, fused, rows.total, weight.cols, stored);
+  DROVER_ASSIGN_OR_RETURN(packed, LocatePacked(*checkpoint.quantization, find, fused, rows.total, weight.cols, stored));
+  if (packed) packed->SetFused();
+  return packed;
 }
 
 // Early tools gave every packed matrix a bias of zeros. Biases that are not zero are no part of a model without biases.

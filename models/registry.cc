@@ -6,48 +6,55 @@
 #include "models/quantization.h"
 
 namespace drover {
-namespace {
 
 struct Family {
   std::string_view architecture;
-  absl::StatusOr<ModelSpec> (*describe)(ConfigReader& config);
+  Describe* describe;
 };
 
+// Each row declares the function that it names, which stands in a file of families/.
 constexpr Family kFamilies[] = {
-    {"LlamaForCausalLM", Llama},
-    {"MistralForCausalLM", Mistral},
-    {"MixtralForCausalLM", Mixtral},
-    {"Qwen2ForCausalLM", Qwen2},
-    {"Qwen2MoeForCausalLM", Qwen2Moe},
-    {"Qwen3ForCausalLM", Qwen3},
-    {"Qwen3MoeForCausalLM", Qwen3Moe},
-    {"Glm4MoeForCausalLM", Glm4Moe},
-    {"DeepseekV2ForCausalLM", DeepseekV2},
-    {"DeepseekV3ForCausalLM", DeepseekV3},
-    {"Mistral4ForCausalLM", Mistral4},
-    {"GptOssForCausalLM", GptOss},
-    {"Llama4ForCausalLM", Llama4},
-    {"Llama4ForConditionalGeneration", Llama4WithVision},
-    {"BloomForCausalLM", Bloom},
-    {"CrystalCoderLMHeadModel", CrystalCoder},
-    {"FalconForCausalLM", Falcon},
-    {"GPT2LMHeadModel", Gpt2},
-    {"GPTJForCausalLM", GptJ},
-    {"GPTNeoXForCausalLM", GptNeoX},
-    {"GemmaForCausalLM", Gemma},
-    {"Gemma2ForCausalLM", Gemma2},
-    {"Gemma3ForCausalLM", Gemma3},
-    {"GraniteForCausalLM", Granite},
-    {"MPTForCausalLM", Mpt},
-    {"MptForCausalLM", Mpt},
-    {"OlmoForCausalLM", Olmo},
-    {"Olmo2ForCausalLM", Olmo2},
-    {"PhiForCausalLM", Phi},
-    {"Phi3ForCausalLM", Phi3},
-    {"Starcoder2ForCausalLM", StarCoder2},
+    {"LlamaForCausalLM", [](ConfigReader& c) { Describe Llama; return Llama(c); }},
+    {"MistralForCausalLM", [](ConfigReader& c) { Describe Mistral; return Mistral(c); }},
+    {"MixtralForCausalLM", [](ConfigReader& c) { Describe Mixtral; return Mixtral(c); }},
+    {"Qwen2ForCausalLM", [](ConfigReader& c) { Describe Qwen2; return Qwen2(c); }},
+    {"Qwen2MoeForCausalLM", [](ConfigReader& c) { Describe Qwen2Moe; return Qwen2Moe(c); }},
+    {"Qwen3ForCausalLM", [](ConfigReader& c) { Describe Qwen3; return Qwen3(c); }},
+    {"Qwen3MoeForCausalLM", [](ConfigReader& c) { Describe Qwen3Moe; return Qwen3Moe(c); }},
+    {"Glm4MoeForCausalLM", [](ConfigReader& c) { Describe Glm4Moe; return Glm4Moe(c); }},
+    {"DeepseekV2ForCausalLM", [](ConfigReader& c) { Describe DeepseekV2; return DeepseekV2(c); }},
+    {"DeepseekV3ForCausalLM", [](ConfigReader& c) { Describe DeepseekV3; return DeepseekV3(c); }},
+    {"Mistral4ForCausalLM", [](ConfigReader& c) { Describe Mistral4; return Mistral4(c); }},
+    {"Mistral3ForConditionalGeneration", [](ConfigReader& c) { Describe MistralWithVision; return MistralWithVision(c); }},
+    {"GptOssForCausalLM", [](ConfigReader& c) { Describe GptOss; return GptOss(c); }},
+    {"Llama4ForCausalLM", [](ConfigReader& c) { Describe Llama4; return Llama4(c); }},
+    {"Llama4ForConditionalGeneration", [](ConfigReader& c) { Describe Llama4WithVision; return Llama4WithVision(c); }},
+    {"BloomForCausalLM", [](ConfigReader& c) { Describe Bloom; return Bloom(c); }},
+    {"CrystalCoderLMHeadModel", [](ConfigReader& c) { Describe CrystalCoder; return CrystalCoder(c); }},
+    {"FalconForCausalLM", [](ConfigReader& c) { Describe Falcon; return Falcon(c); }},
+    {"RWForCausalLM", [](ConfigReader& c) { Describe RefinedWeb; return RefinedWeb(c); }},
+    {"GPT2LMHeadModel", [](ConfigReader& c) { Describe Gpt2; return Gpt2(c); }},
+    {"GPTJForCausalLM", [](ConfigReader& c) { Describe GptJ; return GptJ(c); }},
+    {"GPTNeoXForCausalLM", [](ConfigReader& c) { Describe GptNeoX; return GptNeoX(c); }},
+    {"GemmaForCausalLM", [](ConfigReader& c) { Describe Gemma; return Gemma(c); }},
+    {"Gemma2ForCausalLM", [](ConfigReader& c) { Describe Gemma2; return Gemma2(c); }},
+    {"Gemma3ForCausalLM", [](ConfigReader& c) { Describe Gemma3; return Gemma3(c); }},
+    {"Gemma3ForConditionalGeneration", [](ConfigReader& c) { Describe Gemma3WithVision; return Gemma3WithVision(c); }},
+    {"GraniteForCausalLM", [](ConfigReader& c) { Describe Granite; return Granite(c); }},
+    {"MPTForCausalLM", [](ConfigReader& c) { Describe Mpt; return Mpt(c); }},
+    {"MptForCausalLM", [](ConfigReader& c) { Describe Mpt; return Mpt(c); }},
+    {"OlmoForCausalLM", [](ConfigReader& c) { Describe Olmo; return Olmo(c); }},
+    {"Olmo2ForCausalLM", [](ConfigReader& c) { Describe Olmo2; return Olmo2(c); }},
+    {"PhiForCausalLM", [](ConfigReader& c) { Describe Phi; return Phi(c); }},
+    {"Phi3ForCausalLM", [](ConfigReader& c) { Describe Phi3; return Phi3(c); }},
+    {"Starcoder2ForCausalLM", [](ConfigReader& c) { Describe StarCoder2; return StarCoder2(c); }},
 };
 
-absl::StatusOr<ModelSpec> Describe(absl::StatusOr<ModelSpec> (*describe)(ConfigReader&), ConfigReader& config, const Json& json) {
+Describe MistralNative;  // its files name no architecture
+
+namespace {
+
+absl::StatusOr<ModelSpec> Read(Describe* describe, ConfigReader& config, const Json& json) {
   config.Ignore("quantization_config");
   DROVER_RETURN_IF_ERROR(ReadQuantization(json).status());
   DROVER_ASSIGN_OR_RETURN(ModelSpec spec, describe(config));
@@ -66,7 +73,7 @@ std::string ServedArchitectures() {
 
 absl::StatusOr<ModelSpec> SpecFromConfig(const Json& json) {
   ConfigReader config(json);
-  if (!config.Has("architectures") && config.Has("dim")) return Describe(MistralNative, config, json);
+  if (!config.Has("architectures") && config.Has("dim")) return Read(MistralNative, config, json);
   const std::vector<std::string> names = config.StringList("architectures");
   if (names.size() != 1) {
     config.Fail("architectures", Cat(names.size(), " names"), "a list of one name");
@@ -75,7 +82,7 @@ absl::StatusOr<ModelSpec> SpecFromConfig(const Json& json) {
   for (const Family& family : kFamilies) {
     if (family.architecture != names[0]) continue;
     if (config.Has("auto_map")) Log(LogLevel::kWarning, "auto_map in config is ignored: no code is run from a model directory");
-    return Describe(family.describe, config, json);
+    return Read(family.describe, config, json);
   }
   return InvalidArgument("architectures: found \"", names[0].substr(0, 80), "\", which is not served; served are ",
                          ServedArchitectures());

@@ -101,7 +101,7 @@ std::string InLayer(const Naming& naming, int32_t layer, std::string_view name) 
 constexpr std::array<std::string_view, 6> kBuffers = {".rotary_emb.inv_freq", ".attn.bias",        ".attn.masked_bias",
                                                       ".attention.bias",      ".attention.masked_bias", "rope_freqs.weight"};
 
-constexpr std::array<std::string_view, 5> kVisionParts = {"vision_model.", "multi_modal_projector.", "vision_encoder.",
+constexpr std::array<std::string_view, 6> kVisionParts = {"vision_model.", "vision_tower.", "multi_modal_projector.", "vision_encoder.",
                                                           "vision_language_adapter.", "patch_merger."};
 
 // "model.layers.N." or the like with N among the draft layers behind the last served one.
@@ -160,6 +160,7 @@ bool IsIgnoredTensor(std::string_view name, const ModelSpec& spec) {
   const bool vision = !spec.not_served.empty();
   const std::string output = HfName(NamingOf(spec), Role::kOutput, -1, -1);
   if (spec.tied_embeddings && (name == output || (vision && name == "language_model." + output))) return true;
+  if (name.starts_with("model.")) name.remove_prefix(6);
   return vision && std::ranges::any_of(kVisionParts, [&](std::string_view part) { return name.starts_with(part); });
 }
 

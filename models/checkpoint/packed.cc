@@ -234,6 +234,11 @@ const Row* RowOf(Packing packing) {
 
 }  // namespace
 
+void PackedSource::SetFused() {
+  fused = scales.shared = zeros.shared = true;
+  codes.shared = codes.along_rows;
+}
+
 std::vector<const TensorInfo*> TensorsOf(const PackedSource& packed) {
   std::vector<const TensorInfo*> tensors;
   for (const TensorInfo* tensor : {packed.codes.tensor, packed.scales.tensor, packed.zeros.tensor, packed.order, packed.levels,

@@ -24,6 +24,7 @@ struct StoredArray {
   bool along_rows = false, transposed = false;
   const uint8_t* place = nullptr;  // null: i
   uint32_t flip = 0;               // bits to invert in every code: makes signed integers unsigned
+  bool shared = false;             // units that hold this matrix hold values of other weights too
 
   int64_t per_unit() const { return 8 * unit_bytes / bits; }
   int64_t unit_rows() const { return along_rows ? (rows + per_unit() - 1) / per_unit() : rows; }
@@ -63,6 +64,9 @@ struct PackedSource {
   const TensorInfo* levels = nullptr;  // the 16 values of NF4 codes, once more
   const TensorInfo* state = nullptr;
   const TensorInfo* shape = nullptr;   // two int64: rows and columns once more
+  bool fused = false;                  // what lies beside the codes belongs to other weights too
+
+  void SetFused();
 };
 
 // All tensors of the matrix.

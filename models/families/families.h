@@ -1,4 +1,5 @@
-// The families: each describes a config as a ModelSpec, as a difference from its parent. registry.cc is the table of them.
+// What the families share: each is a function in a file of its own that describes a config as a ModelSpec, as a difference from its
+// parent. registry.cc is the table of them.
 #pragma once
 
 #include "models/config_reader.h"
@@ -6,6 +7,14 @@
 #include "models/spec.h"
 
 namespace drover {
+
+using Describe = absl::StatusOr<ModelSpec>(ConfigReader& config);
+
+// Parents of other families.
+Describe Falcon, Gemma2, Gemma3, Gpt2, Llama4, Mistral, Mistral4, Qwen3;
+
+// A decoder inside a multi-modal model: `describe` reads text_config; the other parts are named as not served.
+absl::StatusOr<ModelSpec> TextPart(ConfigReader& config, Describe* describe);
 
 // What a family assumes where a config is silent.
 struct DecoderDefaults {
@@ -74,38 +83,6 @@ void ForEachLayer(ModelSpec& spec, Change change) {
 
 // Replaces the feed-forward by experts from layer `dense_layers` on.
 void PutExperts(const Experts& experts, int64_t dense_layers, ModelSpec& spec);
-
-absl::StatusOr<ModelSpec> Llama(ConfigReader& config);
-absl::StatusOr<ModelSpec> Mistral(ConfigReader& config);
-absl::StatusOr<ModelSpec> Mixtral(ConfigReader& config);
-absl::StatusOr<ModelSpec> Qwen2(ConfigReader& config);
-absl::StatusOr<ModelSpec> Qwen2Moe(ConfigReader& config);
-absl::StatusOr<ModelSpec> Qwen3(ConfigReader& config);
-absl::StatusOr<ModelSpec> Qwen3Moe(ConfigReader& config);
-absl::StatusOr<ModelSpec> Glm4Moe(ConfigReader& config);
-absl::StatusOr<ModelSpec> DeepseekV2(ConfigReader& config);
-absl::StatusOr<ModelSpec> DeepseekV3(ConfigReader& config);
-absl::StatusOr<ModelSpec> MistralNative(ConfigReader& params);
-absl::StatusOr<ModelSpec> Mistral4(ConfigReader& config);
-absl::StatusOr<ModelSpec> GptOss(ConfigReader& config);
-absl::StatusOr<ModelSpec> Llama4(ConfigReader& config);
-absl::StatusOr<ModelSpec> Llama4WithVision(ConfigReader& config);
-absl::StatusOr<ModelSpec> Bloom(ConfigReader& config);
-absl::StatusOr<ModelSpec> CrystalCoder(ConfigReader& config);
-absl::StatusOr<ModelSpec> Falcon(ConfigReader& config);
-absl::StatusOr<ModelSpec> Gemma(ConfigReader& config);
-absl::StatusOr<ModelSpec> Gemma2(ConfigReader& config);
-absl::StatusOr<ModelSpec> Gemma3(ConfigReader& config);
-absl::StatusOr<ModelSpec> Gpt2(ConfigReader& config);
-absl::StatusOr<ModelSpec> GptJ(ConfigReader& config);
-absl::StatusOr<ModelSpec> GptNeoX(ConfigReader& config);
-absl::StatusOr<ModelSpec> Granite(ConfigReader& config);
-absl::StatusOr<ModelSpec> Mpt(ConfigReader& config);
-absl::StatusOr<ModelSpec> Olmo(ConfigReader& config);
-absl::StatusOr<ModelSpec> Olmo2(ConfigReader& config);
-absl::StatusOr<ModelSpec> Phi(ConfigReader& config);
-absl::StatusOr<ModelSpec> Phi3(ConfigReader& config);
-absl::StatusOr<ModelSpec> StarCoder2(ConfigReader& config);
 
 // Routed layers of Qwen: those with (i + 1) % decoder_sparse_step == 0 that mlp_only_layers leaves out.
 void ReadQwenExperts(ConfigReader& config, Experts experts, ModelSpec& spec);

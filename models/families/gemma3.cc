@@ -5,6 +5,9 @@
 namespace drover {
 
 absl::StatusOr<ModelSpec> Gemma3(ConfigReader& config) {
+  config.Assume("vocab_size", 262208);
+  config.Assume("num_attention_heads", 8);
+  config.Assume("max_position_embeddings", 131072);
   const int64_t pattern = config.IntOr("sliding_window_pattern", 6, {1, 1 << 16});
   DROVER_ASSIGN_OR_RETURN(ModelSpec spec, Gemma2(config));
   spec.family = "gemma3";
@@ -29,5 +32,7 @@ absl::StatusOr<ModelSpec> Gemma3(ConfigReader& config) {
   });
   return spec;
 }
+
+absl::StatusOr<ModelSpec> Gemma3WithVision(ConfigReader& config) { return TextPart(config, Gemma3); }
 
 }  // namespace drover

@@ -76,19 +76,6 @@ absl::StatusOr<ModelSpec> Llama4(ConfigReader& config) {
   return spec;
 }
 
-absl::StatusOr<ModelSpec> Llama4WithVision(ConfigReader& config) {
-  for (const std::string_view key : {"boi_token_index", "eoi_token_index", "image_token_index", "image_token_id", "vision_config",
-                                     "tie_word_embeddings", "eos_token_id", "bos_token_id"})
-    config.Ignore(key);
-  ConfigReader* text = config.Object("text_config");
-  if (text == nullptr) {
-    config.Fail("text_config", "nothing", "an object");
-    return config.Finish();
-  }
-  text->Ignore("architectures");
-  DROVER_ASSIGN_OR_RETURN(ModelSpec spec, Llama4(*text));
-  spec.not_served = {"vision tower", "multi-modal projector"};
-  return spec;
-}
+absl::StatusOr<ModelSpec> Llama4WithVision(ConfigReader& config) { return TextPart(config, Llama4); }
 
 }  // namespace drover

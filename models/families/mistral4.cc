@@ -27,4 +27,10 @@ absl::StatusOr<ModelSpec> Mistral4(ConfigReader& config) {
   return spec;
 }
 
+// Mistral Small 3 and its relatives, or Mistral Large 3, beside a vision tower: model_type of the text says which.
+absl::StatusOr<ModelSpec> MistralWithVision(ConfigReader& config) {
+  const ConfigReader* text = config.Object("text_config");
+  return TextPart(config, text != nullptr && text->Has("kv_lora_rank") ? Mistral4 : Mistral);
+}
+
 }  // namespace drover

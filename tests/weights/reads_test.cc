@@ -1,5 +1,5 @@
-// What ranks read from files: no rank a byte twice; all together every byte of the model and as much as the plan says; what more
-// than one rank reads has a name. Not here: fused matrices, whose orders and border scales are read once for each of their weights.
+// What ranks read from files in every golden case: no rank a byte twice; all together every byte of the model and as much as the
+// plan says; what more than one rank reads has a name.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,18 +8,12 @@
 
 #include "models/weights.h"
 #include "tests/models/model_files.h"
+#include "tests/worker/golden_cases.h"
 #include "worker/weights/load.h"
 #include "worker/weights/slots.h"
 
 namespace drover {
 namespace {
-
-constexpr const char* kCases[] = {
-    "smollm2-tied", "llama31-gqa", "qwen2-tied", "mixtral-6", "llama4-scout", "deepseek-v3-half", "gpt-oss-options", "qwen2-moe-window",
-    "gguf-llama-q4_1", "gguf-mixtral-q4_0", "gguf-llama-q5_1", "gguf-llama-q4_k", "gguf-qwen3-q6_k", "nf4-llama", "nf4-nested-qwen3",
-    "gptq-8bit-order", "gptq-row", "gptq-llama-g32", "gptq-qwen3-moe", "awq-llama", "awq-mixtral", "ct-int8-channel", "ct-int8-plain",
-    "ct-int4-order", "fbgemm-llama4", "gguf-qwen2moe-q5_0", "ct-int4-asym-qwen2", "ct-int4-kimi", "ct-fp8-block", "ct-fp8-static-llama", "fp8-tensor-mistral",
-    "fp8-block-qwen3-moe", "fp8-block-deepseek-v3", "gpt-oss"};
 
 using Intervals = std::vector<std::pair<int64_t, int64_t>>;  // [begin, end)
 using Reads = std::map<const TensorInfo*, Intervals>;
@@ -120,7 +114,7 @@ void CheckGrid(const Checkpoint& checkpoint, const Grid& grid, const std::map<co
   }
 }
 
-class ReadsOf : public testing::TestWithParam<const char*> {};
+class ReadsOf : public testing::TestWithParam<std::string> {};
 
 TEST_P(ReadsOf, EachByteOncePerRankAndAllByThePlan) {
   const std::optional<std::string> path = test::GoldenCase(GetParam());
@@ -136,9 +130,9 @@ TEST_P(ReadsOf, EachByteOncePerRankAndAllByThePlan) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Forms, ReadsOf, testing::ValuesIn(kCases), [](const auto& test) {
+INSTANTIATE_TEST_SUITE_P(Forms, ReadsOf, testing::ValuesIn(AllGoldenCases()), [](const auto& test) {
   std::string name = test.param;
-  std::ranges::replace(name, '-', '_');
+  std::ranges::replace_if(name, [](char c) { return c == '-' || c == '.'; }, '_');
   return name;
 });
 

@@ -1,12 +1,16 @@
-// The golden cases that are served, by name, and where their files lie.
+// The golden cases that are served, by name, and where their files lie. Cases of our own need no line here: every folder of
+// tests/testdata/golden is one.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace drover {
 
+// Of the shared corpus, and an older one of our own.
 inline constexpr const char* kGoldenCases[] = {
     "llama-biases", "llama-head-dim", "llama-rope-dynamic", "llama-rope-linear", "llama-rope-yarn", "llama2-mha", "llama31-gqa", "smollm2-tied", "yi", "amber",
     "mistral-nemo", "mistral-window", "mixtral", "mixtral-6", "qwen1.5", "qwen2-tied", "qwen2-window", "qwen3", "qwen3-untied",
@@ -22,16 +26,6 @@ inline constexpr const char* kGoldenCases[] = {
     "gptq-llama-g128-actorder", "gptq-v2-qwen2", "gptq-qwen3-moe", "awq-llama", "awq-mixtral", "ct-int4-llama", "ct-int4-asym-qwen2",
     "ct-int4-kimi", "fp8-block-deepseek-v3", "gpt-oss"};
 
-// Made like the corpus, with the options that its cases leave at their usual values: latents without a query latent, half pairing,
-// odd sizes and biases; release forms that have no case there; more experts than the kept groups hold; windows, dense layers and
-// gates of the other routed families. mistral-native is mistral-nemo in Mistral's own form.
-inline constexpr const char* kGoldenOptions[] = {
-    "deepseek-v3-half", "deepseek-v3-odd", "deepseek-v3-mscale", "deepseek-v2-bias", "qwen2-moe-window", "qwen2-moe-step",
-    "glm4-moe-air", "glm4-moe-nobias", "mistral4-groups", "gpt-oss-options",
-    "mistral-native",
-    "nf4-llama", "nf4-nested-qwen3", "gptq-8bit-order", "gptq-row", "ct-int8-channel", "ct-int8-plain", "ct-int4-order", "ct-fp8-block",
-    "fbgemm-llama4", "gguf-qwen2moe-q5_0", "gptq-phi3", "fp8-block-phi3", "gptq-neox", "gguf-gemma-q8_0", "gguf-olmo2-q8_0"};
-
 // Run on two stages of two ranks as well.
 inline constexpr std::string_view kPipelinedCases[] = {"llama31-gqa", "smollm2-tied", "mistral-window",
                                                        "mixtral-6",   "qwen3-moe-mixed", "llama4-scout",
@@ -39,6 +33,25 @@ inline constexpr std::string_view kPipelinedCases[] = {"llama31-gqa", "smollm2-t
 
 // Largest difference of any logit in f32, as the corpus's README demands of these cases.
 inline constexpr double kGoldenTolerance = 1e-4;
+
+// Cases of tests/testdata/golden that the corpus does not have.
+inline std::vector<std::string> OwnGoldenCases() {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(DROVER_SOURCE_DIR "/tests/testdata/golden", error)) {
+    const std::string name = entry.path().filename().string();
+    if (entry.is_directory() && std::ranges::find(kGoldenCases, name) == std::end(kGoldenCases)) names.push_back(name);
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+inline std::vector<std::string> AllGoldenCases() {
+  std::vector<std::string> names(std::begin(kGoldenCases), std::end(kGoldenCases));
+  const std::vector<std::string> own = OwnGoldenCases();
+  names.insert(names.end(), own.begin(), own.end());
+  return names;
+}
 
 // The folder of a case: in the repository, else in the shared corpus beside it; empty when it is in neither.
 inline std::string GoldenFolder(const std::string& name) {

@@ -38,7 +38,7 @@ std::vector<GoldenParam> AllParams() {
     if (experts) params.push_back({name, {3, 1}});
     if (std::ranges::find(kPipelinedCases, name) != std::end(kPipelinedCases)) params.push_back({name, {4, 2, 2}});
   }
-  for (const std::string name : kGoldenOptions)
+  for (const std::string& name : OwnGoldenCases())
     for (const Grid grid : {Grid{1, 1}, Grid{3, 3}, Grid{4, 2}}) params.push_back({name, grid});
   return params;
 }

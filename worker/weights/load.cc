@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "models/weights.h"
@@ -16,9 +17,9 @@ namespace {
 constexpr int64_t kTransposeCols = 64;  // columns gathered before they are written row by row
 
 // Bytes of a part in the file; vectors may be stored narrower than the f32 they become.
-int64_t BytesInFile(const Weight& weight, const Part& part, const Source& source) {
+int64_t BytesInFile(const Weight& weight, const Part& part, const Source& source, ByteRanges& seen) {
   if (part.empty()) return 0;
-  if (source.packed) return PackedBytesInFile(*source.packed, part);
+  if (source.packed) return PackedBytesInFile(*source.packed, part, seen);
   return weight.vector() ? part.rows.size() * Info(source.tensor->dtype).bytes : PartBytes(weight, part, source.form());
 }
 
@@ -123,10 +124,12 @@ absl::Status ForEachPart(const Checkpoint& checkpoint, const RankCut& cut, Visit
 absl::StatusOr<RankWeights> LoadRankWeights(const Checkpoint& checkpoint, const RankCut& cut, const LoadOptions& options) {
   RankWeights weights = Shape(checkpoint.spec, cut);
   RangeReader reader(checkpoint, options, BytesToRead(checkpoint, cut));
+  int32_t layer = -1;
   DROVER_RETURN_IF_ERROR(ForEachPart(checkpoint, cut, [&](const Weight& weight, const Part& part, const Source& source) {
     const Slot slot = SlotOf(weights, weight, checkpoint.spec, cut);
     weights.bytes += PartBytes(weight, part, source.form());
     reader.Report();
+    if (std::exchange(layer, weight.layer) != weight.layer) reader.Forget();
     if (slot.vector != nullptr) return ReadVector(weight, source, part, reader, *slot.vector);
     *slot.matrix = MakePacked(weight, part, source.form());
     if (source.packed) return ReadPacked(*source.packed, part, reader, *slot.matrix);
@@ -140,8 +143,9 @@ absl::StatusOr<RankWeights> LoadRankWeights(const Checkpoint& checkpoint, const 
 
 int64_t BytesToRead(const Checkpoint& checkpoint, const RankCut& cut) {
   int64_t bytes = 0;
+  ByteRanges seen;
   const absl::Status status = ForEachPart(checkpoint, cut, [&](const Weight& weight, const Part& part, const Source& source) {
-    bytes += BytesInFile(weight, part, source);
+    bytes += BytesInFile(weight, part, source, seen);
     return absl::OkStatus();
   });
   return status.ok() ? bytes : 0;

@@ -2,11 +2,15 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
+#include <map>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "common/file.h"
+#include "kernels/weight.h"
+#include "worker/weights/byte_ranges.h"
 #include "worker/weights/load.h"
 
 namespace drover {
@@ -34,6 +38,21 @@ class RangeReader {
     return absl::OkStatus();
   }
 
+  // The same for bytes that several weights of a layer share: those that were read since Forget come from memory.
+  absl::Status ReadShared(const TensorInfo& tensor, int64_t offset, std::span<std::byte> out) {
+    const auto size = static_cast<int64_t>(out.size());
+    AlignedBytes& bytes = shared_.try_emplace(&tensor, tensor.bytes).first->second;  // pages that nobody reads stay untouched
+    DROVER_RETURN_IF_ERROR(ranges_.Add(tensor, offset, offset + size, [&](int64_t begin, int64_t end) {
+      return Read(tensor, begin, {bytes.data() + begin, static_cast<size_t>(end - begin)});
+    }));
+    std::memcpy(out.data(), bytes.data() + offset, out.size());
+    return absl::OkStatus();
+  }
+  void Forget() {
+    shared_.clear();
+    ranges_.Clear();
+  }
+
   void Report() const {
     if (options_.progress) options_.progress(bytes_read_, total_);
   }
@@ -55,6 +74,8 @@ class RangeReader {
   int64_t total_;
   int64_t bytes_read_ = 0;
   std::vector<std::optional<File>> files_;
+  std::map<const TensorInfo*, AlignedBytes> shared_;
+  ByteRanges ranges_;
 };
 
 }  // namespace drover

@@ -55,10 +55,16 @@ Range NestedOf(const PackedSource& source, const Part& part, const GroupRanges& 
   return {first / kNestedBlocks, last / kNestedBlocks + 1};
 }
 
-absl::StatusOr<std::vector<float>> ReadFloats(const TensorInfo& tensor, Range range, RangeReader& reader) {
+// What stands beside the codes, one number after another: `out` from number `first` on.
+template <class T>
+absl::Status ReadBeside(const PackedSource& source, const TensorInfo& tensor, int64_t first, std::span<T> out, RangeReader& reader) {
+  const int64_t offset = first * static_cast<int64_t>(sizeof(T));
+  return source.fused ? reader.ReadShared(tensor, offset, std::as_writable_bytes(out)) : reader.Read(tensor, offset, std::as_writable_bytes(out));
+}
+
+absl::StatusOr<std::vector<float>> ReadFloats(const PackedSource& source, const TensorInfo& tensor, Range range, RangeReader& reader) {
   std::vector<float> values(static_cast<size_t>(range.size()));
-  DROVER_RETURN_IF_ERROR(
-      reader.Read(tensor, range.begin * static_cast<int64_t>(sizeof(float)), std::as_writable_bytes(std::span(values))));
+  DROVER_RETURN_IF_ERROR(ReadBeside(source, tensor, range.begin, std::span(values), reader));
   return values;
 }
 
@@ -68,8 +74,7 @@ absl::Status ReadOrder(const PackedSource& source, const Part& part, RangeReader
   if (source.order == nullptr) return absl::OkStatus();
   const int64_t cols = part.cols.size(), groups = (source.codes.cols + source.form.group_cols - 1) / source.form.group_cols;
   std::vector<int32_t> group(static_cast<size_t>(cols));
-  DROVER_RETURN_IF_ERROR(reader.Read(*source.order, part.cols.begin * static_cast<int64_t>(sizeof(int32_t)),
-                                     std::as_writable_bytes(std::span(group))));
+  DROVER_RETURN_IF_ERROR(ReadBeside(source, *source.order, part.cols.begin, std::span(group), reader));
   for (int64_t c = 0; c < cols; ++c) {
     const int64_t found = group[static_cast<size_t>(c)], input = part.cols.begin + c;
     const int64_t expected = input / source.form.group_cols;
@@ -131,7 +136,7 @@ absl::StatusOr<double> ReadState(const PackedSource& source, RangeReader& reader
   const TensorInfo& tensor = *source.state;
   if (tensor.bytes > kStateBytes) return InvalidArgument("tensor ", tensor.name, ": found ", tensor.bytes, " bytes, expected at most ", kStateBytes);
   std::string text(static_cast<size_t>(tensor.bytes), '\0');
-  DROVER_RETURN_IF_ERROR(reader.Read(tensor, 0, std::as_writable_bytes(std::span(text))));
+  DROVER_RETURN_IF_ERROR(ReadBeside(source, tensor, 0, std::span(text), reader));
   const absl::StatusOr<Json> state = ParseJson(text, {.bytes = kStateBytes, .depth = 4, .elements = 256});
   if (!state.ok()) return Annotate(state.status(), Cat("tensor ", tensor.name));
   const Json expected = {{"quant_type", "nf4"}, {"blocksize", source.form.group_cols}, {"shape", {source.codes.rows, source.codes.cols}}};
@@ -150,7 +155,7 @@ absl::StatusOr<double> ReadState(const PackedSource& source, RangeReader& reader
 absl::Status ReadNf4Scales(const PackedSource& source, const Part& part, RangeReader& reader, Groups& groups) {
   const GroupRanges ranges = GroupsOfPart(source, part);
   const std::vector<Stretch> stretches = ScaleStretches(source, part);
-  DROVER_ASSIGN_OR_RETURN(const std::vector<float> levels, ReadFloats(*source.levels, {0, 16}, reader));
+  DROVER_ASSIGN_OR_RETURN(const std::vector<float> levels, ReadFloats(source, *source.levels, {0, 16}, reader));
   for (size_t i = 0; i < levels.size(); ++i)
     if (!(std::abs(levels[i] - kNF4Values[i]) <= 1e-6f))
       return InvalidArgument("tensor ", source.levels->name, ": level ", i, ": found ", levels[i], ", expected ", kNF4Values[i], " (nf4)");
@@ -161,8 +166,8 @@ absl::Status ReadNf4Scales(const PackedSource& source, const Part& part, RangeRe
       scales[row * groups.across + col] = __builtin_bit_cast(float, bits);
     });
   const Range nested = NestedOf(source, part, ranges);
-  DROVER_ASSIGN_OR_RETURN(const std::vector<float> map, ReadFloats(*source.nested.map, {0, 256}, reader));
-  DROVER_ASSIGN_OR_RETURN(const std::vector<float> of_256, ReadFloats(*source.nested.of_256, nested, reader));
+  DROVER_ASSIGN_OR_RETURN(const std::vector<float> map, ReadFloats(source, *source.nested.map, {0, 256}, reader));
+  DROVER_ASSIGN_OR_RETURN(const std::vector<float> of_256, ReadFloats(source, *source.nested.of_256, nested, reader));
   return ReadGroupArray(source.scales, stretches, ranges.cols, reader, [&](int64_t row, int64_t col, uint32_t code) {
     const int64_t block = source.rows.At(part.rows.begin + row) * source.scales.cols + ranges.cols.begin + col;
     const float scale = of_256[static_cast<size_t>(block / kNestedBlocks - nested.begin)];
@@ -192,7 +197,7 @@ absl::Status ReadZeros(const PackedSource& source, const Part& part, RangeReader
 absl::Status CheckShape(const PackedSource& source, RangeReader& reader) {
   if (source.shape == nullptr) return absl::OkStatus();
   int64_t found[2];
-  DROVER_RETURN_IF_ERROR(reader.Read(*source.shape, 0, std::as_writable_bytes(std::span(found))));
+  DROVER_RETURN_IF_ERROR(ReadBeside(source, *source.shape, 0, std::span<int64_t>(found), reader));
   if (found[0] == source.codes.rows && found[1] == source.codes.cols) return absl::OkStatus();
   return InvalidArgument("tensor ", source.shape->name, ": found [", found[0], ", ", found[1], "], expected [", source.codes.rows, ", ",
                          source.codes.cols, "]");
@@ -210,19 +215,26 @@ absl::Status ReadPacked(const PackedSource& source, const Part& part, RangeReade
   return ReadZeros(source, part, reader, out.groups);
 }
 
-int64_t PackedBytesInFile(const PackedSource& source, const Part& part) {
-  constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
+int64_t PackedBytesInFile(const PackedSource& source, const Part& part, ByteRanges& seen) {
+  constexpr auto kFloat = static_cast<int64_t>(sizeof(float)), kIndex = static_cast<int64_t>(sizeof(int32_t));
   const GroupRanges ranges = GroupsOfPart(source, part);
   int64_t bytes = 0;
-  for (const Stretch& stretch : Stretches(source, part.rows)) bytes += ArrayBytes(source.codes, stretch.rows, part.cols);
+  for (const Stretch& stretch : Stretches(source, part.rows)) bytes += ArrayBytes(source.codes, stretch.rows, part.cols, seen);
   for (const Stretch& stretch : ScaleStretches(source, part)) {
-    bytes += ArrayBytes(source.scales, stretch.rows, ranges.cols);
-    if (source.zeros.tensor != nullptr) bytes += ArrayBytes(source.zeros, stretch.rows, ranges.cols);
+    bytes += ArrayBytes(source.scales, stretch.rows, ranges.cols, seen);
+    if (source.zeros.tensor != nullptr) bytes += ArrayBytes(source.zeros, stretch.rows, ranges.cols, seen);
   }
-  if (source.order != nullptr) bytes += part.cols.size() * static_cast<int64_t>(sizeof(int32_t));
-  if (source.shape != nullptr) bytes += source.shape->bytes;
-  if (source.levels != nullptr) bytes += 16 * kFloat + source.state->bytes;
-  if (source.nested.map != nullptr) bytes += (256 + NestedOf(source, part, ranges).size()) * kFloat;
+  const auto beside = [&](const TensorInfo* tensor, int64_t first, int64_t size) {
+    if (tensor != nullptr) bytes += source.fused ? seen.Add(*tensor, first, size) : size;
+  };
+  beside(source.order, part.cols.begin * kIndex, part.cols.size() * kIndex);
+  beside(source.shape, 0, source.shape != nullptr ? source.shape->bytes : 0);
+  beside(source.levels, 0, 16 * kFloat);
+  beside(source.state, 0, source.state != nullptr ? source.state->bytes : 0);
+  if (source.nested.map == nullptr) return bytes;
+  const Range nested = NestedOf(source, part, ranges);
+  beside(source.nested.map, 0, 256 * kFloat);
+  beside(source.nested.of_256, nested.begin * kFloat, nested.size() * kFloat);
   return bytes;
 }
 

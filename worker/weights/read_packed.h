@@ -11,7 +11,7 @@ namespace drover {
 // that do not exist, a matrix of another shape.
 absl::Status ReadPacked(const PackedSource& source, const Part& part, RangeReader& reader, PackedWeight& out);
 
-// What ReadPacked reads from files.
-int64_t PackedBytesInFile(const PackedSource& source, const Part& part);
+// What ReadPacked reads from files, apart from shared bytes that `seen` holds; adds those.
+int64_t PackedBytesInFile(const PackedSource& source, const Part& part, ByteRanges& seen);
 
 }  // namespace drover
