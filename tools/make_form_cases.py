@@ -9,6 +9,7 @@ usage: tools/make_form_cases.py FOLDER [CASE...]
 """
 import json
 import pathlib
+import shutil
 import sys
 
 CORPUS = pathlib.Path(__file__).resolve().parents[2] / "shared" / "golden"
@@ -17,6 +18,7 @@ sys.path.insert(0, str(CORPUS))
 import gguf  # noqa: E402
 import torch  # noqa: E402
 from maker import build, gguf_files, quantise  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
 from maker.build import Case  # noqa: E402
 
 
@@ -204,8 +206,29 @@ def cases():
     ]
 
 
+def beside_vision(root, name, case):
+    """A checkpoint of the corpus as the text part of one that sees images: its config nested, its names behind a prefix."""
+    source, folder = CORPUS / case, pathlib.Path(root) / name
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.loads((source / "config.json").read_text())
+    architecture = text.pop("architectures")[0].replace("ForCausalLM", "ForConditionalGeneration")
+    outer = {"architectures": [architecture], "model_type": "gemma3", "boi_token_index": 130, "eoi_token_index": 131, "image_token_index": 132,
+             "eos_token_id": text["eos_token_id"], "mm_tokens_per_image": 4, "initializer_range": 0.02, "text_config": text,
+             "vision_config": {"hidden_size": 8, "model_type": "siglip_vision_model"}}
+    (folder / "config.json").write_text(json.dumps(outer, indent=2) + "\n")
+    tensors = {"language_model." + n: t for n, t in load_file(source / "model.safetensors").items()}
+    tensors["vision_tower.vision_model.post_layernorm.weight"] = torch.ones(8)
+    tensors["multi_modal_projector.mm_input_projection_weight"] = torch.ones(8, text["hidden_size"])
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    shutil.copy(source / "reference.safetensors", folder)
+
+
 def main():
     folder, wanted = sys.argv[1], sys.argv[2:]
+    if not wanted or "gemma3-vision" in wanted:
+        beside_vision(folder, "gemma3-vision", "gemma3")
+    if wanted == ["gemma3-vision"]:  # the others need bitsandbytes
+        return
     for case in cases():
         if not wanted or case.name in wanted:
             build.build(case, folder)

@@ -381,5 +381,53 @@ TEST(Config, OtherFamiliesNumbersAreChecked) {
   EXPECT_NE(Message(window.status()).find("sliding_window: found nothing"), std::string::npos) << window.status();
 }
 
+std::string PrintedOf(const std::string& config) {
+  const auto spec = SpecFromConfigText(config);
+  return spec.ok() ? ToString(*spec) : Message(spec.status());
+}
+
+// Two configs of one model.
+struct Same {
+  const char* name;
+  std::string old_name, new_name;
+};
+class SameModel : public testing::TestWithParam<Same> {};
+
+TEST_P(SameModel, OldNamesMeanWhatNewOnesDo) {
+  const auto spec = SpecFromConfigText(GetParam().new_name);
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(PrintedOf(GetParam().old_name), ToString(*spec));
+}
+
+const std::string kFalcon = R"("hidden_size":64,"layer_norm_epsilon":1e-05,"vocab_size":130,"alibi":false,"bias":false,"bos_token_id":11,"eos_token_id":11,
+    "hidden_dropout":0.0,"apply_residual_connection_post_layernorm":false})";
+INSTANTIATE_TEST_SUITE_P(RefinedWeb, SameModel, testing::Values(
+    Same{"Falcon7B", R"({"architectures":["RWForCausalLM"],"model_type":"RefinedWebModel","n_head":4,"n_layer":2,"multi_query":true,"parallel_attn":true,)" + kFalcon,
+         R"({"architectures":["FalconForCausalLM"],"num_attention_heads":4,"num_hidden_layers":2,"multi_query":true,"parallel_attn":true,)" + kFalcon},
+    Same{"Falcon40B", R"({"architectures":["RWForCausalLM"],"model_type":"RefinedWeb","n_head":8,"n_head_kv":2,"n_layer":2,)" + kFalcon,
+         R"({"architectures":["FalconForCausalLM"],"num_attention_heads":8,"num_kv_heads":2,"num_hidden_layers":2,"new_decoder_architecture":true,)" + kFalcon}),
+    [](const auto& row) { return std::string(row.param.name); });
+
+// Text parts of models that see images.
+std::string BesideVision(const std::string& architecture, const std::string& text) {
+  return R"({"architectures":[")" + architecture + R"("],"image_token_index":3,"vision_config":{"anything":1},"text_config":)" + text + "}";
+}
+
+TEST(TextParts, MeanTheirTextConfig) {
+  constexpr const char* kParts = "  not served: vision tower\n  not served: multi-modal projector\n";
+  const std::string gemma = Config("Gemma3ForCausalLM", R"("head_dim":12,"query_pre_attn_scalar":12,"sliding_window":9,)");
+  EXPECT_EQ(PrintedOf(BesideVision("Gemma3ForConditionalGeneration", gemma)), PrintedOf(gemma) + kParts);
+  const std::string mistral = Config("MistralForCausalLM", R"("sliding_window":null,)");
+  EXPECT_EQ(PrintedOf(BesideVision("Mistral3ForConditionalGeneration", mistral)), PrintedOf(mistral) + kParts);
+}
+
+// Published configs leave most of it to the class.
+TEST(TextParts, GemmaSaysLittle) {
+  const std::string printed = PrintedOf(BesideVision("Gemma3ForConditionalGeneration",
+      R"({"hidden_size":2560,"intermediate_size":10240,"model_type":"gemma3_text","num_hidden_layers":34,"rope_scaling":{"factor":8.0,"rope_type":"linear"},"sliding_window":1024})"));
+  EXPECT_NE(printed.find("vocab 262208, context 131072"), std::string::npos) << printed;
+  EXPECT_NE(printed.find("heads 8/4 of 256"), std::string::npos) << printed;
+}
+
 }  // namespace
 }  // namespace drover
