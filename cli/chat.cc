@@ -46,10 +46,12 @@ class Conversation {
       return absl::OkStatus();
     });
     std::cout << std::endl;
+    answered_ = !answer.empty();
     if (status.ok()) Add("assistant", answer);
     else request_.mutable_chat()->mutable_messages()->RemoveLast();
     return status;
   }
+  bool answered() const { return answered_; }  // the last question, with at least one character
 
  private:
   void Add(const std::string& role, const std::string& content) {
@@ -60,6 +62,7 @@ class Conversation {
 
   ApiClient& client_;
   v1::GenerateRequest request_;
+  bool answered_ = false;
 };
 
 // How the conversation runs: `perform` runs a call, `wait` waits for input.
@@ -72,7 +75,10 @@ absl::Status Talk(Conversation& conversation, const std::string& only_question, 
   const auto ask = [&](const std::string& question) {
     return surroundings.perform([&] { return conversation.Ask(question); });
   };
-  if (!only_question.empty()) return ask(only_question);
+  if (!only_question.empty()) {
+    DROVER_RETURN_IF_ERROR(ask(only_question));
+    return conversation.answered() ? absl::OkStatus() : NotFound("the model answered without a word");
+  }
   const bool terminal = isatty(STDIN_FILENO) == 1;
   if (terminal) std::cerr << "Type a question; /exit or Ctrl-D ends." << std::endl;
   LineReader lines(STDIN_FILENO, surroundings.wait);

@@ -12,6 +12,7 @@
 #include "cli/serve.h"
 #include "cli/text_commands.h"
 #include "cli/verify.h"
+#include "common/help.h"
 #include "common/log.h"
 
 int main(int argc, char** argv) {
@@ -19,7 +20,7 @@ int main(int argc, char** argv) {
   app.name("drover");
   app.set_version_flag("--version", "drover " DROVER_VERSION);
   app.require_subcommand(1);
-  app.get_formatter()->column_width(30);
+  app.formatter(drover::HelpFormat(30));  // handed on to the commands
   drover::StartLog("drover", "warning");
   int code = 0;
   const drover::Finish finish = [&code](int result) { code = result; };
@@ -33,9 +34,7 @@ int main(int argc, char** argv) {
   drover::AddTokenizeCommand(app, finish);
   drover::AddRenderCommand(app, finish);
   drover::AddHealthCommand(app, finish);
-  const auto narrow = std::make_shared<CLI::Formatter>();  // the commands' own names are short, what they do is not
-  narrow->column_width(13);
-  app.formatter(narrow);
+  app.formatter(drover::HelpFormat(13));  // the commands' own names are short, what they do is not
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {  // CLI11's way to end parsing; nothing of ours throws

@@ -53,6 +53,7 @@ absl::Status Supervise(LocalCluster& cluster) {
 
 absl::Status Serve(const ServeOptions& options, const std::string& ready_file) {
   const TimePoint started = SystemClock().Now();
+  if (!ready_file.empty()) unlink(ready_file.c_str());  // one of an earlier run says nothing of this
   DROVER_ASSIGN_OR_RETURN(const std::unique_ptr<LocalCluster> cluster, LocalCluster::Start(options));
   const absl::Status ready = WaitReadyWithProgress(*cluster);
   if (absl::IsCancelled(ready)) return absl::OkStatus();  // Ctrl-C while loading
@@ -61,7 +62,9 @@ absl::Status Serve(const ServeOptions& options, const std::string& ready_file) {
   cluster->KeepAlive();
   PrintReady(*cluster, state.model(), options, SystemClock().Now() - started);
   DROVER_RETURN_IF_ERROR(WriteReadyFile(ready_file, cluster->addresses()));
-  DROVER_RETURN_IF_ERROR(Supervise(*cluster));
+  const absl::Status served = Supervise(*cluster);
+  if (!ready_file.empty()) unlink(ready_file.c_str());
+  DROVER_RETURN_IF_ERROR(served);
   std::cerr << "drover: stopping" << std::endl;
   cluster->Stop();
   return absl::OkStatus();

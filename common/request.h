@@ -61,6 +61,7 @@ struct TokenEvent {
   int64_t logits_first_row = 0;     // prompt position (or prompt + output) of the first row
   FinishReason finish = FinishReason::kNone;
   std::string error;                // with kError
+  bool not_taken = false;           // with kError: the group never had the request, another may
 };
 
 }  // namespace drover

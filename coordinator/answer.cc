@@ -30,7 +30,7 @@ absl::Status Answer::AddToken(const TokenEvent& event, Piece& piece) {
   if (ends && !Contains(rules_.eos_ids, id)) piece.stop_token = id;
   if (stream_ == nullptr || (ends && !rules_.include_stop)) return absl::OkStatus();
   DROVER_ASSIGN_OR_RETURN(const std::string text, stream_->Append(id));
-  piece.text += stops_.Append(text);
+  piece.text += tokens_ < rules_.min_tokens ? text : stops_.Append(text);
   return absl::OkStatus();
 }
 

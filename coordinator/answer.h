@@ -59,6 +59,7 @@ struct AnswerRules {
   std::vector<std::string> stop;
   std::vector<int32_t> end_ids, eos_ids;  // end_ids: all that end; eos_ids: those that are no stop reason
   bool include_stop = false, show_logprobs = false;
+  int64_t min_tokens = 0;  // before these no stop string is looked for
 };
 
 class Answer {

@@ -37,6 +37,7 @@ absl::StatusOr<TokenEvent> FromNews(const v1::TokenNews& in) {
   event.logits_first_row = in.logits_first_row();
   event.finish = static_cast<FinishReason>(in.finish());
   event.error = in.error();
+  event.not_taken = in.not_taken();
   return event;
 }
 

@@ -81,7 +81,8 @@ absl::StatusOr<Submission> Coordinator::Prepare(const ClientRequest& wish, std::
                       .end_ids = submission.request.end_ids,
                       .eos_ids = settings_.model.end_ids,
                       .include_stop = wish.include_stop,
-                      .show_logprobs = wish.logprobs >= 0};
+                      .show_logprobs = wish.logprobs >= 0,
+                      .min_tokens = submission.request.min_tokens};
   if (parts_.text.has_tokenizer()) {
     DROVER_ASSIGN_OR_RETURN(submission.stream, parts_.text.NewStream(wish.skip_special_tokens));
   }

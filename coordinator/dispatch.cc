@@ -76,9 +76,24 @@ void Dispatcher::Cancel(RequestId id, const absl::Status& why, TimePoint now) {
   Fail(id, why, FinishReason::kCancelled, now);
 }
 
+bool Dispatcher::Resubmit(Flight& flight, RequestId id) {
+  if (flight.heard || flight.resubmits >= limits_.resubmits_max) return false;
+  ++flight.resubmits;
+  flight.group.clear();
+  queue_.push_front(id);
+  return true;
+}
+
 void Dispatcher::HearToken(Flights::iterator at, const TokenEvent& event, TimePoint now) {
   Flight& flight = at->second;
   const RequestId id = at->first;
+  if (event.not_taken) {
+    Target& target = targets_.at(flight.group);
+    if (Resubmit(flight, id)) {
+      --target.in_flight;
+      return Pump(now);
+    }
+  }
   if (event.finish == FinishReason::kError || event.finish == FinishReason::kCancelled) {
     const std::string text = event.error.empty() ? "the group ended the request" : event.error;
     return End(at, {.finish = FinishReason::kError, .error = Internal(text)}, now);
@@ -102,6 +117,7 @@ void Dispatcher::HearToken(Flights::iterator at, const TokenEvent& event, TimePo
   piece.id = id;
   piece.usage = {static_cast<int64_t>(flight.submission.request.prompt.size()), flight.answer.tokens()};
   piece.seed = flight.submission.request.sampling.seed;
+  flight.heard = true;
   flight.submission.deliver(std::move(piece));
 }
 
@@ -129,12 +145,8 @@ void Dispatcher::OnGroupLost(const std::string& group, const std::string& reason
   std::reverse(hit.begin(), hit.end());  // put back in front in the order of their ids
   for (const RequestId id : hit) {
     Flight& flight = flights_.at(id);
+    if (Resubmit(flight, id)) continue;
     flight.group.clear();
-    if (flight.answer.tokens() == 0 && flight.resubmits < limits_.resubmits_max) {
-      ++flight.resubmits;
-      queue_.push_front(id);
-      continue;
-    }
     Fail(id, Unavailable("the group that served this request was lost: ", reason), FinishReason::kError, now);
   }
   Pump(now);

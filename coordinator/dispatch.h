@@ -21,7 +21,7 @@ struct DispatchLimits {
   int64_t waiting_max = 256;
   int64_t lookahead = 4;                            // requests a leader holds beyond those it runs
   Duration hold_without_group = std::chrono::seconds(10);  // waiting requests, when the last group is gone
-  int64_t resubmits_max = 1;                        // of a request whose group died before its first token
+  int64_t resubmits_max = 1;                        // of a request whose group died before its first news, or did not take it
 };
 
 struct Submission {
@@ -66,6 +66,7 @@ class Dispatcher {
     Answer answer;
     std::string group;  // empty: waits
     int64_t resubmits = 0;
+    bool heard = false;  // the client has had a piece
     TimePoint submitted{}, first_token{}, last_token{};
   };
   using Flights = std::map<RequestId, Flight>;
@@ -73,6 +74,8 @@ class Dispatcher {
   bool any_ready() const;
   void Pump(TimePoint now);
   void End(Flights::iterator flight, Piece piece, TimePoint now);
+  // Puts a request that its client has heard nothing of back in front of the queue; false when it had its chance.
+  bool Resubmit(Flight& flight, RequestId id);
   void Fail(RequestId id, const absl::Status& why, FinishReason reason, TimePoint now);
   void HearToken(Flights::iterator flight, const TokenEvent& event, TimePoint now);
 

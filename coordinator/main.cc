@@ -8,6 +8,7 @@
 #include <fstream>
 #include <random>
 
+#include "common/help.h"
 #include "common/log.h"
 #include "coordinator/served_model.h"
 #include "coordinator/server.h"
@@ -20,7 +21,7 @@ struct Options {
   ModelConfig model;
   ListenConfig listen;
   std::string config, ports_file, log_level = "info", chat_template = "safe";
-  int64_t queue = 256;
+  int64_t queue = 256, request_timeout_s = 600;
   double drain_limit_s = 30;
 };
 
@@ -42,6 +43,8 @@ void AddFlags(CLI::App& app, Options& o) {
   app.add_option("--queue", o.queue, "Requests that may wait; more are refused at once")->capture_default_str()->check(CLI::Range(0, 100'000));
   app.add_option("--template", o.chat_template, "safe: special-token text in messages stays text; reference: as the reference library")
       ->capture_default_str()->check(CLI::IsMember({"safe", "reference"}));
+  app.add_option("--request-timeout", o.request_timeout_s, "Seconds from a request's arrival to its end, when it brings no limit of its own")
+      ->capture_default_str()->check(CLI::Range(1, 86'400));
   app.add_option("--drain-limit", o.drain_limit_s, "Seconds that running answers get after SIGTERM")->capture_default_str()->check(CLI::Range(0.0, 3600.0));
   app.add_option("--http-connections-per-address", o.listen.http_limits.connections_per_address, "Open connections from one address")
       ->capture_default_str()->check(CLI::Range(1, 100'000));
@@ -79,6 +82,7 @@ absl::Status WritePorts(const std::string& path, const Ports& ports) {
 CoordinatorSettings MakeSettings(const Options& options, const ModelInfo& info) {
   CoordinatorSettings settings{.model = info};
   settings.dispatch.waiting_max = options.queue;
+  settings.request_timeout = std::chrono::seconds(options.request_timeout_s);
   // Later than any epoch of a coordinator before this one: ranks refuse older ones.
   settings.first_epoch = Epoch{static_cast<uint64_t>(WallMilliseconds())};
   std::random_device entropy;
@@ -124,8 +128,9 @@ absl::Status Run(Options& options, const sigset_t& signals) {
 int main(int argc, char** argv) {
   drover::Options options;
   CLI::App app("Plans how a model is cut over worker ranks, keeps them alive, and serves clients.", "drover-coordinator");
+  app.formatter(drover::HelpFormat(31));
   drover::AddFlags(app, options);
-  app.footer("Example:\n  drover-coordinator --model demo/model --http 0.0.0.0:8000 --cluster 0.0.0.0:8002\n");
+  app.footer("Example:\n  drover-coordinator --model demo/model --http 0.0.0.0:8000 \\\n    --cluster 0.0.0.0:8002\n");
   CLI11_PARSE(app, argc, argv);
   if (const absl::Status status = drover::ReadSettings(app, options); !status.ok()) {
     std::fprintf(stderr, "drover-coordinator: %s\n", drover::Message(status).c_str());

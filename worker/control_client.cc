@@ -16,6 +16,7 @@ using SteadyClock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kHeartbeat{1000};
 constexpr std::chrono::seconds kSilence{10};    // the coordinator pings every second
 constexpr std::chrono::seconds kSendWait{10};
+constexpr std::chrono::seconds kQuietDial{5};   // before a word is said about it
 constexpr std::chrono::seconds kGoodbye{2};     // for the last messages to leave
 constexpr std::chrono::milliseconds kPoll{5};
 constexpr size_t kOutboxMessages = 256;         // of about 1 MiB at most
@@ -34,6 +35,18 @@ std::shared_ptr<grpc::Channel> ChannelTo(const std::string& address) {
   // A restarted coordinator may have another address behind its name; the library's 30 s would use up half the orphan grace.
   args.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 1'000);
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), args);
+}
+
+// Waits for the connection, and says so once when that takes long.
+bool Dial(grpc::Channel& channel, const std::string& address, SteadyClock::time_point deadline) {
+  const auto wall = [](SteadyClock::duration left) {
+    return std::chrono::system_clock::now() + std::chrono::duration_cast<std::chrono::system_clock::duration>(left);
+  };
+  const SteadyClock::duration left = deadline - SteadyClock::now();
+  if (channel.WaitForConnected(wall(std::min<SteadyClock::duration>(left, kQuietDial)))) return true;
+  if (left <= kQuietDial) return false;
+  Log(LogLevel::kWarning, "no answer from the coordinator yet", {{"coordinator", address}});
+  return channel.WaitForConnected(wall(deadline - SteadyClock::now()));
 }
 
 }  // namespace
@@ -58,9 +71,7 @@ ControlClient::~ControlClient() { Close(); }
 
 absl::Status ControlClient::Join(const RankHello& hello, SteadyClock::time_point deadline) {
   Close();
-  const auto left = std::chrono::duration_cast<std::chrono::system_clock::duration>(deadline - SteadyClock::now());
-  if (!channel_->WaitForConnected(std::chrono::system_clock::now() + left))
-    return DeadlineExceeded("coordinator at ", coordinator_, ": no answer");
+  if (!Dial(*channel_, coordinator_, deadline)) return DeadlineExceeded("coordinator at ", coordinator_, ": no answer");
   auto stream = std::make_shared<Stream>();
   stream->stub = v1::Cluster::NewStub(channel_);
   stream->wire = stream->stub->Join(&stream->context);

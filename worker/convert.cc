@@ -113,6 +113,7 @@ v1::TokenNews WriteNews(const TokenEvent& event) {
   news.set_logits_first_row(event.logits_first_row);
   news.set_finish(static_cast<int32_t>(event.finish));
   news.set_error(event.error);
+  news.set_not_taken(event.not_taken);
   return news;
 }
 

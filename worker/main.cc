@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "common/help.h"
 #include "common/log.h"
 #include "worker/bench.h"
 #include "worker/comm/make_communicator.h"
@@ -25,9 +26,10 @@ constexpr int kExitUsage = 2;
 constexpr char kExamples[] =
     "Examples:\n"
     "  drover-worker --coordinator 127.0.0.1:7071 --group g0 --launch once\n"
-    "  mpirun -np 2 --bind-to none drover-worker --coordinator 10.0.0.1:7071 --group g0 --launch 7f3a\n"
-    "  drover-worker bench --model tests/testdata/golden/llama4-scout --decode 32 --prefill 64\n"
-    "Ranks of one mpirun find their place in its environment. `drover launch` writes such lines itself.";
+    "  mpirun -np 2 --bind-to none drover-worker --coordinator 10.0.0.1:7071 \\\n    --group g0 --launch 7f3a\n"
+    "  drover-worker bench --model tests/testdata/golden/llama4-scout --decode 32\n"
+    "Ranks of one mpirun find their place in its environment. `drover launch` writes\n"
+    "such lines itself.";
 
 // A whole number from the environment, nullopt when it is not set.
 absl::StatusOr<std::optional<int64_t>> NumberFromEnvironment(const char* name) {
@@ -161,6 +163,7 @@ int Bench(const Options& options, int* argc, char*** argv) {
 int Main(int argc, char** argv) {
   CLI::App app("One rank of a Drover group: joins a coordinator, loads its share of a model, and computes");
   app.name("drover-worker");
+  app.formatter(HelpFormat(30));
   app.set_version_flag("--version", "drover-worker " DROVER_VERSION);
   app.footer(kExamples);
   Options options;

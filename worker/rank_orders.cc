@@ -75,7 +75,7 @@ v1::WorkerMessage Rank::Beat() {
 }
 
 void Rank::Refuse(Epoch epoch, RequestId id, const absl::Status& status) {
-  TokenEvent event{.id = id, .finish = FinishReason::kError, .error = Message(status)};
+  const TokenEvent event{.id = id, .finish = FinishReason::kError, .error = Message(status), .not_taken = !absl::IsInvalidArgument(status)};
   for (v1::WorkerMessage& message : WriteTokens(epoch, {event}, 1)) control_.Send(std::move(message));
 }
 

@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import socket
 import struct
+import subprocess
 import tempfile
 import unittest
 
@@ -133,6 +134,14 @@ class RefusalsTest(unittest.TestCase):
             self.assertEqual(result.returncode, 0)
             self.assertIn("Usage: drover", result.stdout)
             self.assertLessEqual(max(map(len, result.stdout.splitlines())), 80, f"drover {command} --help is wider than 80 columns")
+
+    def test_the_daemons_explain_themselves_in_80_columns(self):
+        for words in (["drover-coordinator"], ["drover-worker"], ["drover-worker", "bench"]):
+            program = pathlib.Path(served.DROVER).parent / words[0]
+            result = subprocess.run([program, *words[1:], "--help"], capture_output=True, text=True, timeout=30)
+            self.assertEqual(result.returncode, 0)
+            self.assertIn("--help", result.stdout)
+            self.assertLessEqual(max(map(len, result.stdout.splitlines())), 80, f"{words} --help is wider than 80 columns")
 
 
 if __name__ == "__main__":

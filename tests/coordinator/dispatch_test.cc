@@ -30,10 +30,10 @@ class Dispatch : public ::testing::Test {
                  sent_.push_back(Cat(request != nullptr ? "submit " : "cancel ", Value(id), " to ", group, "/", Value(epoch)));
                }) {}
 
-  void Submit(uint64_t id, std::vector<std::string> stop = {}) {
+  void Submit(uint64_t id, std::vector<std::string> stop = {}, int64_t min_tokens = 0) {
     Submission submission;
     submission.request = {.id = RequestId{id}, .prompt = {1, 2}, .max_tokens = 100};
-    submission.rules = {.stop = std::move(stop), .end_ids = {testing::kToyEnd}, .eos_ids = {testing::kToyEnd}};
+    submission.rules = {.stop = std::move(stop), .end_ids = {testing::kToyEnd}, .eos_ids = {testing::kToyEnd}, .min_tokens = min_tokens};
     submission.stream = *text_.NewStream(true);
     submission.arrived = now_;
     submission.deadline = now_ + seconds(60);
@@ -121,6 +121,39 @@ TEST_F(Dispatch, TokensOfAnotherEpochAreIgnored) {
   dispatcher_.OnTokens("g", Epoch{2}, {{.id = RequestId{1}, .token = 65}}, now_);
   dispatcher_.OnTokens("h", Epoch{1}, {{.id = RequestId{1}, .token = 65}}, now_);
   EXPECT_EQ(heard_[1].text, "");
+}
+
+TEST_F(Dispatch, WhatALeavingGroupDidNotTakeGoesToAnotherOnce) {
+  dispatcher_.OnGroupReady("g", Epoch{1}, 2, now_);
+  Submit(1);
+  dispatcher_.OnGroupReady("h", Epoch{2}, 2, now_);
+  dispatcher_.SetPaused("g", true, now_);
+  const TokenEvent refused = {.id = RequestId{1}, .finish = FinishReason::kError, .error = "the group is draining", .not_taken = true};
+  dispatcher_.OnTokens("g", Epoch{1}, {refused}, now_);
+  EXPECT_EQ(sent_.back(), "submit 1 to h/2");
+  EXPECT_EQ(heard_[1].ends, 0);
+  dispatcher_.OnTokens("h", Epoch{2}, {refused}, now_);
+  EXPECT_EQ(heard_[1].ends, 1);
+  EXPECT_NE(Message(heard_[1].error).find("draining"), std::string::npos);
+}
+
+TEST_F(Dispatch, WhatAClientHasHeardOfIsNotServedAgain) {
+  dispatcher_.OnGroupReady("g", Epoch{1}, 1, now_);
+  dispatcher_.OnGroupReady("h", Epoch{2}, 1, now_);
+  Submit(1);
+  ASSERT_EQ(sent_.back(), "submit 1 to g/1");
+  dispatcher_.OnTokens("g", Epoch{1}, {{.id = RequestId{1}, .logits = {1, 2}}}, now_);  // of a prompt's first chunk
+  dispatcher_.OnGroupLost("g", "rank 1 left", now_);
+  EXPECT_EQ(heard_[1].error.code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(Dispatch, NoStopStringEndsAnAnswerBeforeItsLeastLength) {
+  dispatcher_.OnGroupReady("g", Epoch{1}, 1, now_);
+  Submit(1, {"b"}, 4);
+  Tokens(1, "abab");
+  EXPECT_EQ(heard_[1].text, "aba");
+  EXPECT_EQ(heard_[1].tokens, 4);
+  EXPECT_EQ(heard_[1].finish, FinishReason::kStop);
 }
 
 TEST_F(Dispatch, ALostGroupFailsWhatHadBegunAndMovesWhatHadNot) {
