@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::string_view kVersion = DROVER_VERSION;
 constexpr size_t kRequestIdBytesMax = 128;
-constexpr double kTimeoutSecondsMax = 3600;
+constexpr double kTimeoutSecondsMax = 86'400;
 
 struct Call {
   Coordinator& coordinator;
