@@ -104,7 +104,10 @@ void Membership::End(Group& group, const std::string& reason, Effects& effects) 
 }
 
 void Membership::Retire(Group& group, const std::string& reason, bool drained, Effects& effects) {
-  for (const auto& [rank, member] : group.members) seats_.erase(member.stream);
+  for (const auto& [rank, member] : group.members) {
+    seats_.erase(member.stream);
+    parting_.insert(member.stream);
+  }
   effects.lost.push_back({group.name, reason, group.epoch, drained});
   const std::string key = Cat(group.name, "/", group.launch);
   if (retired_.insert(key).second) retired_order_.push_back(key);
@@ -120,6 +123,7 @@ void Membership::Retire(Group& group, const std::string& reason, bool drained, E
 
 Effects Membership::Leave(StreamId stream, TimePoint) {
   Effects effects;
+  parting_.erase(stream);
   const auto seat = seats_.find(stream);
   if (seat == seats_.end()) return effects;
   const Seat left = seat->second;
@@ -146,6 +150,7 @@ void Membership::Drain(Group& group, const Member& first, Effects& effects) {
 }
 
 absl::StatusOr<Effects> Membership::Hear(StreamId stream, const RankMessage& message, TimePoint now) {
+  if (parting_.contains(stream)) return Effects{};  // said before it heard that its group is gone
   const auto seat = seats_.find(stream);
   if (seat == seats_.end()) return FailedPrecondition("found a message before hello");
   Group& group = groups_.at(seat->second.group);

@@ -107,6 +107,7 @@ class Membership {
   Epoch next_epoch_;
   std::map<std::string, Group> groups_;
   std::map<StreamId, Seat> seats_;
+  std::set<StreamId> parting_;          // of ended groups, until they close
   std::set<std::string> retired_;       // "group/launch" that ended
   std::vector<std::string> retired_order_;
 };

@@ -138,6 +138,8 @@ INSTANTIATE_TEST_SUITE_P(All, MembershipStory, testing::Values(
     Story{"RanksMustAgreeOnTheirNumber", {"0 join 1 0/2 L", "0 join 2 1/3 L"}, {"refused: hello.ranks: found 3, expected 2 as the other ranks say"}, "registered"},
     Story{"ARankBeyondTheGroupIsRefused", {"0 join 1 2/2 L"}, {"refused: hello.rank: found 2, expected 0 to 1"}, "none"},
     Story{"AMessageBeforeHelloIsRefused", {"0 beat 9"}, {"refused: found a message before hello"}, "none"},
+    Story{"WhatARankSaysBeforeItKnowsOfTheEndIsNotHeard", Then(kReadyTwo, {"3 leave 2", "3 beat 1", "3 leave 1", "3 beat 1"}),
+          Then(kReadyTwoSaid, {"to 1 in 1: abort and close", "lost g 1: rank 1 on h left", "refused: found a message before hello"}), "lost"},
     Story{"AGroupThatNeverCompletesIsGivenUp", {"0 join 1 0/2 L", "60 beat 1", "119 beat 1", "120 tick"},
           {"to 1 in 0: abort and close", "lost g 0: only 1 of 2 ranks have joined within 120000 ms"}, "lost"},
     Story{"WorkWithoutStepsIsAStuckGroup", {"0 join 1 0/1 L", "1 loaded 1", "2 warm 1", "3 beat 1 busy", "12 beat 1 busy", "21 beat 1 busy", "30 beat 1 busy", "34 beat 1 busy", "34 tick"},
