@@ -1,4 +1,6 @@
 // Where a checkpoint stores each weight of the table, and whether it holds exactly those.
+#include "models/locate.h"
+
 #include <algorithm>
 #include <array>
 #include <set>
@@ -6,7 +8,6 @@
 #include "common/file.h"
 #include "models/checkpoint/names.h"
 #include "models/checkpoint/tensor_checks.h"
-#include "models/weights.h"
 
 namespace drover {
 namespace {
@@ -16,49 +17,26 @@ constexpr std::array kMatrixTypes = {DType::kF32,  DType::kF16,  DType::kBF16, D
                                      DType::kQ5_K, DType::kQ6_K, DType::kQ8_K, DType::kMxfp4};
 constexpr std::array kVectorTypes = {DType::kF32, DType::kF16, DType::kBF16};
 
-absl::Status CheckTensor(const Weight& weight, const TensorInfo& tensor, const std::vector<int64_t>& shape) {
-  if (tensor.shape != shape)
-    return InvalidArgument("tensor ", tensor.name, ": found shape ", ShapeText(tensor.shape), ", expected ", ShapeText(shape));
-  return weight.vector() ? CheckDtype(tensor, kVectorTypes) : CheckDtype(tensor, kMatrixTypes);
-}
-
-const TensorInfo* Find(const Checkpoint& checkpoint, const std::string& name) {
-  const auto it = checkpoint.tensors.find(name);
-  return it == checkpoint.tensors.end() ? nullptr : &it->second;
-}
+Rows RowsOf(const Weight& weight) { return {weight.rows, 0, weight.rows, weight.rows}; }
 
 // A text model inside a multi-modal one has its names behind a prefix; a file of the bare decoder has none at all.
 const TensorInfo* FindHf(const Checkpoint& checkpoint, const std::string& name) {
   if (name.empty()) return nullptr;
-  const TensorInfo* tensor = Find(checkpoint, name);
+  const TensorInfo* tensor = FindStored(checkpoint, name);
   if (tensor != nullptr) return tensor;
   const std::string_view base = NamingOf(checkpoint.spec).base;
   if (!checkpoint.spec.not_served.empty()) {
-    tensor = Find(checkpoint, "language_model." + name);
+    tensor = FindStored(checkpoint, "language_model." + name);
     if (tensor != nullptr || !name.starts_with(base)) return tensor;
-    return Find(checkpoint, Cat(base, "language_model.", name.substr(base.size())));
+    return FindStored(checkpoint, Cat(base, "language_model.", name.substr(base.size())));
   }
-  return name.starts_with(base) ? Find(checkpoint, name.substr(base.size())) : nullptr;
-}
-
-std::vector<int64_t> Shape(const Weight& weight) {
-  return weight.vector() ? std::vector<int64_t>{weight.rows} : std::vector<int64_t>{weight.rows, weight.cols};
-}
-
-absl::Status Missing(const std::string& name, const std::vector<int64_t>& shape) {
-  return InvalidArgument("tensor ", name, " is missing, expected with shape ", ShapeText(shape));
+  return name.starts_with(base) ? FindStored(checkpoint, name.substr(base.size())) : nullptr;
 }
 
 // Not cut into blocks: a quantised one cannot be read across its rows.
 absl::Status CheckPlain(const TensorInfo& tensor) {
   if (Info(tensor.dtype).values == 1) return absl::OkStatus();
   return InvalidArgument("tensor ", tensor.name, ": found dtype ", Name(tensor.dtype), ", expected a plain one, as it is transposed");
-}
-
-// One row-major matrix or vector.
-absl::StatusOr<Source> Plain(const Weight& weight, const TensorInfo& tensor) {
-  DROVER_RETURN_IF_ERROR(CheckTensor(weight, tensor, Shape(weight)));
-  return Source{&tensor, 0, weight.cols, 1, 0};
 }
 
 // Experts of a layer in one tensor; of gate and up, which share one, gate comes first.
@@ -81,30 +59,6 @@ absl::StatusOr<Source> FusedExperts(const Weight& weight, const Checkpoint& chec
   return Source{&tensor, first + skip * inputs, inputs, 1, 0};
 }
 
-// Which rows of a larger tensor a weight is: runs of `run` rows, the first at `first`, one every `stride`.
-struct Rows {
-  int64_t total = 0, first = 0, run = 0, stride = 0;
-};
-
-Rows RowsOf(const Weight& weight) { return {weight.rows, 0, weight.rows, weight.rows}; }
-
-// Rows of q, k, v or of gate, up in their fused tensor.
-Rows FusedRows(const Weight& weight, const ModelSpec& spec) {
-  if (weight.split == Split::kFfnRows) {
-    const bool up = weight.role == Role::kUp || weight.role == Role::kUpBias;
-    return {2 * weight.rows, up ? weight.rows : 0, weight.rows, weight.rows};
-  }
-  const Attention& a = spec.layer(weight.layer).attention;
-  const bool q = weight.role == Role::kQ || weight.role == Role::kQBias, v = weight.role == Role::kV || weight.role == Role::kVBias;
-  const int64_t total = (a.heads + 2 * a.kv_heads) * a.head_dim;
-  if (NamingOf(spec).qkv == FusedQkv::kStacked) {
-    const int64_t heads_before = q ? 0 : a.heads + (v ? a.kv_heads : 0);
-    return {total, heads_before * a.head_dim, weight.rows, weight.rows};
-  }
-  const int64_t group = a.heads / a.kv_heads, heads_before = q ? 0 : group + (v ? 1 : 0);
-  return {total, heads_before * a.head_dim, (q ? group : 1) * a.head_dim, (group + 2) * a.head_dim};
-}
-
 // Codes with scales beside them, when the file holds the matrix so.
 absl::StatusOr<std::optional<PackedSource>> FindPacked(const Weight& weight, const Checkpoint& checkpoint) {
   if (!checkpoint.quantization || weight.vector()) return std::nullopt;
@@ -123,7 +77,7 @@ absl::StatusOr<std::optional<PackedSource>> FindPacked(const Weight& weight, con
   DROVER_ASSIGN_OR_RETURN(std::optional<PackedSource> packed, LocatePacked(*checkpoint.quantization, find, weight.name, weight.rows, weight.cols));
   const std::string fused = HfFusedName(NamingOf(checkpoint.spec), weight.role, weight.layer);
   if (packed || fused.empty() || weight.expert >= 0) return packed;
-  const Rows rows = FusedRows(weight, checkpoint.spec);
+  const Rows rows = FusedRows(weight, checkpoint.spec, NamingOf(checkpoint.spec).qkv);
   const StoredRows stored{rows.first, rows.run == weight.rows ? 0 : rows.run, rows.stride};
   DROVER_ASSIGN_OR_RETURN(packed, LocatePacked(*checkpoint.quantization, find, fused, rows.total, weight.cols, stored));
   if (packed) packed->SetFused();
@@ -135,7 +89,7 @@ bool IsZeroBias(const Checkpoint& checkpoint, const TensorInfo& tensor) {
   constexpr int64_t kBytesMax = 4 << 20;
   constexpr std::string_view kBias = ".bias";
   if (!checkpoint.quantization || !tensor.name.ends_with(kBias) || tensor.shape.size() != 1 || tensor.bytes > kBytesMax) return false;
-  if (Find(checkpoint, tensor.name.substr(0, tensor.name.size() - kBias.size()) + ".qweight") == nullptr) return false;
+  if (FindStored(checkpoint, tensor.name.substr(0, tensor.name.size() - kBias.size()) + ".qweight") == nullptr) return false;
   const absl::StatusOr<File> file = File::Open(checkpoint.files[static_cast<size_t>(tensor.file)]);
   std::vector<std::byte> bytes(static_cast<size_t>(tensor.bytes));
   if (!file.ok() || !file->ReadAt(tensor.offset, bytes).ok()) return false;
@@ -163,44 +117,66 @@ absl::StatusOr<Source> LocateHf(const Weight& weight, const Checkpoint& checkpoi
   if (packed) return Source{.tensor = packed->codes.tensor, .packed = std::move(packed)};
   if (const TensorInfo* tensor = FindHf(checkpoint, weight.name)) return TakeRows(weight, spec, *tensor, RowsOf(weight));
   const std::string fused = HfFusedName(NamingOf(spec), weight.role, weight.layer);
-  if (fused.empty()) return Missing(weight.name, Shape(weight));
+  if (fused.empty()) return MissingTensor(weight.name, ShapeOf(weight));
   if (const TensorInfo* tensor = FindHf(checkpoint, fused)) {
     if (weight.expert >= 0) return FusedExperts(weight, checkpoint, *tensor);
-    return TakeRows(weight, spec, *tensor, FusedRows(weight, spec));
+    return TakeRows(weight, spec, *tensor, FusedRows(weight, spec, NamingOf(spec).qkv));
   }
-  return Missing(Cat(weight.name, " (or fused ", fused, ")"), Shape(weight));
-}
-
-absl::StatusOr<Source> OneRow(const Weight& weight, const TensorInfo& tensor) {
-  DROVER_RETURN_IF_ERROR(CheckTensor(weight, tensor, {weight.cols}));
-  return Source{&tensor, 0, weight.cols, 1, 0};
-}
-
-absl::StatusOr<Source> LocateGguf(const Weight& weight, const Checkpoint& checkpoint) {
-  const std::string name = GgufName(weight.role, weight.layer);
-  const TensorInfo* tensor = Find(checkpoint, name);
-  if (tensor == nullptr && weight.expert >= 0)
-    if (const TensorInfo* one = Find(checkpoint, OldGgufExpertName(weight.role, weight.layer, weight.expert))) return Plain(weight, *one);
-  if (tensor == nullptr) return Missing(name, Shape(weight));
-  if (weight.expert >= 0) {
-    const int64_t experts = checkpoint.spec.layer(weight.layer).ffn.experts->count;
-    DROVER_RETURN_IF_ERROR(CheckTensor(weight, *tensor, {experts, weight.rows, weight.cols}));
-    return Source{tensor, weight.expert * weight.rows * weight.cols, weight.cols, 1, 0};
-  }
-  // A matrix of one row is stored as a vector.
-  if (weight.rows == 1 && !weight.vector() && tensor->shape.size() == 1) return OneRow(weight, *tensor);
-  absl::StatusOr<Source> source = Plain(weight, *tensor);
-  const bool rotated = weight.role == Role::kQ || weight.role == Role::kK || weight.role == Role::kQBias || weight.role == Role::kKBias;
-  if (source.ok() && rotated && checkpoint.permuted_heads) source->permuted_head_dim = checkpoint.spec.layer(weight.layer).attention.head_dim;
-  return source;
+  return MissingTensor(Cat(weight.name, " (or fused ", fused, ")"), ShapeOf(weight));
 }
 
 }  // namespace
+
+absl::Status CheckTensor(const Weight& weight, const TensorInfo& tensor, const std::vector<int64_t>& shape) {
+  if (tensor.shape != shape)
+    return InvalidArgument("tensor ", tensor.name, ": found shape ", ShapeText(tensor.shape), ", expected ", ShapeText(shape));
+  return weight.vector() ? CheckDtype(tensor, kVectorTypes) : CheckDtype(tensor, kMatrixTypes);
+}
+
+const TensorInfo* FindStored(const Checkpoint& checkpoint, const std::string& name) {
+  const auto it = checkpoint.tensors.find(name);
+  return it == checkpoint.tensors.end() ? nullptr : &it->second;
+}
+
+std::vector<int64_t> ShapeOf(const Weight& weight) {
+  return weight.vector() ? std::vector<int64_t>{weight.rows} : std::vector<int64_t>{weight.rows, weight.cols};
+}
+
+absl::Status MissingTensor(const std::string& name, const std::vector<int64_t>& shape) {
+  return InvalidArgument("tensor ", name, " is missing, expected with shape ", ShapeText(shape));
+}
+
+absl::StatusOr<Source> PlainSource(const Weight& weight, const TensorInfo& tensor) {
+  DROVER_RETURN_IF_ERROR(CheckTensor(weight, tensor, ShapeOf(weight)));
+  return Source{&tensor, 0, weight.cols, 1, 0};
+}
+
+Rows FusedRows(const Weight& weight, const ModelSpec& spec, FusedQkv qkv) {
+  if (weight.split == Split::kFfnRows) {
+    const bool up = weight.role == Role::kUp || weight.role == Role::kUpBias;
+    return {2 * weight.rows, up ? weight.rows : 0, weight.rows, weight.rows};
+  }
+  const Attention& a = spec.layer(weight.layer).attention;
+  const bool q = weight.role == Role::kQ || weight.role == Role::kQBias, v = weight.role == Role::kV || weight.role == Role::kVBias;
+  const int64_t total = (a.heads + 2 * a.kv_heads) * a.head_dim;
+  if (qkv == FusedQkv::kStacked) {
+    const int64_t heads_before = q ? 0 : a.heads + (v ? a.kv_heads : 0);
+    return {total, heads_before * a.head_dim, weight.rows, weight.rows};
+  }
+  const int64_t group = a.heads / a.kv_heads, heads_before = q ? 0 : group + (v ? 1 : 0);
+  return {total, heads_before * a.head_dim, (q ? group : 1) * a.head_dim, (group + 2) * a.head_dim};
+}
 
 absl::StatusOr<Source> Locate(const Weight& weight, const Checkpoint& checkpoint) {
   if (checkpoint.form == CheckpointForm::kConfigOnly)
     return FailedPrecondition(checkpoint.path, ": holds a config and no weights");
   return checkpoint.form == CheckpointForm::kGguf ? LocateGguf(weight, checkpoint) : LocateHf(weight, checkpoint);
+}
+
+std::vector<const TensorInfo*> TensorsOf(const Source& source) {
+  if (source.packed) return TensorsOf(*source.packed);
+  if (source.turns) return {source.tensor, source.turns->second};
+  return {source.tensor};
 }
 
 int64_t StoredRow(const Source& source, int64_t row) {
@@ -225,9 +201,7 @@ absl::Status CheckTensors(const Checkpoint& checkpoint) {
   for (const Weight& weight : WeightTable(checkpoint.spec)) {
     const absl::StatusOr<Source> source = Locate(weight, checkpoint);
     if (source.ok()) {
-      used.insert(source->tensor);
-      if (!source->packed) continue;
-      for (const TensorInfo* tensor : TensorsOf(*source->packed)) used.insert(tensor);
+      for (const TensorInfo* tensor : TensorsOf(*source)) used.insert(tensor);
     } else if (const std::string text = Message(source.status()); seen.insert(text).second) {
       differences.push_back(text);
       misfits.insert(text.substr(0, text.find(": ")));

@@ -65,16 +65,30 @@ int64_t PartBytes(const Weight& weight, const Part& part, const StorageForm& for
 // Where the bytes of a weight lie: element (row, col) is at
 //   offset_values + StoredRow(row)·row_stride + col·col_stride   (in values of the tensor's dtype, from its first byte)
 // Quantised rows are contiguous (col_stride 1).
+// Rows that come in turn from two tensors: of each run the first `rows` from Source::tensor, the next `second_rows` from `second`, in
+// both one after another from value `offset` and `second_offset` on. They are turned into `codes` when they are read.
+struct Turns {
+  const TensorInfo* second = nullptr;
+  int64_t rows = 1, second_rows = 1;
+  int64_t offset = 0, second_offset = 0;
+  bool transposed = false;  // each run's rows of the first tensor are stored as columns
+  DType codes = DType::kF32;
+};
+
 struct Source {
   const TensorInfo* tensor = nullptr;
   int64_t offset_values = 0, row_stride = 0, col_stride = 1;
   int64_t permuted_head_dim = 0;  // > 0: rows of each head of this size are stored in llama.cpp's interleaved order
   int64_t group_rows = 0, group_stride = 0;  // > 0: runs of group_rows rows begin every group_stride rows
   std::optional<PackedSource> packed = {};  // codes with scales beside them; row 0 of the weight is row 0 of its arrays
+  std::optional<Turns> turns = {};
 
-  StorageForm form() const { return packed ? packed->form : StorageForm{.codes = tensor->dtype}; }
+  StorageForm form() const { return packed ? packed->form : StorageForm{.codes = turns ? turns->codes : tensor->dtype}; }
 };
 absl::StatusOr<Source> Locate(const Weight& weight, const Checkpoint& checkpoint);
+
+// All tensors that hold a part of the weight.
+std::vector<const TensorInfo*> TensorsOf(const Source& source);
 
 // Where row `row` lies in the file. llama.cpp stores the rows of a rotated head as pairs (i, i + d/2) side by side; fused tensors
 // hold the rows of several weights in turn.

@@ -28,6 +28,8 @@ struct TensorInfo {
   int64_t bytes = 0;
 };
 
+struct GgufArchitecture;
+
 enum class CheckpointForm { kConfigOnly, kSafetensors, kGguf };
 
 struct Checkpoint {
@@ -38,7 +40,7 @@ struct Checkpoint {
   std::map<std::string, TensorInfo> tensors;
   ModelSpec spec;
   std::optional<Quantization> quantization;  // of Hugging Face configs; GGUF types say it themselves
-  bool permuted_heads = false;           // GGUF of architecture llama: rows of q and k in llama.cpp's order
+  const GgufArchitecture* gguf = nullptr;    // how a GGUF file's writers name and order tensors (gguf_architecture.h)
   std::optional<Vocabulary> vocabulary;  // GGUF only
   int64_t file_bytes = 0;                // sum over files
   std::vector<std::string> stamps;       // of files: File::Stamp

@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "common/file.h"
-#include "models/checkpoint/gguf_header.h"
+#include "models/checkpoint/gguf_architecture.h"
 #include "models/checkpoint/gguf_spec.h"
 #include "models/checkpoint/sources.h"
 
@@ -12,22 +12,23 @@ namespace {
 
 constexpr int64_t kMaxDivisors = 1 << 15;
 
-// The few numbers of rope_freqs.weight belong to the spec.
-absl::StatusOr<std::vector<float>> ReadDivisors(const File& file, const GgufHeader& header) {
-  for (const TensorInfo& tensor : header.tensors) {
-    if (tensor.name != "rope_freqs.weight") continue;
-    if (tensor.dtype != DType::kF32 || tensor.shape.size() != 1 || tensor.shape[0] > kMaxDivisors)
-      return InvalidArgument("tensor rope_freqs.weight: expected a vector of at most ", kMaxDivisors, " F32 values");
-    std::vector<float> divisors(static_cast<size_t>(tensor.shape[0]));
-    DROVER_RETURN_IF_ERROR(file.ReadAt(tensor.offset, std::as_writable_bytes(std::span(divisors))));
-    return divisors;
-  }
-  return std::vector<float>();
+absl::StatusOr<std::vector<float>> ReadDivisors(const File& file, const GgufHeader& header, std::string_view name) {
+  const TensorInfo* tensor = TensorNamed(header, name);
+  if (tensor == nullptr) return std::vector<float>();
+  if (tensor->dtype != DType::kF32 || tensor->shape.size() != 1 || tensor->shape[0] > kMaxDivisors)
+    return InvalidArgument("tensor ", name, ": expected a vector of at most ", kMaxDivisors, " F32 values");
+  std::vector<float> divisors(static_cast<size_t>(tensor->shape[0]));
+  DROVER_RETURN_IF_ERROR(file.ReadAt(tensor->offset, std::as_writable_bytes(std::span(divisors))));
+  return divisors;
 }
 
 absl::Status Fill(const File& file, GgufHeader& header, Checkpoint& checkpoint) {
-  DROVER_ASSIGN_OR_RETURN(const std::vector<float> divisors, ReadDivisors(file, header));
-  DROVER_ASSIGN_OR_RETURN(checkpoint.spec, SpecFromGguf(header, divisors));
+  RopeVectors vectors;
+  DROVER_ASSIGN_OR_RETURN(vectors.divisors, ReadDivisors(file, header, "rope_freqs.weight"));
+  DROVER_ASSIGN_OR_RETURN(vectors.short_factors, ReadDivisors(file, header, "rope_factors_short.weight"));
+  DROVER_ASSIGN_OR_RETURN(vectors.long_factors, ReadDivisors(file, header, "rope_factors_long.weight"));
+  DROVER_ASSIGN_OR_RETURN(checkpoint.spec, SpecFromGguf(header, vectors));
+  DROVER_ASSIGN_OR_RETURN(checkpoint.gguf, FindGgufArchitecture(header));
   DROVER_ASSIGN_OR_RETURN(checkpoint.vocabulary, VocabularyFromGguf(header));
   if (checkpoint.vocabulary && static_cast<int64_t>(checkpoint.vocabulary->tokens.size()) > checkpoint.spec.vocab)
     return InvalidArgument("metadata tokenizer.ggml.tokens: found ", checkpoint.vocabulary->tokens.size(),
@@ -50,7 +51,6 @@ absl::StatusOr<Checkpoint> OpenGgufFile(const std::string& path) {
   checkpoint.files = {path};
   checkpoint.file_bytes = file.size();
   checkpoint.stamps = {file.Stamp()};
-  checkpoint.permuted_heads = HasPermutedHeads(header);
   DROVER_RETURN_IF_ERROR(Annotate(Fill(file, header, checkpoint), path));
   return checkpoint;
 }

@@ -9,11 +9,13 @@
 
 namespace drover {
 
-// Errors name the metadata key. `rope_divisors`: values of rope_freqs.weight, empty without that tensor.
-absl::StatusOr<ModelSpec> SpecFromGguf(const GgufHeader& header, const std::vector<float>& rope_divisors);
+// The few numbers that files keep in tensors and that belong to the spec: rope_freqs.weight and rope_factors_{short,long}.weight.
+struct RopeVectors {
+  std::vector<float> divisors, short_factors, long_factors;
+};
 
-// Rows of q and k lie in llama.cpp's order in files of architecture "llama" (Mixtral too), and only there.
-bool HasPermutedHeads(const GgufHeader& header);
+// Errors name the metadata key.
+absl::StatusOr<ModelSpec> SpecFromGguf(const GgufHeader& header, const RopeVectors& vectors);
 
 // Absent when the file has no tokens.
 absl::StatusOr<std::optional<Vocabulary>> VocabularyFromGguf(const GgufHeader& header);

@@ -10,7 +10,7 @@
 namespace drover {
 namespace {
 
-// Biases belong to the module of their matrix or norm.
+// Biases belong to the module of their matrix or norm. A name of llama.cpp's with a dot is whole.
 struct RoleName {
   Role role;
   Role module_of;
@@ -43,15 +43,15 @@ constexpr std::array<RoleName, 54> kNames = {{
     {Role::kQNormBias, Role::kQNorm, "", "attn_q_norm", kBias},
     {Role::kKNorm, Role::kKNorm, "self_attn.k_norm", "attn_k_norm"},
     {Role::kKNormBias, Role::kKNorm, "", "attn_k_norm", kBias},
-    {Role::kSinks, Role::kSinks, "self_attn.sinks", "", ""},
-    {Role::kQDown, Role::kQDown, "self_attn.q_a_proj", ""},
-    {Role::kQDownBias, Role::kQDown, "", "", kBias},
-    {Role::kQDownNorm, Role::kQDownNorm, "self_attn.q_a_layernorm", ""},
-    {Role::kQUp, Role::kQUp, "self_attn.q_b_proj", ""},
-    {Role::kKvDown, Role::kKvDown, "self_attn.kv_a_proj_with_mqa", ""},
-    {Role::kKvDownBias, Role::kKvDown, "", "", kBias},
-    {Role::kKvDownNorm, Role::kKvDownNorm, "self_attn.kv_a_layernorm", ""},
-    {Role::kKvUp, Role::kKvUp, "self_attn.kv_b_proj", ""},
+    {Role::kSinks, Role::kSinks, "self_attn.sinks", "attn_sinks.weight", ""},
+    {Role::kQDown, Role::kQDown, "self_attn.q_a_proj", "attn_q_a"},
+    {Role::kQDownBias, Role::kQDown, "", "attn_q_a", kBias},
+    {Role::kQDownNorm, Role::kQDownNorm, "self_attn.q_a_layernorm", "attn_q_a_norm"},
+    {Role::kQUp, Role::kQUp, "self_attn.q_b_proj", "attn_q_b"},
+    {Role::kKvDown, Role::kKvDown, "self_attn.kv_a_proj_with_mqa", "attn_kv_a_mqa"},
+    {Role::kKvDownBias, Role::kKvDown, "", "attn_kv_a_mqa", kBias},
+    {Role::kKvDownNorm, Role::kKvDownNorm, "self_attn.kv_a_layernorm", "attn_kv_a_norm"},
+    {Role::kKvUp, Role::kKvUp, "self_attn.kv_b_proj", "attn_kv_b"},
     {Role::kFfnNorm, Role::kFfnNorm, "post_attention_layernorm", "ffn_norm"},
     {Role::kFfnNormBias, Role::kFfnNorm, "", "ffn_norm", kBias},
     {Role::kFfnPostNorm, Role::kFfnPostNorm, "post_feedforward_layernorm", "post_ffw_norm"},
@@ -62,14 +62,14 @@ constexpr std::array<RoleName, 54> kNames = {{
     {Role::kUpBias, Role::kUp, "", "ffn_up", kBias},
     {Role::kDownBias, Role::kDown, "", "ffn_down", kBias},
     {Role::kRouter, Role::kRouter, "mlp.gate", "ffn_gate_inp"},
-    {Role::kRouterBias, Role::kRouter, "", "", kBias},
-    {Role::kChoiceBias, Role::kRouter, "", "", ".e_score_correction_bias"},
+    {Role::kRouterBias, Role::kRouter, "", "ffn_gate_inp", kBias},
+    {Role::kChoiceBias, Role::kRouter, "", "exp_probs_b.bias", ".e_score_correction_bias"},
     {Role::kExpertGate, Role::kExpertGate, "mlp.experts.{e}.gate_proj", "ffn_gate_exps"},
     {Role::kExpertUp, Role::kExpertUp, "mlp.experts.{e}.up_proj", "ffn_up_exps"},
     {Role::kExpertDown, Role::kExpertDown, "mlp.experts.{e}.down_proj", "ffn_down_exps"},
-    {Role::kExpertPairs, Role::kExpertPairs, "mlp.experts.{e}.gate_up_proj", ""},
-    {Role::kExpertPairsBias, Role::kExpertPairs, "", "", kBias},
-    {Role::kExpertDownBias, Role::kExpertDown, "", "", kBias},
+    {Role::kExpertPairs, Role::kExpertPairs, "mlp.experts.{e}.gate_up_proj", "ffn_gate_up_exps"},
+    {Role::kExpertPairsBias, Role::kExpertPairs, "", "ffn_gate_up_exps", kBias},
+    {Role::kExpertDownBias, Role::kExpertDown, "", "ffn_down_exps", kBias},
     {Role::kSharedGate, Role::kSharedGate, "mlp.shared_experts.gate_proj", "ffn_gate_shexp"},
     {Role::kSharedUp, Role::kSharedUp, "mlp.shared_experts.up_proj", "ffn_up_shexp"},
     {Role::kSharedDown, Role::kSharedDown, "mlp.shared_experts.down_proj", "ffn_down_shexp"},
@@ -98,15 +98,16 @@ std::string InLayer(const Naming& naming, int32_t layer, std::string_view name) 
 }
 
 // Masks and frequencies that old versions of the reference library saved with the weights.
-constexpr std::array<std::string_view, 6> kBuffers = {".rotary_emb.inv_freq", ".attn.bias",        ".attn.masked_bias",
-                                                      ".attention.bias",      ".attention.masked_bias", "rope_freqs.weight"};
+constexpr std::array<std::string_view, 8> kBuffers = {
+    ".rotary_emb.inv_freq",   ".attn.bias",        ".attn.masked_bias",         ".attention.bias",
+    ".attention.masked_bias", "rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"};
 
 constexpr std::array<std::string_view, 6> kVisionParts = {"vision_model.", "vision_tower.", "multi_modal_projector.", "vision_encoder.",
                                                           "vision_language_adapter.", "patch_merger."};
 
 // "model.layers.N." or the like with N among the draft layers behind the last served one.
 bool IsDraftLayer(std::string_view name, const ModelSpec& spec) {
-  const std::string prefix = Cat(NamingOf(spec).base, NamingOf(spec).layer);
+  const std::string prefix = name.starts_with("blk.") ? "blk." : Cat(NamingOf(spec).base, NamingOf(spec).layer);
   if (spec.draft_layers == 0 || !name.starts_with(prefix)) return false;
   int64_t layer = -1;
   const auto [end, error] = std::from_chars(name.data() + prefix.size(), name.data() + name.size(), layer);
@@ -143,8 +144,9 @@ std::string HfFusedName(const Naming& naming, Role role, int32_t layer) {
   }
 }
 
-std::string GgufName(Role role, int32_t layer) {
-  const std::string name = Cat(NameOf(role).gguf, NameOf(role).suffix);
+std::string GgufName(Role role, int32_t layer, std::string_view module) {
+  const std::string_view usual = NameOf(role).gguf;
+  const std::string name = usual.find('.') != usual.npos ? std::string(usual) : Cat(module.empty() ? usual : module, NameOf(role).suffix);
   return layer < 0 ? name : Cat("blk.", layer, ".", name);
 }
 
@@ -153,6 +155,8 @@ std::string OldGgufExpertName(Role role, int32_t layer, int32_t expert) {
   Replace(name, "_exps", Cat(".", expert));
   return name;
 }
+
+Role ModuleRole(Role role) { return NameOf(role).module_of; }
 
 bool IsIgnoredTensor(std::string_view name, const ModelSpec& spec) {
   if (IsDraftLayer(name, spec)) return true;

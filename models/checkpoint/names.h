@@ -19,8 +19,11 @@ std::string HfName(const Naming& naming, Role role, int32_t layer, int32_t exper
 // of a layer. Empty when the family fuses none.
 std::string HfFusedName(const Naming& naming, Role role, int32_t layer);
 
-// llama.cpp's names; experts are stacked ([experts, rows, cols]).
-std::string GgufName(Role role, int32_t layer);
+// llama.cpp's names; experts are stacked ([experts, rows, cols]). `module`: in place of the usual one.
+std::string GgufName(Role role, int32_t layer, std::string_view module = {});
+
+// The role of the matrix or norm that a bias belongs to; other roles are their own.
+Role ModuleRole(Role role);
 
 // Files written before experts were stacked (early 2024): one matrix an expert.
 std::string OldGgufExpertName(Role role, int32_t layer, int32_t expert);

@@ -1,6 +1,8 @@
 // GGUF headers: what is read, what the metadata means, and hostile files, each refused with its own reason.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "models/checkpoint/gguf_header.h"
 #include "models/checkpoint/gguf_spec.h"
 #include "tests/models/model_files.h"
@@ -133,7 +135,7 @@ TEST_P(BadGgufModel, IsRefusedWithItsReason) {
 
 INSTANTIATE_TEST_SUITE_P(All, BadGgufModel, testing::Values(
     Hostile{"UnknownKey", [](W& w) { w.F32("llama.attention.softcap", 50); }, "unknown meaning: llama.attention.softcap = 50"},
-    Hostile{"RotatedPart", [](W& w) { w.U32("llama.rope.dimension_count", 8); }, "llama.rope.dimension_count: found 8, expected the head size 16"},
+    Hostile{"RotatedPart", [](W& w) { w.U32("llama.rope.dimension_count", 8); }, "llama.rope.dimension_count: found 8, expected 16"},
     Hostile{"ValueLength", [](W& w) { w.U32("llama.attention.value_length", 8); }, "llama.attention.value_length: found 8"},
     Hostile{"ExpertsOfNone", [](W& w) { w.U32("llama.expert_count", 4); w.U32("llama.expert_used_count", 5); }, "metadata llama.expert_used_count: found 5"},
     Hostile{"RopeScaling", [](W& w) { w.Text("llama.rope.scaling.type", "longrope"); }, "longrope"},
@@ -147,23 +149,80 @@ INSTANTIATE_TEST_SUITE_P(All, BadGgufModel, testing::Values(
 
 TEST(GgufModel, NamesTheArchitecture) {
   GgufWriter writer;
-  writer.Text("general.architecture", "deepseek2");
+  writer.Text("general.architecture", "mamba");
   const auto header = Parse(writer.Bytes());
   ASSERT_TRUE(header.ok());
   const auto spec = SpecFromGguf(*header, {});
   ASSERT_FALSE(spec.ok());
-  EXPECT_NE(Message(spec.status()).find("found \"deepseek2\""), std::string::npos) << spec.status();
+  EXPECT_NE(Message(spec.status()).find("found \"mamba\""), std::string::npos) << spec.status();
 }
 
 TEST(GgufModel, TiedWithoutOutputAndDivisorsBecomeScaling) {
   GgufWriter writer = test::TinyLlamaMetadata();
   test::AddTinyLlamaTensors(writer);
   const auto header = Parse(writer.Bytes());
-  const auto spec = SpecFromGguf(*header, std::vector<float>(8, 2));
+  const auto spec = SpecFromGguf(*header, {std::vector<float>(8, 2)});
   ASSERT_TRUE(spec.ok()) << spec.status();
   EXPECT_TRUE(spec->tied_embeddings);
   EXPECT_EQ(spec->kinds[0].attention.rope->scaling.kind, RopeScalingKind::kDivisors);
-  EXPECT_FALSE(SpecFromGguf(*header, std::vector<float>(7, 2)).ok());
+  EXPECT_FALSE(SpecFromGguf(*header, {std::vector<float>(7, 2)}).ok());
+}
+
+// Tiny metadata of another architecture; numbers stand for what every text model says.
+GgufWriter MetadataOf(const std::string& architecture) {
+  GgufWriter writer;
+  writer.Text("general.architecture", architecture);
+  const std::pair<const char*, uint32_t> numbers[] = {{"block_count", 2},          {"context_length", 64},     {"embedding_length", 32},
+                                                      {"feed_forward_length", 48}, {"attention.head_count", 2}, {"attention.head_count_kv", 1}};
+  for (const auto& [key, value] : numbers) writer.U32(architecture + "." + key, value);
+  writer.Tensor("token_embd.weight", 0, {4, 32}, std::string(4 * 32 * 4, '\0'));
+  return writer;
+}
+
+struct Foreign {
+  const char* name;
+  const char* architecture;
+  void (*change)(GgufWriter& writer);
+  const char* message;  // part of the error
+};
+class ForeignGguf : public testing::TestWithParam<Foreign> {};
+
+TEST_P(ForeignGguf, IsRefusedWithItsReason) {
+  GgufWriter writer = MetadataOf(GetParam().architecture);
+  GetParam().change(writer);
+  const auto header = Parse(writer.Bytes());
+  ASSERT_TRUE(header.ok()) << header.status();
+  const auto spec = SpecFromGguf(*header, {});
+  ASSERT_FALSE(spec.ok());
+  EXPECT_NE(Message(spec.status()).find(GetParam().message), std::string::npos) << spec.status();
+}
+
+void Routed(W& w, const std::string& architecture) {
+  w.U32(architecture + ".expert_count", 4);
+  w.U32(architecture + ".expert_used_count", 2);
+}
+INSTANTIATE_TEST_SUITE_P(All, ForeignGguf, testing::Values(
+    Foreign{"FalconLayout", "falcon", [](W& w) { w.Text("falcon.tensor_data_layout", "other"); }, "falcon.tensor_data_layout: found \"other\""},
+    Foreign{"GlmSoftmax", "glm4moe", [](W& w) { Routed(w, "glm4moe"); w.U32("glm4moe.expert_gating_func", 1); }, "expert_gating_func: found 1, expected 2"},
+    Foreign{"DeepseekGating", "deepseek2", [](W& w) { Routed(w, "deepseek2"); w.U32("deepseek2.expert_gating_func", 3); }, "expert_gating_func: found 3, expected 1"},
+    Foreign{"DeepseekWithoutExperts", "deepseek2", [](W&) {}, "which is not served"},
+    Foreign{"DeepseekHeadBelowItsPart", "deepseek2",
+            [](W& w) { Routed(w, "deepseek2"); w.U32("deepseek2.rope.dimension_count", 64); w.U32("deepseek2.attention.key_length_mla", 32); }, "qk_nope_head_dim: found -32"},
+    Foreign{"GraniteUnknownKey", "granite", [](W& w) { w.F32("granite.router_logit_softcapping", 3); }, "unknown meaning: granite.router_logit_softcapping"},
+    Foreign{"MptWithoutAlibi", "mpt", [](W& w) { w.F32("mpt.attention.max_alibi_bias", 0); }, "alibi: found false"},
+    Foreign{"GlmAllLayersDrafts", "glm4moe", [](W& w) { Routed(w, "glm4moe"); w.U32("glm4moe.nextn_predict_layers", 2); }, "glm4moe.block_count: found 0"}),
+    [](const auto& row) { return std::string(row.param.name); });
+
+// What writers leave out: the size that scales the scores, which differs in the largest model; windows that a file does not name.
+TEST(GgufModel, GemmaScalesScoresByTheModel) {
+  GgufWriter writer = MetadataOf("gemma3");
+  writer.U32("gemma3.attention.key_length", 24);
+  const auto header = Parse(writer.Bytes());
+  const auto spec = SpecFromGguf(*header, {});
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_DOUBLE_EQ(spec->kinds[0].attention.scale, 1 / std::sqrt(24.0));
+  EXPECT_EQ(spec->kinds.size(), 1u);
+  EXPECT_FALSE(spec->kinds[0].attention.window.has_value());
 }
 
 }  // namespace

@@ -39,7 +39,7 @@ int64_t Union(Intervals intervals) {
 std::string Reason(const Weight& weight, const Source& source, const TensorInfo* tensor) {
   if (weight.split == Split::kReplicated) return "held whole by every rank";
   if (weight.split == Split::kKvHeadRows && tensor == source.tensor) return "KV heads that query heads of two ranks use";
-  if (tensor != source.tensor) return "scales, zeros and orders of groups that a cut divides";
+  if (source.packed && tensor != source.tensor) return "scales, zeros and orders of groups that a cut divides";
   return "";
 }
 
@@ -76,9 +76,7 @@ std::map<const TensorInfo*, Named> NameTensors(const Checkpoint& checkpoint) {
   for (const Weight& weight : WeightTable(checkpoint.spec)) {
     const auto source = Locate(weight, checkpoint);
     EXPECT_TRUE(source.ok()) << source.status();
-    std::vector<const TensorInfo*> tensors = {source->tensor};
-    if (source->packed) tensors = TensorsOf(*source->packed);
-    for (const TensorInfo* tensor : tensors) {
+    for (const TensorInfo* tensor : TensorsOf(*source)) {
       Named& entry = named[tensor];
       if (entry.reason.empty()) entry.reason = Reason(weight, *source, tensor);
       entry.border_bytes += BorderBytes(weight, *source);

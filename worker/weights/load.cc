@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "models/weights.h"
+#include "worker/weights/block_scales.h"
 #include "worker/weights/read_packed.h"
+#include "worker/weights/read_turns.h"
 #include "worker/weights/slots.h"
 
 namespace drover {
@@ -20,6 +22,7 @@ constexpr int64_t kTransposeCols = 64;  // columns gathered before they are writ
 int64_t BytesInFile(const Weight& weight, const Part& part, const Source& source, ByteRanges& seen) {
   if (part.empty()) return 0;
   if (source.packed) return PackedBytesInFile(*source.packed, part, seen);
+  if (source.turns) return TurnsBytesInFile(weight, source, part);
   return weight.vector() ? part.rows.size() * Info(source.tensor->dtype).bytes : PartBytes(weight, part, source.form());
 }
 
@@ -27,22 +30,6 @@ int64_t BytesInFile(const Weight& weight, const Part& part, const Source& source
 int64_t RowOffset(const Source& source, int64_t row, int64_t col) {
   const DTypeInfo& info = Info(source.tensor->dtype);
   return (source.offset_values + StoredRow(source, row) * source.row_stride + col) / info.values * info.bytes;
-}
-
-// A scale that is no number would spread over the whole model without a word.
-absl::Status CheckBlockScales(const TensorInfo& tensor, const PackedWeight& matrix) {
-  const BlockHalves halves = HalvesOf(matrix.dtype);
-  const int64_t size = Info(matrix.dtype).bytes, blocks = matrix.rows * matrix.row_bytes / size;
-  for (const int64_t at : {halves.scale, halves.minimum}) {
-    for (int64_t block = 0; at >= 0 && block < blocks; ++block) {
-      uint16_t bits;
-      std::memcpy(&bits, matrix.bytes.data() + block * size + at, sizeof bits);
-      if ((bits & 0x7c00) == 0x7c00)
-        return InvalidArgument("tensor ", tensor.name, ": block ", block, " of this rank: found a scale of ", HalfToFloat(bits),
-                               ", expected a finite number");
-    }
-  }
-  return absl::OkStatus();
 }
 
 absl::Status ReadRows(const Source& source, const Part& part, RangeReader& reader, PackedWeight& out) {
@@ -97,7 +84,10 @@ absl::Status ReadVector(const Weight& weight, const Source& source, const Part& 
   const DType dtype = source.tensor->dtype;
   const int64_t size = Info(dtype).bytes;
   std::vector<std::byte> stored(static_cast<size_t>(part.rows.size() * size));
-  for (int64_t r = part.rows.begin; r < part.rows.end;) {
+  if (source.turns) {
+    DROVER_ASSIGN_OR_RETURN(stored, ReadTurnsOfVector(source, part, reader));
+  }
+  for (int64_t r = source.turns ? part.rows.end : part.rows.begin; r < part.rows.end;) {
     const int64_t rows = RunOfRows(source, r, part.rows.end);
     const std::span<std::byte> to = std::span(stored).subspan(static_cast<size_t>((r - part.rows.begin) * size), static_cast<size_t>(rows * size));
     DROVER_RETURN_IF_ERROR(reader.Read(*source.tensor, (source.offset_values + StoredRow(source, r)) * size, to));
@@ -121,6 +111,21 @@ absl::Status ForEachPart(const Checkpoint& checkpoint, const RankCut& cut, Visit
 
 }  // namespace
 
+absl::Status CheckBlockScales(const TensorInfo& tensor, const PackedWeight& matrix) {
+  const BlockHalves halves = HalvesOf(matrix.dtype);
+  const int64_t size = Info(matrix.dtype).bytes, blocks = matrix.rows * matrix.row_bytes / size;
+  for (const int64_t at : {halves.scale, halves.minimum}) {
+    for (int64_t block = 0; at >= 0 && block < blocks; ++block) {
+      uint16_t bits;
+      std::memcpy(&bits, matrix.bytes.data() + block * size + at, sizeof bits);
+      if ((bits & 0x7c00) == 0x7c00)
+        return InvalidArgument("tensor ", tensor.name, ": block ", block, " of this rank: found a scale of ", HalfToFloat(bits),
+                               ", expected a finite number");
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<RankWeights> LoadRankWeights(const Checkpoint& checkpoint, const RankCut& cut, const LoadOptions& options) {
   RankWeights weights = Shape(checkpoint.spec, cut);
   RangeReader reader(checkpoint, options, BytesToRead(checkpoint, cut));
@@ -133,6 +138,7 @@ absl::StatusOr<RankWeights> LoadRankWeights(const Checkpoint& checkpoint, const 
     if (slot.vector != nullptr) return ReadVector(weight, source, part, reader, *slot.vector);
     *slot.matrix = MakePacked(weight, part, source.form());
     if (source.packed) return ReadPacked(*source.packed, part, reader, *slot.matrix);
+    if (source.turns) return ReadTurns(weight, source, part, reader, *slot.matrix);
     return source.col_stride == 1 ? ReadRows(source, part, reader, *slot.matrix)
                                   : ReadTransposed(source, part, reader, *slot.matrix);
   }));
