@@ -9,6 +9,7 @@ usage: tools/make_form_cases.py FOLDER [CASE...]
 """
 import json
 import pathlib
+import re
 import shutil
 import sys
 
@@ -41,10 +42,18 @@ def linears(pack):
     return quantise.linears(pack, is_linear)
 
 
-def nf4(nested):
-    import bitsandbytes.functional as bnb
+def conv1d(pack):
+    """The same for GPT-2, whose matrices are [in, out]: packed they are as all others are."""
+    def run(tensors):
+        turned = {n: t.t().contiguous() if re.search(r"\.c_(attn|proj|fc)\.weight$", n) else t for n, t in tensors.items()}
+        stored, plain = quantise.linears(pack, lambda n: re.search(r"\.c_(attn|proj|fc)\.weight$", n))(turned)
+        return stored, {n: plain[n].t().contiguous() if plain[n].shape != t.shape or turned[n] is not t else plain[n] for n, t in tensors.items()}
+    return run
 
+
+def nf4(nested):
     def pack(w, _):
+        import bitsandbytes.functional as bnb
         codes, state = bnb.quantize_4bit(w.contiguous(), blocksize=64, compress_statistics=nested, quant_type="nf4")
         beside = {"weight." + key: value.contiguous() for key, value in state.as_dict(packed=True).items()}
         return {"weight": codes, **beside}, bnb.dequantize_4bit(codes, state).float()
@@ -165,6 +174,9 @@ def gguf_dense(name, arch, base, plus=0, names=(), rules=()):
     return Case(name, base["model_type"], base, "GGUF " + arch, dtype="f32", files=gguf_writer(arch, base), quant=pack, rules=list(rules))
 
 
+TIED = [(r"wte\.weight$", ("raw", 0.3))]
+
+
 def cases():
     gptq8 = linears(lambda w, n: quantise.gptq(w, 8, 32, symmetric=False, act_order=True, seed=len(n) + w.shape[1]))
     row = linears(lambda w, n: quantise.gptq(w, group=w.shape[1], symmetric=False))
@@ -201,6 +213,8 @@ def cases():
         Case("gptq-phi3", "phi3", config("phi3", fused, **small), "GPTQ of fused matrices", dtype="f16", quant=in_order),
         Case("fp8-block-phi3", "phi3", config("phi3", {"quant_method": "fp8", "weight_block_size": [128, 128]}, **large),
              "fp8 blocks of fused matrices", quant=quantise.linears(lambda w, n: quantise.fp8_block(w), is_matrix)),
+        Case("gptq-gpt2", "gpt2", config("gpt2", fused, n_embd=64, n_head=4), "GPTQ of matrices that are [in, out] unpacked", dtype="f16",
+             quant=conv1d(lambda w, n: quantise.gptq(w, group=32, symmetric=False, act_order=True, seed=len(n) + w.shape[0])), rules=TIED),
         Case("gptq-neox", "gpt_neox", config("pythia", fused, hidden_size=64, num_attention_heads=4, intermediate_size=256),
              "GPTQ of rows that alternate by heads", dtype="f16", quant=in_order),
     ]
@@ -227,8 +241,6 @@ def main():
     folder, wanted = sys.argv[1], sys.argv[2:]
     if not wanted or "gemma3-vision" in wanted:
         beside_vision(folder, "gemma3-vision", "gemma3")
-    if wanted == ["gemma3-vision"]:  # the others need bitsandbytes
-        return
     for case in cases():
         if not wanted or case.name in wanted:
             build.build(case, folder)
