@@ -141,7 +141,7 @@ def stays_f32(name, t):
 
 
 def write(path, arch, c, tensors, kind):
-    w = gguf.GGUFWriter(path, arch)
+    w = gguf.GGUFWriter(path, arch, split_max_tensors=c.get("tensors_a_file", 0))
     METADATA[arch](w, c)
     for name, t in sorted(converted(arch, c, tensors).items()):
         if isinstance(t, np.ndarray):
@@ -223,7 +223,7 @@ CASES = {
     "gguf-mpt": (of_corpus, "mpt-clip", "mpt", T.BF16, {}),
     "gguf-phi2": (of_corpus, "phi2", "phi2", T.F16, {}),
     "gguf-olmo": (of_corpus, "olmo", "olmo", T.F32, {}),
-    "gguf-granite": (of_corpus, "granite", "granite", T.BF16, {}),
+    "gguf-granite": (of_corpus, "granite", "granite", T.BF16, dict(tensors_a_file=8)),
     "gguf-starcoder2-q8_0": (built, "starcoder2", "starcoder2", T.Q8_0, dict(rules=TIED, hidden_size=64, intermediate_size=96, sliding_window=None)),
 }
 

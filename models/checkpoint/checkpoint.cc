@@ -35,7 +35,7 @@ absl::StatusOr<Checkpoint> OpenConfig(const std::string& path) {
   return checkpoint;
 }
 
-// A directory without a config may hold one .gguf file.
+// A directory without a config may hold one .gguf file, or one in parts.
 absl::StatusOr<Checkpoint> OpenDirectory(const std::string& path) {
   std::error_code error;
   for (const char* config : {"config.json", "params.json"})
@@ -43,6 +43,8 @@ absl::StatusOr<Checkpoint> OpenDirectory(const std::string& path) {
   std::vector<std::string> found;
   for (const fs::directory_entry& entry : fs::directory_iterator(path, error))
     if (entry.path().extension() == ".gguf") found.push_back(entry.path().string());
+  const auto later_part = [](const std::string& name) { return name.find("-of-") != name.npos && name.find("-00001-of-") == name.npos; };
+  std::erase_if(found, later_part);
   if (found.size() == 1) return OpenGgufFile(found[0]);
   return NotFound(path, ": found ", found.size(), " .gguf files and no config.json, expected config.json or one .gguf file");
 }

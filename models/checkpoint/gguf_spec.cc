@@ -49,8 +49,6 @@ absl::Status CheckFixed(const GgufHeader& header, const std::string& prefix, con
       return InvalidArgument("metadata ", prefix, key, ": found ", number == nullptr ? std::string("no integer") : Cat(*number),
                              ", expected ", expected);
   }
-  if (const int64_t* split = FindInt(header, "split.count"); split != nullptr && *split > 1)
-    return InvalidArgument("metadata split.count: found ", *split, ", expected a model in one file");
   return absl::OkStatus();
 }
 

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <functional>
 
 #include "models/checkpoint/checkpoint.h"
 #include "models/registry.h"
@@ -205,6 +206,41 @@ TEST(BadTensors, WrongShapeAndDtypeAndLeftOver) {
     WriteSingle(dir, tensors);
     ExpectRefused(dir.path(), message);
   }
+}
+
+// A model in two files; `change` breaks the second.
+std::string WriteParts(const TempDir& dir, const std::function<void(test::GgufWriter&)>& change = {}) {
+  test::GgufWriter first = test::TinyLlamaMetadata(), second;
+  first.U32("split.no", 0);
+  first.U32("split.count", 2);
+  test::AddTinyLlamaTensors(first);
+  second.U32("split.no", 1);
+  if (!change) second.U32("split.count", 2);
+  if (change) change(second);
+  WriteFile(dir.Path("m-00001-of-00002.gguf"), first.Bytes());
+  WriteFile(dir.Path("m-00002-of-00002.gguf"), second.Bytes());
+  return dir.Path("m-00001-of-00002.gguf");
+}
+
+TEST(GgufParts, AreOneModel) {
+  TempDir dir;
+  const auto whole = OpenCheckpoint(WriteParts(dir));
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  EXPECT_EQ(whole->files.size(), 2u);
+  const auto directory = OpenCheckpoint(dir.Path(""));
+  ASSERT_TRUE(directory.ok()) << directory.status();
+  EXPECT_EQ(directory->files.size(), 2u);
+}
+
+TEST(GgufParts, ThatDoNotFitAreRefused) {
+  TempDir other, again, renamed, missing;
+  ExpectRefused(WriteParts(other, [](test::GgufWriter& w) { w.U32("split.count", 3); }), "split.no, split.count: found 1, 3, expected 1, 2");
+  ExpectRefused(WriteParts(again, [](test::GgufWriter& w) { w.U32("split.count", 2); test::AddTinyLlamaTensors(w); }), "is in another part too");
+  std::filesystem::rename(WriteParts(renamed), renamed.Path("m.gguf"));
+  ExpectRefused(renamed.Path("m.gguf"), "expected the first of those files");
+  const std::string first = WriteParts(missing);
+  std::filesystem::remove(missing.Path("m-00002-of-00002.gguf"));
+  ExpectRefused(first, "m-00002-of-00002.gguf");
 }
 
 }  // namespace

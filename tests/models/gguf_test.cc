@@ -139,7 +139,6 @@ INSTANTIATE_TEST_SUITE_P(All, BadGgufModel, testing::Values(
     Hostile{"ValueLength", [](W& w) { w.U32("llama.attention.value_length", 8); }, "llama.attention.value_length: found 8"},
     Hostile{"ExpertsOfNone", [](W& w) { w.U32("llama.expert_count", 4); w.U32("llama.expert_used_count", 5); }, "metadata llama.expert_used_count: found 5"},
     Hostile{"RopeScaling", [](W& w) { w.Text("llama.rope.scaling.type", "longrope"); }, "longrope"},
-    Hostile{"OtherFileParts", [](W& w) { w.U32("split.count", 3); }, "split.count: found 3"},
     Hostile{"StopIdOutside", [](W& w) { w.U32("tokenizer.ggml.eos_token_id", 4); }, "eos_token_id: found [4]"},
     Hostile{"TypesTooFew", [](W& w) { w.Texts("tokenizer.ggml.tokens", {"a", "b"}); w.I32s("tokenizer.ggml.token_type", {1}); }, "token_type: found 1 entries, expected 2"},
     Hostile{"TypeSeven", [](W& w) { w.Texts("tokenizer.ggml.tokens", {"a"}); w.I32s("tokenizer.ggml.token_type", {7}); }, "token_type: found 7"},
