@@ -23,6 +23,7 @@ struct ServeOptions {
   int64_t kv_tokens = 0;                   // 0: the planner chooses
   int64_t memory_bytes = 0;                // that a rank may use; 0: what the machine has
   bool allow_logits = false;
+  std::string generation_config = "model";  // or "none": requests do not take their defaults from it
   std::string log_level = "warning";
 };
 

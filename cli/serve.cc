@@ -110,6 +110,8 @@ void AddServeCommand(CLI::App& app, const Finish& finish) {
   command->add_option("--grpc", options->grpc, "gRPC for clients")->capture_default_str();
   command->add_option("--cluster", options->cluster, "gRPC for ranks")->capture_default_str();
   command->add_flag("--allow-logits", options->allow_logits, "Clients may ask for logits, as drover verify does");
+  command->add_option("--generation-config", options->generation_config, "Default sampling of requests: the model's, or none")
+      ->check(CLI::IsMember({"model", "none"}))->capture_default_str();
   command->add_option("--ready-file", *ready_file, "Write the addresses there when the model answers");
   command->footer("Examples:\n  drover serve demo/model --ranks 2\n  drover serve SmolLM2-135M-Instruct.Q4_1.gguf --ranks 4 --http 0.0.0.0:8000\n");
   command->callback([options, ready_file, finish] { finish(Report(Serve(*options, *ready_file))); });

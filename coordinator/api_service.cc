@@ -181,6 +181,8 @@ class ApiService final : public v1::Drover::CallbackService {
     model.set_ready(coordinator_.view()->ready);
     model.set_has_tokenizer(info.has_tokenizer);
     model.set_has_chat_template(info.has_chat_template);
+    *model.mutable_default_sampling() = ToProto(info.defaults);
+    if (info.default_max_tokens) model.set_default_max_tokens(*info.default_max_tokens);
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     reactor->Finish(grpc::Status::OK);
     return reactor;

@@ -31,6 +31,15 @@ T Pick(const std::optional<T>& wish, const std::optional<T>& model, T fallback) 
   return wish ? *wish : model.value_or(fallback);
 }
 
+absl::Status CheckContext(const ClientRequest& wish, int64_t prompt, int64_t window) {
+  const int64_t asked = wish.max_tokens.value_or(0);
+  if (prompt + asked <= window && (prompt < window || wish.max_tokens == 0)) return absl::OkStatus();
+  return OutOfRange("this model's maximum context length is ", window, " tokens; found ", prompt + asked, " tokens (", prompt,
+                    " in the prompt, ", asked, " for the completion)");
+}
+
+}  // namespace
+
 Sampling ResolveSampling(const SamplingWish& wish, const SamplingWish& model, uint64_t random_seed) {
   return {.temperature = Pick(wish.temperature, model.temperature, 1.0),
           .top_k = Pick<int64_t>(wish.top_k, model.top_k, 0),
@@ -42,15 +51,6 @@ Sampling ResolveSampling(const SamplingWish& wish, const SamplingWish& model, ui
           .seed = Pick<uint64_t>(wish.seed, model.seed, random_seed),
           .logit_bias = wish.logit_bias};
 }
-
-absl::Status CheckContext(const ClientRequest& wish, int64_t prompt, int64_t window) {
-  const int64_t asked = wish.max_tokens.value_or(0);
-  if (prompt + asked <= window && (prompt < window || wish.max_tokens == 0)) return absl::OkStatus();
-  return OutOfRange("this model's maximum context length is ", window, " tokens; found ", prompt + asked, " tokens (", prompt,
-                    " in the prompt, ", asked, " for the completion)");
-}
-
-}  // namespace
 
 absl::Status Check(const ClientRequest& request, const ModelInfo& model) {
   if (!request.model.empty() && request.model != model.name) return NotFound("the model does not exist");
@@ -89,7 +89,8 @@ absl::StatusOr<Request> Resolve(const ClientRequest& wish, std::vector<int32_t> 
   Request request{.prompt = std::move(prompt)};
   request.sampling = ResolveSampling(wish.sampling, model.defaults, random_seed);
   request.sampling.seed += static_cast<uint64_t>(wish.choice);
-  request.max_tokens = wish.max_tokens ? *wish.max_tokens : std::min(left, wish.default_max_tokens.value_or(left));
+  const int64_t most = wish.default_max_tokens ? *wish.default_max_tokens : model.default_max_tokens.value_or(left);
+  request.max_tokens = wish.max_tokens ? *wish.max_tokens : std::min(left, most);
   request.min_tokens = std::min(wish.min_tokens, request.max_tokens);
   if (!wish.ignore_eos) request.end_ids = model.end_ids;
   request.end_ids.insert(request.end_ids.end(), wish.stop_token_ids.begin(), wish.stop_token_ids.end());
@@ -103,27 +104,6 @@ absl::StatusOr<std::vector<int32_t>> EncodePrompt(const PromptInput& prompt, con
   if (const auto* ids = std::get_if<std::vector<int32_t>>(&prompt)) return *ids;
   if (const auto* plain = std::get_if<TextInput>(&prompt)) return text.Encode(plain->text, plain->add_special_tokens, false);
   return text.EncodeChat(std::get<ChatInput>(prompt));
-}
-
-absl::StatusOr<SamplingWish> ReadGenerationDefaults(const Json& config) {
-  SamplingWish wish;
-  const auto number = [&](const char* name, std::optional<double>& out) -> absl::Status {
-    const auto found = config.find(name);
-    if (found == config.end() || found->is_null()) return absl::OkStatus();
-    if (!found->is_number()) return InvalidArgument(name, ": found ", found->type_name(), ", expected a number");
-    out = found->get<double>();
-    return absl::OkStatus();
-  };
-  if (!config.is_object()) return InvalidArgument("found ", config.type_name(), ", expected an object");
-  std::optional<double> top_k;
-  DROVER_RETURN_IF_ERROR(number("temperature", wish.temperature));
-  DROVER_RETURN_IF_ERROR(number("top_p", wish.top_p));
-  DROVER_RETURN_IF_ERROR(number("min_p", wish.min_p));
-  DROVER_RETURN_IF_ERROR(number("repetition_penalty", wish.repetition_penalty));
-  DROVER_RETURN_IF_ERROR(number("top_k", top_k));
-  if (top_k) wish.top_k = static_cast<int64_t>(*top_k);
-  DROVER_RETURN_IF_ERROR(Validate(ResolveSampling(wish, {}, 0)));
-  return wish;
 }
 
 }  // namespace drover

@@ -34,7 +34,7 @@ struct ClientRequest {
   PromptInput prompt;
   SamplingWish sampling;
   std::optional<int64_t> max_tokens;          // absent: default_max_tokens, else what is left of the context
-  std::optional<int64_t> default_max_tokens;  // cut to what is left
+  std::optional<int64_t> default_max_tokens;  // stands over the model's; cut to what is left
   int64_t min_tokens = 0;
   std::vector<std::string> stop;
   std::vector<int32_t> stop_token_ids;
@@ -62,9 +62,13 @@ struct ModelInfo {
   int64_t created = 0;             // seconds since 1970
   std::vector<int32_t> end_ids;
   SamplingWish defaults;           // of generation_config.json
+  std::optional<int64_t> default_max_tokens;  // of the same file; cut to what is left
   bool has_tokenizer = false, has_chat_template = false;
   bool allow_logits = false;
 };
+
+// What holds: the request's wish, else the model's, else Drover's own (temperature 1, nothing cut off).
+Sampling ResolveSampling(const SamplingWish& wish, const SamplingWish& model, uint64_t random_seed);
 
 // Everything that can be judged before the prompt's tokens are known. Errors name the field.
 absl::Status Check(const ClientRequest& request, const ModelInfo& model);
@@ -75,8 +79,5 @@ absl::StatusOr<Request> Resolve(const ClientRequest& wish, std::vector<int32_t> 
 
 // The prompt's ids; slow for long texts, so never on an event loop.
 absl::StatusOr<std::vector<int32_t>> EncodePrompt(const PromptInput& prompt, const TextCodec& text);
-
-// temperature, top_k, top_p, min_p, repetition_penalty of a generation_config.json; others are left alone.
-absl::StatusOr<SamplingWish> ReadGenerationDefaults(const Json& config);
 
 }  // namespace drover

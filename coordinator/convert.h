@@ -18,6 +18,7 @@ v1::Plan ToProto(const GroupPlan& plan);
 
 absl::StatusOr<ClientRequest> FromProto(const v1::GenerateRequest& in);
 absl::StatusOr<ChatInput> FromProto(const v1::Chat& in);
+v1::SamplingParams ToProto(const SamplingWish& wish);
 // One piece as one response, after those that carry its logits in frames of at most 1 MiB (or of one row).
 std::vector<v1::GenerateResponse> ToProto(const Piece& piece, bool first, int64_t vocab);
 v1::GetClusterResponse ToProto(const ClusterView& view, const std::string& model);

@@ -72,6 +72,19 @@ void AppendLogits(const LogitRows& logits, RequestId id, int64_t vocab, std::vec
 
 }  // namespace
 
+v1::SamplingParams ToProto(const SamplingWish& wish) {
+  v1::SamplingParams out;
+  if (wish.temperature) out.set_temperature(*wish.temperature);
+  if (wish.top_k) out.set_top_k(*wish.top_k);
+  if (wish.top_p) out.set_top_p(*wish.top_p);
+  if (wish.min_p) out.set_min_p(*wish.min_p);
+  if (wish.repetition_penalty) out.set_repetition_penalty(*wish.repetition_penalty);
+  if (wish.presence_penalty) out.set_presence_penalty(*wish.presence_penalty);
+  if (wish.frequency_penalty) out.set_frequency_penalty(*wish.frequency_penalty);
+  if (wish.seed) out.set_seed(*wish.seed);
+  return out;
+}
+
 absl::StatusOr<ChatInput> FromProto(const v1::Chat& in) {
   ChatInput out;
   if (in.messages().empty()) return InvalidArgument("chat.messages: found none, expected at least one");

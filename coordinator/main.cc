@@ -20,7 +20,7 @@ namespace {
 struct Options {
   ModelConfig model;
   ListenConfig listen;
-  std::string config, ports_file, log_level = "info", chat_template = "safe";
+  std::string config, ports_file, log_level = "info", chat_template = "safe", generation_config = "model";
   int64_t queue = 256, request_timeout_s = 600;
   double drain_limit_s = 30;
 };
@@ -45,6 +45,8 @@ void AddFlags(CLI::App& app, Options& o) {
       ->capture_default_str()->check(CLI::IsMember({"safe", "reference"}));
   app.add_option("--request-timeout", o.request_timeout_s, "Seconds from a request's arrival to its end, when it brings no limit of its own")
       ->capture_default_str()->check(CLI::Range(1, 86'400));
+  app.add_option("--generation-config", o.generation_config, "model: its generation_config.json gives requests their default sampling; none: it does not")
+      ->capture_default_str()->check(CLI::IsMember({"model", "none"}));
   app.add_option("--drain-limit", o.drain_limit_s, "Seconds that running answers get after SIGTERM")->capture_default_str()->check(CLI::Range(0.0, 3600.0));
   app.add_option("--http-connections-per-address", o.listen.http_limits.connections_per_address, "Open connections from one address")
       ->capture_default_str()->check(CLI::Range(1, 100'000));
@@ -90,6 +92,13 @@ CoordinatorSettings MakeSettings(const Options& options, const ModelInfo& info) 
   return settings;
 }
 
+// Fields that ask for what Drover does not do are named once; answers differ from the reference's there.
+void LogNotApplied(const std::vector<std::string>& fields) {
+  std::string names;
+  for (const std::string& field : fields) names += (names.empty() ? "" : ",") + field;
+  if (!names.empty()) Log(LogLevel::kWarning, "generation_config.json asks for more than is applied", {{"not_applied", names}});
+}
+
 // The next SIGTERM or SIGINT; false when none came within `limit`.
 bool WaitForSignal(const sigset_t& signals, std::chrono::milliseconds limit) {
   const timespec wait{.tv_sec = limit.count() / 1000, .tv_nsec = limit.count() % 1000 * 1'000'000};
@@ -107,10 +116,12 @@ void Drain(Coordinator& coordinator, const sigset_t& signals, double limit_s) {
 
 absl::Status Run(Options& options, const sigset_t& signals) {
   options.model.reference_template = options.chat_template == "reference";
+  options.model.generation_config = options.generation_config == "model";
   DROVER_ASSIGN_OR_RETURN(const ServedModel model, LoadServedModel(options.model, WallMilliseconds() / 1000));
   DROVER_ASSIGN_OR_RETURN(const std::unique_ptr<Server> server,
                           Server::Start(options.listen, MakeSettings(options, model.info), *model.text,
                                         MakeGroupPlanner(model.checkpoint, options.model.plan)));
+  LogNotApplied(model.not_applied);
   const Ports ports = server->ports();
   DROVER_RETURN_IF_ERROR(WritePorts(options.ports_file, ports));
   Log(LogLevel::kInfo, "listening", {{"model", model.info.name}, {"http", Cat(ports.http)}, {"grpc", Cat(ports.grpc)}, {"cluster", Cat(ports.cluster)}});

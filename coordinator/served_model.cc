@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "common/json.h"
+#include "coordinator/generation_config.h"
 #include "coordinator/model_codec.h"
 #include "models/weights.h"
 
@@ -27,15 +28,15 @@ absl::StatusOr<text::ModelText> LoadText(const Checkpoint& checkpoint) {
   return text::ModelText{};
 }
 
-absl::StatusOr<SamplingWish> GenerationDefaults(const Checkpoint& checkpoint) {
-  if (checkpoint.form == CheckpointForm::kGguf) return SamplingWish{};
+absl::StatusOr<GenerationDefaults> LoadGenerationDefaults(const Checkpoint& checkpoint) {
+  if (checkpoint.form == CheckpointForm::kGguf) return GenerationDefaults{};
   const std::string path = Cat(FolderOf(checkpoint), "/generation_config.json");
   const absl::StatusOr<Json> config = ReadJsonFile(path, kGenerationConfigLimits);
-  if (absl::IsNotFound(config.status())) return SamplingWish{};
+  if (absl::IsNotFound(config.status())) return GenerationDefaults{};
   if (!config.ok()) return config.status();
-  absl::StatusOr<SamplingWish> wish = ReadGenerationDefaults(*config);
-  if (!wish.ok()) return Annotate(wish.status(), path);
-  return wish;
+  absl::StatusOr<GenerationDefaults> defaults = ReadGenerationDefaults(*config);
+  if (!defaults.ok()) return Annotate(defaults.status(), path);
+  return defaults;
 }
 
 }  // namespace
@@ -60,7 +61,12 @@ absl::StatusOr<ServedModel> LoadServedModel(const ModelConfig& config, int64_t c
   info.created = created;
   info.end_ids = spec.end_ids;
   info.allow_logits = config.allow_logits;
-  DROVER_ASSIGN_OR_RETURN(info.defaults, GenerationDefaults(*model.checkpoint));
+  if (config.generation_config) {
+    DROVER_ASSIGN_OR_RETURN(GenerationDefaults defaults, LoadGenerationDefaults(*model.checkpoint));
+    info.defaults = std::move(defaults.sampling);
+    info.default_max_tokens = defaults.max_tokens;
+    model.not_applied = std::move(defaults.not_applied);
+  }
   DROVER_ASSIGN_OR_RETURN(text::ModelText text, LoadText(*model.checkpoint));
   for (const int32_t id : text.end_ids)
     if (std::find(info.end_ids.begin(), info.end_ids.end(), id) == info.end_ids.end()) info.end_ids.push_back(id);

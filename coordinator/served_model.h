@@ -17,6 +17,7 @@ struct ModelConfig {
   PlanOptions plan;                 // ranks and what is 0 come from the ranks that join
   bool reference_template = false;  // special tokens in contents count, as in the reference library
   bool allow_logits = false;
+  bool generation_config = true;    // requests take their defaults from generation_config.json
 };
 
 struct ServedModel {
@@ -24,6 +25,7 @@ struct ServedModel {
   std::shared_ptr<const Checkpoint> checkpoint;
   ModelInfo info;
   std::unique_ptr<TextCodec> text;
+  std::vector<std::string> not_applied;  // fields of generation_config.json
 };
 
 // Reads headers, spec, generation_config.json and the tokenizer; errors name file and field. `created` is seconds since 1970.

@@ -2,10 +2,10 @@
 #include "text/model_text.h"
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 
 #include "common/file.h"
+#include "text/tokenizer_config.h"
 
 namespace drover::text {
 namespace {
@@ -21,27 +21,6 @@ absl::StatusOr<Json> ReadOptional(const std::filesystem::path& path) {
   return json;
 }
 
-// "text" or {"content": "text"}.
-std::optional<std::string> TokenContent(const Json& value) {
-  if (value.is_string()) return value.get<std::string>();
-  if (value.is_object() && value.contains("content") && value["content"].is_string()) return value["content"].get<std::string>();
-  return std::nullopt;
-}
-
-constexpr std::array<const char*, 7> kTokenNames = {"bos_token", "eos_token", "unk_token", "sep_token",
-                                                    "pad_token", "cls_token", "mask_token"};
-
-// The first object that has the name decides, even with null.
-std::map<std::string, std::string> SpecialTokens(const Json& config, const Json& map) {
-  std::map<std::string, std::string> tokens;
-  for (const char* name : kTokenNames) {
-    const Json& from = config.contains(name) ? config : map;
-    if (!from.contains(name)) continue;
-    if (std::optional<std::string> content = TokenContent(from[name]); content.has_value()) tokens[name] = *std::move(content);
-  }
-  return tokens;
-}
-
 absl::Status AddTemplate(const std::string& name, const Json& source, ModelText& text) {
   if (!source.is_string()) return InvalidArgument("chat_template: found no text, expected a template");
   absl::StatusOr<ChatTemplate> parsed = ChatTemplate::Parse(source.get_ref<const std::string&>());
@@ -54,9 +33,13 @@ absl::Status AddTemplate(const std::string& name, const Json& source, ModelText&
   return absl::OkStatus();
 }
 
-// A text, or a list of {"name", "template"}.
+// A text, a list of {"name", "template"}, or an object of them by name.
 absl::Status AddTemplates(const Json& value, ModelText& text) {
   if (value.is_null()) return absl::OkStatus();
+  if (value.is_object()) {
+    for (const auto& [name, source] : value.items()) DROVER_RETURN_IF_ERROR(AddTemplate(name, source, text));
+    return absl::OkStatus();
+  }
   if (!value.is_array()) return AddTemplate("default", value, text);
   for (const Json& entry : value) {
     if (!entry.is_object() || !entry.contains("name") || !entry["name"].is_string() || !entry.contains("template"))
@@ -66,15 +49,25 @@ absl::Status AddTemplates(const Json& value, ModelText& text) {
   return absl::OkStatus();
 }
 
-// The template in a file of its own stands over the one in a configuration.
+// Templates in files of their own, by name.
+std::map<std::string, std::filesystem::path> TemplateFiles(const std::filesystem::path& directory) {
+  std::map<std::string, std::filesystem::path> files;
+  if (const auto path = directory / "chat_template.jinja"; std::filesystem::exists(path)) files["default"] = path;
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator(directory / "additional_chat_templates", none))
+    if (entry.path().extension() == ".jinja") files[entry.path().stem().string()] = entry.path();
+  return files;
+}
+
+// Files of their own stand over all templates in a configuration.
 absl::Status LoadTemplates(const std::filesystem::path& directory, const Json& tokenizer_config, ModelText& text) {
-  if (const auto path = directory / "chat_template.jinja"; std::filesystem::exists(path)) {
+  const auto files = TemplateFiles(directory);
+  for (const auto& [name, path] : files) {
     DROVER_ASSIGN_OR_RETURN(const std::string source, ReadFile(path.string(), 1 << 20));
-    absl::StatusOr<ChatTemplate> parsed = ChatTemplate::Parse(source);
-    if (!parsed.ok()) return Annotate(parsed.status(), path.string());
-    text.chat_template = *std::move(parsed);
-    return absl::OkStatus();
+    absl::Status added = AddTemplate(name, source, text);
+    if (!added.ok()) return Annotate(added, path.string());
   }
+  if (!files.empty()) return absl::OkStatus();
   DROVER_ASSIGN_OR_RETURN(const Json own_file, ReadOptional(directory / "chat_template.json"));
   const Json& holder = own_file.contains("chat_template") ? own_file : tokenizer_config;
   if (!holder.contains("chat_template")) return absl::OkStatus();
@@ -94,27 +87,11 @@ void AddEndIds(const Json& config, ModelText& text) {
   }
 }
 
-template <class T>
-std::optional<T> Number(const Json& config, const char* name) {
-  if (!config.contains(name) || !config[name].is_number()) return std::nullopt;
-  return config[name].get<T>();
-}
-
-GenerationDefaults ReadGeneration(const Json& config) {
-  GenerationDefaults defaults;
-  if (config.contains("do_sample") && config["do_sample"].is_boolean()) defaults.do_sample = config["do_sample"].get<bool>();
-  defaults.temperature = Number<double>(config, "temperature");
-  defaults.top_p = Number<double>(config, "top_p");
-  defaults.min_p = Number<double>(config, "min_p");
-  defaults.top_k = Number<int64_t>(config, "top_k");
-  return defaults;
-}
-
-absl::Status LoadTokenizer(const std::filesystem::path& directory, ModelText& text) {
+absl::Status LoadTokenizer(const std::filesystem::path& directory, std::string_view settings, ModelText& text) {
   for (const char* name : {"tokenizer.json", "tekken.json", "tokenizer.model", "tiktoken.model"}) {
     const auto path = directory / name;
     if (!std::filesystem::exists(path)) continue;
-    DROVER_ASSIGN_OR_RETURN(text.tokenizer, LoadTokenizerFile(path.string()));
+    DROVER_ASSIGN_OR_RETURN(text.tokenizer, LoadTokenizerFile(path.string(), settings));
     return absl::OkStatus();
   }
   return absl::OkStatus();
@@ -128,15 +105,15 @@ const ChatTemplate* ModelText::TemplateFor(const Json& tools) const {
   return chat_template.has_value() ? &*chat_template : nullptr;
 }
 
-absl::StatusOr<Tokenizer> LoadTokenizerFile(const std::string& path) {
+absl::StatusOr<Tokenizer> LoadTokenizerFile(const std::string& path, std::string_view settings) {
   const std::filesystem::path file(path);
   DROVER_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path, kTokenizerBytesMax));
   const std::string name = file.filename().string();
   const auto load = [&]() -> absl::StatusOr<Tokenizer> {
     if (name.starts_with("tekken")) return Tokenizer::FromTekken(bytes);
-    if (name.ends_with(".json")) return Tokenizer::FromJson(bytes);
+    if (name.ends_with(".json")) return Tokenizer::FromJson(bytes, settings);
     // A SentencePiece file begins with the tag of its first piece; lines of base64 never do.
-    if (bytes.starts_with('\n')) return Tokenizer::FromSentencePiece(bytes);
+    if (bytes.starts_with('\n')) return Tokenizer::FromSentencePiece(bytes, settings);
     DROVER_ASSIGN_OR_RETURN(const Json config, ReadOptional(file.parent_path() / "config.json"));
     if (!config.contains("pattern"))
       return Unimplemented("a tiktoken file does not hold its pattern and special tokens: expected a tokenizer.json, or a ",
@@ -151,14 +128,17 @@ absl::StatusOr<Tokenizer> LoadTokenizerFile(const std::string& path) {
 absl::StatusOr<ModelText> LoadModelText(const std::string& directory) {
   const std::filesystem::path folder(directory);
   ModelText text;
-  DROVER_RETURN_IF_ERROR(LoadTokenizer(folder, text));
   DROVER_ASSIGN_OR_RETURN(const Json tokenizer_config, ReadOptional(folder / "tokenizer_config.json"));
   DROVER_ASSIGN_OR_RETURN(const Json token_map, ReadOptional(folder / "special_tokens_map.json"));
+  DROVER_ASSIGN_OR_RETURN(const Json added_tokens, ReadOptional(folder / "added_tokens.json"));
   DROVER_ASSIGN_OR_RETURN(const Json generation, ReadOptional(folder / "generation_config.json"));
   DROVER_ASSIGN_OR_RETURN(const Json config, ReadOptional(folder / "config.json"));
   DROVER_RETURN_IF_ERROR(LoadTemplates(folder, tokenizer_config, text));
-  text.special_tokens = SpecialTokens(tokenizer_config, token_map);
-  text.generation = ReadGeneration(generation);
+  // A tokenizer.json lists its added tokens itself.
+  const bool listed = std::filesystem::exists(folder / "tokenizer.json");
+  TokenizerConfig settings = ReadTokenizerConfig(tokenizer_config, token_map, listed ? Json::object() : added_tokens);
+  text.special_tokens = std::move(settings.special_tokens);
+  DROVER_RETURN_IF_ERROR(LoadTokenizer(folder, settings.settings, text));
   AddEndIds(generation, text);
   if (text.end_ids.empty()) AddEndIds(config, text);
   if (const auto eos = text.special_tokens.find("eos_token"); eos != text.special_tokens.end() && text.tokenizer.has_value()) {

@@ -15,34 +15,28 @@
 
 namespace drover::text {
 
-// Sampling that the model's makers recommend (generation_config.json); absent fields were not given.
-struct GenerationDefaults {
-  std::optional<bool> do_sample;
-  std::optional<double> temperature, top_p, min_p;
-  std::optional<int64_t> top_k;
-};
-
 struct ModelText {
   std::optional<Tokenizer> tokenizer;
   std::optional<ChatTemplate> chat_template;            // the default one
   std::map<std::string, ChatTemplate> named_templates;  // others, such as "tool_use"
   std::map<std::string, std::string> special_tokens;    // bos_token, eos_token, ... as templates see them
-  std::vector<int32_t> end_ids;                         // every id that ends an answer
-  GenerationDefaults generation;
+  // Every id that ends an answer: eos_token_id of generation_config.json, else of config.json, and the tokenizer's eos_token.
+  std::vector<int32_t> end_ids;
 
   // The template for a request: "tool_use" where there are tools and such a template. Null without any.
   const ChatTemplate* TemplateFor(const Json& tools) const;
 };
 
 // Reads tokenizer.json, tokenizer.model, tekken.json or tiktoken.model, and tokenizer_config.json, special_tokens_map.json,
-// chat_template.jinja, chat_template.json, generation_config.json, config.json where present. A directory without a
+// added_tokens.json, chat_template.jinja, additional_chat_templates/, chat_template.json, generation_config.json, config.json
+// where present. A directory without a
 // tokenizer is fine. Errors name the file.
 absl::StatusOr<ModelText> LoadModelText(const std::string& directory);
 
 // The same of a GGUF file's vocabulary.
 absl::StatusOr<ModelText> ModelTextFromVocabulary(const Vocabulary& vocabulary);
 
-// One tokenizer file; its kind follows from its name and first bytes.
-absl::StatusOr<Tokenizer> LoadTokenizerFile(const std::string& path);
+// One tokenizer file; its kind follows from its name and first bytes. `settings` as in tokenizer_config.h.
+absl::StatusOr<Tokenizer> LoadTokenizerFile(const std::string& path, std::string_view settings = {});
 
 }  // namespace drover::text

@@ -84,13 +84,17 @@ absl::StatusOr<Tokenizer> Tokenizer::Load(uint32_t kind, std::string_view data, 
   return tokenizer;
 }
 
-absl::StatusOr<Tokenizer> Tokenizer::FromJson(std::string_view json) { return Load(kTokenizerJson, json, {}); }
+absl::StatusOr<Tokenizer> Tokenizer::FromJson(std::string_view json, std::string_view settings) {
+  return Load(kTokenizerJson, json, settings);
+}
 
 absl::StatusOr<Tokenizer> Tokenizer::FromVocabulary(const Vocabulary& vocabulary) {
   return Load(kGgufVocabulary, VocabularyJson(vocabulary), {});
 }
 
-absl::StatusOr<Tokenizer> Tokenizer::FromSentencePiece(std::string_view model) { return Load(kSentencePiece, model, {}); }
+absl::StatusOr<Tokenizer> Tokenizer::FromSentencePiece(std::string_view model, std::string_view settings) {
+  return Load(kSentencePiece, model, settings);
+}
 
 absl::StatusOr<Tokenizer> Tokenizer::FromTekken(std::string_view json) { return Load(kTekken, json, {}); }
 

@@ -29,12 +29,13 @@ struct SpecialToken {
 
 class Tokenizer {
  public:
-  // A Hugging Face tokenizer.json. Truncation and padding of the file are ignored.
-  static absl::StatusOr<Tokenizer> FromJson(std::string_view json);
+  // A Hugging Face tokenizer.json. Truncation and padding of the file are ignored. `settings` are those of tokenizer_config.h,
+  // or nothing; the file itself decides on BOS and EOS.
+  static absl::StatusOr<Tokenizer> FromJson(std::string_view json, std::string_view settings = {});
   // The vocabulary of a GGUF file: models "gpt2" and "llama"; an unknown pre-tokenizer name is refused.
   static absl::StatusOr<Tokenizer> FromVocabulary(const Vocabulary& vocabulary);
-  // A SentencePiece .model file (BPE or unigram).
-  static absl::StatusOr<Tokenizer> FromSentencePiece(std::string_view model);
+  // A SentencePiece .model file (BPE or unigram). BOS is added unless `settings` say otherwise, EOS is not.
+  static absl::StatusOr<Tokenizer> FromSentencePiece(std::string_view model, std::string_view settings = {});
   // Mistral's tekken.json.
   static absl::StatusOr<Tokenizer> FromTekken(std::string_view json);
   // Lines of "base64 rank" with {"pattern", "special_tokens": {name: id}, "bos", "nfc"} as `config_json`.

@@ -176,9 +176,19 @@ std::string ErrorBody(int status, const std::string& message) {
 }
 
 Json ModelJson(const ModelInfo& model, int64_t max_model_len) {
+  Json defaults = Json::object();
+  const auto add = [&defaults](const char* name, const auto& value) {
+    if (value) defaults[name] = *value;
+  };
+  add("temperature", model.defaults.temperature);
+  add("top_k", model.defaults.top_k);
+  add("top_p", model.defaults.top_p);
+  add("min_p", model.defaults.min_p);
+  add("repetition_penalty", model.defaults.repetition_penalty);
+  add("max_tokens", model.default_max_tokens);
   return {{"id", model.name},       {"object", "model"},     {"created", model.created},
           {"owned_by", "drover"},   {"root", model.name},    {"parent", nullptr},
-          {"max_model_len", max_model_len}, {"permission", Json::array()}};
+          {"max_model_len", max_model_len}, {"permission", Json::array()}, {"default_sampling", defaults}};
 }
 
 Json ModelsJson(const ModelInfo& model, int64_t max_model_len) { return {{"object", "list"}, {"data", Json::array({ModelJson(model, max_model_len)})}}; }

@@ -25,8 +25,9 @@ TEST(CoordinatorLine, HandsOnWhatWasAsked) {
   options.kv_tokens = 200;
   options.threads = 2;
   options.allow_logits = true;
+  options.generation_config = "none";
   EXPECT_TRUE(Joined(CoordinatorLine("c", options, {}, "f"))
-                  .ends_with("--model-name demo --max-model-len 100 --kv-tokens 200 --threads 2 --allow-logits"));
+                  .ends_with("--model-name demo --max-model-len 100 --kv-tokens 200 --threads 2 --allow-logits --generation-config none"));
 }
 
 TEST(CoordinatorLine, ARestartKeepsThePortsItHad) {

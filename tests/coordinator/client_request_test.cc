@@ -95,10 +95,14 @@ TEST(Refusals, AModelWithoutATokenizerServesTokenIdsOnly) {
   EXPECT_EQ(Check({.prompt = std::vector<int32_t>{1}, .stop = {"x"}}, model).code(), absl::StatusCode::kFailedPrecondition);
 }
 
-TEST(GenerationDefaults, AreReadAndChecked) {
-  EXPECT_EQ(ReadGenerationDefaults(*ParseJson(R"({"temperature": 0.7, "top_k": 20})"))->top_k, 20);
-  EXPECT_EQ(ReadGenerationDefaults(*ParseJson(R"({"top_p": 7})")).status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(ReadGenerationDefaults(*ParseJson(R"({"temperature": "hot"})")).status().code(), absl::StatusCode::kInvalidArgument);
+TEST(Resolve, TheModelsLengthHoldsUntilTheRequestOrItsEdgeSaysMore) {
+  ModelInfo model = testing::ToyModel();
+  model.default_max_tokens = 5;
+  EXPECT_EQ(Resolve({}, Ids(1), model, 0)->max_tokens, 5);
+  EXPECT_EQ(Resolve({.default_max_tokens = 16}, Ids(1), model, 0)->max_tokens, 16);
+  EXPECT_EQ(Resolve({.max_tokens = 7}, Ids(1), model, 0)->max_tokens, 7);
+  model.max_model_len = 4;
+  EXPECT_EQ(Resolve({}, Ids(1), model, 0)->max_tokens, 3);
 }
 
 }  // namespace

@@ -199,6 +199,8 @@ TEST_F(GrpcApi, SmallCalls) {
   ASSERT_TRUE(stub_->ListModels(&c, {}, &models).ok());
   EXPECT_EQ(models.models(0).id(), "toy");
   EXPECT_TRUE(models.models(0).ready());
+  EXPECT_TRUE(models.models(0).has_default_sampling());
+  EXPECT_FALSE(models.models(0).default_sampling().has_temperature());
   v1::GetClusterResponse cluster;
   ASSERT_TRUE(stub_->GetCluster(&d, {}, &cluster).ok());
   EXPECT_TRUE(cluster.ready());

@@ -299,6 +299,14 @@ TEST_F(HttpApi, MetricsNameTheModelAndCountTokens) {
     EXPECT_NE(text.find(line), std::string::npos) << line << " is missing in\n" << text;
 }
 
+TEST_F(HttpApi, ModelsTellTheirDefaultSampling) {
+  settings_.model.defaults = {.temperature = 0.5, .top_k = 40};
+  settings_.model.default_max_tokens = 9;
+  StartWith({});
+  EXPECT_EQ(Parsed(Get(ports_.http, "/v1/models").body)["data"][0]["default_sampling"],
+            Json({{"temperature", 0.5}, {"top_k", 40}, {"max_tokens", 9}}));
+}
+
 TEST_F(HttpApi, SmallRoutes) {
   StartWith({});
   EXPECT_EQ(Parsed(Get(ports_.http, "/v1/models").body)["data"][0]["id"], "toy");

@@ -124,4 +124,19 @@ std::string CheckStream(const Tokenizer& tokenizer, const Json& row) {
   return judged && sent != text ? Cat("the stream gives ", sent) : "";
 }
 
+std::string JudgeTemplate(const Json& row, const absl::StatusOr<std::string>& got) {
+  if (row.contains("expected")) {
+    if (!got.ok()) return Message(got.status());
+    return *got == row["expected"].get<std::string>() ? "" : "rendered " + *got;
+  }
+  const auto kind = row["error"]["kind"].get<std::string>();
+  const auto message = row["error"]["message"].get<std::string>();
+  if (got.ok()) return Cat("expected the error ", kind, ", rendered ", *got);
+  if (kind == "raised" && (got.status().code() != absl::StatusCode::kFailedPrecondition || Message(got.status()) != message))
+    return Cat("expected ", message, ", found ", Message(got.status()));
+  if ((kind == "syntax" || kind == "undefined") && Message(got.status()).find(kind) == std::string::npos)
+    return Cat("expected a message of kind ", kind, ", found ", Message(got.status()));
+  return "";
+}
+
 }  // namespace drover::text

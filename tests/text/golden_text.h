@@ -34,4 +34,7 @@ Outcome CheckVectors(const Tokenizer& tokenizer, const std::vector<Json>& rows);
 // One line of detokenize.jsonl: what is wrong with one-shot decoding or with the stream, or "".
 std::string CheckStream(const Tokenizer& tokenizer, const Json& row);
 
+// What a template gave against a row with "expected" or "error": what is wrong, or "".
+std::string JudgeTemplate(const Json& row, const absl::StatusOr<std::string>& got);
+
 }  // namespace drover::text

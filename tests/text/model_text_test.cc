@@ -45,7 +45,7 @@ TEST_F(Directory, TokensMayBeTextOrObjects) {
   Write("tokenizer_config.json", R"({"bos_token": {"content": "<|begin|>", "lstrip": false}, "eos_token": "<|end|>", "pad_token": null})");
   Write("special_tokens_map.json", R"({"bos_token": "<other>", "unk_token": "<unk>"})");
   const ModelText text = Load();
-  const std::map<std::string, std::string> want = {{"bos_token", "<|begin|>"}, {"eos_token", "<|end|>"}, {"unk_token", "<unk>"}};
+  const std::map<std::string, std::string> want = {{"bos_token", "<other>"}, {"eos_token", "<|end|>"}, {"unk_token", "<unk>"}};
   EXPECT_EQ(text.special_tokens, want);
   EXPECT_EQ(text.end_ids, std::vector<int32_t>{*text.tokenizer->TokenId("<|end|>")});
 }
@@ -53,13 +53,12 @@ TEST_F(Directory, TokensMayBeTextOrObjects) {
 TEST_F(Directory, EveryEndIdCounts) {
   AddTokenizer();
   Write("config.json", R"({"eos_token_id": 7})");
-  Write("generation_config.json", R"({"eos_token_id": [5, 6, 5], "temperature": 0.6, "top_p": 0.9, "top_k": 40, "do_sample": true})");
-  const ModelText text = Load();
-  EXPECT_EQ(text.end_ids, (std::vector<int32_t>{5, 6}));
-  EXPECT_EQ(text.generation.temperature, 0.6);
-  EXPECT_EQ(text.generation.top_k, 40);
-  EXPECT_EQ(text.generation.do_sample, true);
-  EXPECT_FALSE(text.generation.min_p.has_value());
+  Write("generation_config.json", R"({"eos_token_id": [5, 6, 5]})");
+  EXPECT_EQ(Load().end_ids, (std::vector<int32_t>{5, 6}));
+  Write("tokenizer_config.json", R"({"eos_token": "<|end|>"})");
+  EXPECT_EQ(Load().end_ids, (std::vector<int32_t>{5, 6, 0}));
+  Write("generation_config.json", "{}");
+  EXPECT_EQ(Load().end_ids, (std::vector<int32_t>{7, 0}));
 }
 
 TEST_F(Directory, TemplatesHaveAnOrder) {
@@ -71,6 +70,32 @@ TEST_F(Directory, TemplatesHaveAnOrder) {
   EXPECT_EQ(Say(*Load().chat_template), "j");
   Write("chat_template.jinja", "f");
   EXPECT_EQ(Say(*Load().chat_template), "f");
+}
+
+TEST_F(Directory, PiecesTakeBosAndEosFromTheConfig) {
+  fs::copy(RepositoryText() / "features/sp_bpe_byte_fallback/tokenizer.model", path_ / "tokenizer.model");
+  const auto around = [this](const char* config) {
+    Write("tokenizer_config.json", config);
+    const ModelText text = Load();
+    const std::vector<int32_t> ids = *text.tokenizer->Encode("a");
+    return std::pair(*text.tokenizer->IdToPiece(ids.front()) == "<s>", *text.tokenizer->IdToPiece(ids.back()) == "</s>");
+  };
+  EXPECT_EQ(around("{}"), std::pair(true, false));
+  EXPECT_EQ(around(R"({"add_bos_token": false})"), std::pair(false, false));
+  EXPECT_EQ(around(R"({"add_bos_token": true, "add_eos_token": true})"), std::pair(true, true));
+  EXPECT_EQ(around(R"({"add_bos_token": 1, "add_eos_token": null, "pad_token": "<pad>"})"), std::pair(true, false));
+}
+
+TEST_F(Directory, HostileConfigsAreAnErrorOrLeftAlone) {
+  AddTokenizer();
+  for (const char* config : {R"({"added_tokens_decoder": {"x": 5, "-1": {"content": "q"}, "99999999999999999999": {"content": "r"}, "3": {"content": ""}}})",
+                             R"({"added_tokens_decoder": [1], "eos_token": 5, "pad_token": {"content": 7}, "extra_special_tokens": [null, 4, ""]})",
+                             R"({"chat_template": null, "additional_special_tokens": "x", "a_token": false})"}) {
+    Write("tokenizer_config.json", config);
+    EXPECT_EQ(*Load().tokenizer->Encode("Hello world"), (std::vector<int32_t>{41, 270, 440, 283, 259, 77, 69})) << config;
+  }
+  Write("tokenizer_config.json", R"({"pad_token": ")" + std::string(5000, 'p') + "\"}");
+  EXPECT_EQ(LoadModelText(path_.string()).status().code(), absl::StatusCode::kResourceExhausted);
 }
 
 TEST_F(Directory, FaultsNameTheFile) {

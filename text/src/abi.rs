@@ -9,7 +9,7 @@ use crate::chat::{self, Request};
 use crate::decode::Stream;
 use crate::error::{invalid, reading, Code, Error, Result};
 use crate::template::{Limits, Template};
-use crate::tokenizer::{Extras, Tokenizer};
+use crate::tokenizer::{Extras, Settings, Tokenizer};
 use crate::{byte_bpe, gguf, sentencepiece, tokenizer_json};
 
 /// Bytes that the caller keeps; `data` may be null when `size` is 0.
@@ -110,14 +110,15 @@ pub extern "C" fn drover_text_free(owned: Owned) {
     drop(unsafe { Vec::from_raw_parts(owned.data, owned.size, owned.capacity) });
 }
 
-/// `kind`: 0 tokenizer.json, 1 GGUF vocabulary (JSON), 2 SentencePiece, 3 tekken.json, 4 tiktoken with a configuration.
+/// `kind`: 0 tokenizer.json, 1 GGUF vocabulary (JSON), 2 SentencePiece, 3 tekken.json, 4 tiktoken. `config`: the configuration of 4;
+/// for 0 and 2 what the files beside it say (tokenizer::Settings), or nothing.
 #[no_mangle]
 pub extern "C" fn drover_text_tokenizer_new(kind: u32, data: Bytes, config: Bytes, slot: *mut *mut Arc<Tokenizer>, out: *mut Owned) -> i32 {
     guard(out, || {
         let tokenizer = match kind {
-            0 => tokenizer_json::load(data.get(), Extras::default()),
+            0 => tokenizer_json::load(data.get(), Extras::from_settings(&Settings::parse(config.get())?)?),
             1 => gguf::from_vocabulary(data.get()),
-            2 => sentencepiece::from_model(data.get()),
+            2 => sentencepiece::from_model(data.get(), &Settings::parse(config.get())?),
             3 => byte_bpe::from_tekken(data.get()),
             4 => byte_bpe::from_tiktoken(data.get(), config.get()),
             other => invalid(format!("tokenizer kind: found {other}, expected 0 to 4")),

@@ -1,21 +1,32 @@
 //! Jinja2's filters and tests where the engine's own differ from Python's: the table of them, and those about lists.
 
-use minijinja::value::{Rest, Value, ValueKind};
+use std::sync::Arc;
+
+use minijinja::value::{Object, ObjectRepr, Rest, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
 
-use crate::formatting::percent;
+use crate::arguments::{split_kwargs, Args};
+use crate::expression::{ARITHMETIC, ATTRIBUTE, CALL, COMPARE, CONCAT, DICT, ITEM, METHOD, SIGN, SLICE, TUPLE, UNSET};
 use crate::methods::sorted;
-use crate::python::{iterate, list, repr, split_kwargs, text, tuple, type_error, type_name, undefined_error, Args, Outcome};
-use crate::{globals, scalar};
+use crate::python::{checked_dict, equal, iterate, list, repr, text, tuple, type_error, type_name, undefined_error, Outcome, Tuple};
+use crate::{access, globals, operators, scalar};
 
 /// No text or list made by one step of a template is larger.
 const MAX_SIZE: usize = 16 << 20;
 pub const MAX_ITEMS: i64 = 100_000;
 
-/// Filters and a function that syntax.rs writes into templates.
+/// Refuses what `for` cannot iterate.
 pub const ITERABLE: &str = "__iterable";
-pub const PERCENT: &str = "__percent";
-pub const TUPLE: &str = "__tuple";
+
+/// What a macro's parameter holds until its default is set.
+#[derive(Debug)]
+struct Unset;
+
+impl Object for Unset {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+}
 
 type Filter = fn(&State, &Value, &[Value]) -> Outcome;
 
@@ -36,9 +47,19 @@ const FILTERS: &[(&str, Filter)] = &[
     ("int", scalar::int), ("float", scalar::float), ("abs", scalar::abs), ("default", default), ("d", default), ("attr", attr), ("truncate", scalar::truncate), ("indent", scalar::indent),
     ("center", scalar::center), ("wordcount", scalar::wordcount), ("wordwrap", scalar::wordwrap), ("format", scalar::format), ("escape", scalar::escape), ("e", scalar::escape),
     ("striptags", scalar::striptags), ("urlencode", scalar::urlencode), ("filesizeformat", scalar::filesizeformat), ("xmlattr", scalar::xmlattr), ("reverse", reverse),
-    (ITERABLE, |_, v, _| if matches!(v.kind(), ValueKind::None | ValueKind::Bool | ValueKind::Number) { iterate(v).map(list) } else { Ok(v.clone()) }),
-    (PERCENT, |_, v, a| Ok(Value::from(percent(&text(v), a.first().unwrap_or(&Value::UNDEFINED))?))),
-    ("pprint", |_, v, _| Ok(Value::from(repr(v)))), ("forceescape", scalar::escape), ("safe", |_, v, _| Ok(Value::from(text(v)))),
+    (ITERABLE, |_, v, _| iterate(v).map(|_| v.clone())),
+    ("pprint", |_, v, _| Ok(Value::from(repr(v)))), ("forceescape", |_, v, _| Ok(Value::from_safe_string(scalar::escaped(&text(v))))),
+    ("safe", |_, v, _| Ok(Value::from_safe_string(text(v)))),
+    (ARITHMETIC, operators::arithmetic), (COMPARE, operators::comparison), (CONCAT, operators::concat), (SIGN, operators::sign),
+    (ATTRIBUTE, access::attribute), (ITEM, access::subscript), (SLICE, access::slice), (CALL, access::call), (METHOD, access::call_method),
+    (TUPLE, |_, _, a| Ok(tuple(a.to_vec()))), (UNSET, |_, _, _| Ok(Value::from_object(Unset))),
+    (DICT, |_, _, a| checked_dict(a.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect())),
+];
+
+/// Tests that compare, by the operator they stand for.
+const COMPARISONS: [(&str, &[&str]); 7] = [
+    ("==", &["eq", "equalto", "=="]), ("!=", &["ne", "!="]), ("<", &["lt", "lessthan", "<"]), ("<=", &["le", "<="]),
+    (">", &["gt", "greaterthan", ">"]), (">=", &["ge", ">="]), ("in", &["in"]),
 ];
 
 pub fn install(environment: &mut Environment) {
@@ -57,6 +78,12 @@ pub fn install(environment: &mut Environment) {
     environment.add_test("upper", |v: Value| { let s = text(&v); s.chars().any(char::is_uppercase) && !s.chars().any(char::is_lowercase) });
     environment.add_test("divisibleby", |v: i128, by: i128| if by == 0 { type_error("integer modulo by zero") } else { Ok(v % by == 0) });
     environment.add_test("callable", |v: Value| v.kind() == ValueKind::Plain);
+    environment.add_test(UNSET, |v: Value| v.downcast_object_ref::<Unset>().is_some());
+    for (operator, names) in COMPARISONS {
+        for name in names {
+            environment.add_test(*name, move |left: Value, right: Value| operators::holds(operator, &left, &right));
+        }
+    }
 }
 
 pub fn parse(name: &str, names: &'static [&'static str], given: &[Value]) -> Outcome<Args> {
@@ -77,10 +104,7 @@ fn attribute(value: &Value, path: &Value) -> Outcome {
 }
 
 fn member(value: &Value, key: &Value) -> Outcome {
-    if value.is_undefined() {
-        return undefined_error("an undefined value has no members");
-    }
-    Ok(value.get_item(key).unwrap_or_default())
+    access::item(value, key)
 }
 
 fn join(_: &State, value: &Value, given: &[Value]) -> Outcome {
@@ -96,8 +120,6 @@ fn join(_: &State, value: &Value, given: &[Value]) -> Outcome {
     Ok(Value::from(parts.join(&separator)))
 }
 
-/// str.title starts a word after every character that is no letter.
-/// The title filter starts a word after space, an opening bracket or a dash.
 fn length(_: &State, value: &Value, _: &[Value]) -> Outcome {
     match value.kind() {
         ValueKind::None | ValueKind::Bool | ValueKind::Number => type_error(format!("object of type '{}' has no len()", type_name(value))),
@@ -170,22 +192,9 @@ fn sum(_: &State, value: &Value, given: &[Value]) -> Outcome {
             Some(path) => attribute(&item, path)?,
             None => item,
         };
-        total = add(&total, &part)?;
+        total = operators::binary("+", &total, &part)?;
     }
     Ok(total)
-}
-
-fn add(left: &Value, right: &Value) -> Outcome {
-    match (left.kind(), right.kind()) {
-        (ValueKind::Seq, ValueKind::Seq) => Ok(list([iterate(left)?, iterate(right)?].concat())),
-        (ValueKind::Number | ValueKind::Bool, ValueKind::Number | ValueKind::Bool) => {
-            match (i128::try_from(left.clone()), i128::try_from(right.clone())) {
-                (Ok(a), Ok(b)) if type_name(left) != "float" && type_name(right) != "float" => Ok(Value::from(a.saturating_add(b))),
-                _ => Ok(Value::from(f64::try_from(left.clone())? + f64::try_from(right.clone())?)),
-            }
-        }
-        _ => type_error(format!("unsupported operand type(s) for +: '{}' and '{}'", type_name(left), type_name(right))),
-    }
 }
 
 fn unique(_: &State, value: &Value, given: &[Value]) -> Outcome {
@@ -198,7 +207,7 @@ fn unique(_: &State, value: &Value, given: &[Value]) -> Outcome {
             None => item.clone(),
         };
         let key = folded(key, args.truth("case_sensitive", false));
-        if !seen.contains(&key) {
+        if !seen.iter().any(|known| equal(known, &key)) {
             seen.push(key);
             kept.push(item);
         }
@@ -312,7 +321,7 @@ fn groupby(_: &State, value: &Value, given: &[Value]) -> Outcome {
             None => groups.push((key, vec![item])),
         }
     }
-    let entry = |(key, members): (Value, Vec<Value>)| minijinja::context! { grouper => key, list => members };
+    let entry = |(key, members): (Value, Vec<Value>)| Value::from_object(Tuple(vec![key, list(members)], &["grouper", "list"]));
     Ok(list(groups.into_iter().map(entry).collect()))
 }
 
@@ -345,5 +354,5 @@ fn default(_: &State, value: &Value, given: &[Value]) -> Outcome {
 
 fn attr(_: &State, value: &Value, given: &[Value]) -> Outcome {
     let args = parse("attr", &["name"], given)?;
-    Ok(value.get_attr(&args.string("name", "")).unwrap_or_default())
+    access::only_attribute(value, &args.string("name", ""))
 }

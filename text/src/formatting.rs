@@ -3,7 +3,8 @@
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, ErrorKind};
 
-use crate::python::{repr, split_kwargs, text, type_error, type_name, Outcome, Tuple};
+use crate::arguments::split_kwargs;
+use crate::python::{repr, text, type_error, type_name, Outcome, Tuple};
 
 /// `format % values`, with positional values or one mapping.
 pub fn percent(format: &str, values: &Value) -> Outcome<String> {

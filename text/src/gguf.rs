@@ -7,7 +7,7 @@ use serde_json::{json, Map, Value};
 use crate::byte_bpe::{bos_eos_template, byte_level, split_then_bytes};
 use crate::error::{exhausted, invalid, reading, unsupported, Result};
 use crate::sentencepiece::{self, Piece, Spec};
-use crate::tokenizer::{Extras, Tokenizer};
+use crate::tokenizer::{Extras, Settings, Tokenizer};
 use crate::tokenizer_json;
 
 const MAX_TOKENS: usize = 2_000_000;
@@ -171,6 +171,6 @@ fn sentencepiece_bpe(vocabulary: Vocabulary) -> Result<Tokenizer> {
             bos: vocabulary.bos.map(|id| id as u32), eos: vocabulary.eos.map(|id| id as u32),
             add_bos: vocabulary.add_bos.unwrap_or(true), add_eos: vocabulary.add_eos.unwrap_or(false),
         },
-        merges,
+        merges, &Settings::default(),
     )
 }

@@ -6,8 +6,11 @@ use std::sync::Arc;
 use minijinja::value::{Object, ObjectRepr, Rest, Value, ValueKind};
 use minijinja::{functions, Environment, Error, ErrorKind, State};
 
-use crate::filters::{MAX_ITEMS, TUPLE};
-use crate::python::{self, iterate, repr, split_kwargs, tuple, type_error, Args, Outcome, View};
+use crate::arguments::{split_kwargs, Args};
+use crate::access;
+use crate::expression::CALL_FUNCTION;
+use crate::filters::MAX_ITEMS;
+use crate::python::{self, checked_dict, iterate, repr, type_error, Outcome, View};
 
 pub fn install(environment: &mut Environment) {
     environment.remove_global("debug");
@@ -19,7 +22,7 @@ pub fn install(environment: &mut Environment) {
         Value::from_object(Joiner { separator: separator.unwrap_or_else(|| ", ".into()), calls: AtomicUsize::new(0) })
     });
     environment.add_function("lipsum", |_: Rest<Value>| -> Outcome { type_error("lipsum is not supported") });
-    environment.add_function(TUPLE, |rest: Rest<Value>| tuple(rest.to_vec()));
+    environment.add_function(CALL_FUNCTION, |state: &State, rest: Rest<Value>| access::call_function(state, &rest));
 }
 
 fn range(given: &[Value]) -> Outcome {
@@ -76,13 +79,13 @@ impl Object for DictType {
         ObjectRepr::Plain
     }
     fn call(self: &Arc<Self>, _: &State, given: &[Value]) -> Outcome {
-        Ok(python::dict(pairs(given)?))
+        checked_dict(pairs(given)?)
     }
     fn call_method(self: &Arc<Self>, _: &State, method: &str, given: &[Value]) -> Outcome {
         match (method, given) {
             ("fromkeys", [keys, rest @ ..]) => {
                 let value = rest.first().cloned().unwrap_or(Value::from(()));
-                Ok(python::dict(iterate(keys)?.into_iter().map(|key| (key, value.clone()))))
+                checked_dict(iterate(keys)?.into_iter().map(|key| (key, value.clone())).collect())
             }
             _ => Err(Error::new(ErrorKind::UnknownMethod, format!("type object 'dict' has no attribute '{method}'"))),
         }

@@ -26,7 +26,7 @@ impl Json {
                 let parts = items(value).into_iter().map(|item| (None, item)).collect();
                 self.group(('[', ']'), parts, depth, out)?;
             }
-            ValueKind::Map => {
+            ValueKind::Map if type_name(value) == "dict" => {
                 let mut parts = Vec::new();
                 for key in items(value) {
                     let member = value.get_item(&key)?;

@@ -2,19 +2,27 @@
 //! Everything read here is untrusted: sizes are capped before work is done, and panics stop at the interface.
 
 mod abi;
+mod access;
+mod arguments;
 mod byte_bpe;
 mod chat;
 mod decode;
 mod error;
+mod expression;
 mod filters;
 mod formatting;
 mod gguf;
 mod globals;
 mod json;
+mod literal;
 mod methods;
+mod operand;
+mod operators;
 mod python;
 mod scalar;
+mod scan;
 mod sentencepiece;
+mod statement;
 mod syntax;
 mod template;
 mod tokenizer;

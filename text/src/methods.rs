@@ -1,30 +1,53 @@
 //! Methods of Python's str, dict, list, int and float, as far as the sandbox allows them (nothing here changes a value).
 
 use minijinja::value::{Value, ValueKind};
-use minijinja::{Error, ErrorKind, State};
+use minijinja::{Error, ErrorKind};
 
+use crate::arguments::Args;
 use crate::filters::checked_size;
 use crate::formatting::braces;
 use crate::scalar::{capitalize, title_method};
-use crate::python::{compare, iterate, list, text, tuple, type_error, type_name, Args, Outcome, View};
+use crate::python::{compare, dict, equal, iterate, list, printable, text, tuple, type_error, type_name, Outcome, View};
 
 /// str.isspace for one character: Unicode white space and the four separators U+001C to U+001F.
 pub fn is_space(letter: char) -> bool {
     letter.is_whitespace() || matches!(letter, '\u{1c}'..='\u{1f}')
 }
 
-pub fn call(state: &State, value: &Value, method: &str, given: &[Value]) -> Outcome {
-    if let (ValueKind::Map, Ok(member)) = (value.kind(), value.get_attr(method)) {
-        if !member.is_undefined() {
-            return member.call(state, given);
-        }
-    }
-    let done = match value.kind() {
-        ValueKind::String => on_string(value.as_str().unwrap_or_default(), method, given)?,
-        ValueKind::Map => on_dict(value, method, given)?,
-        ValueKind::Seq => on_list(value, method, given)?,
-        ValueKind::Number => on_number(value, method)?,
-        _ => None,
+/// Methods by type; those of a type that would change a value are no attributes at all.
+const METHODS: [(&str, &str); 6] = [
+    ("str", " capitalize casefold center count encode endswith expandtabs find format index isalnum isalpha isascii isdecimal \
+             isdigit isidentifier islower isnumeric isprintable isspace istitle isupper join ljust lower lstrip partition \
+             removeprefix removesuffix replace rfind rindex rjust rpartition rsplit rstrip split splitlines startswith strip \
+             swapcase title upper zfill "),
+    ("dict", " copy get items keys values "),
+    ("list", " copy count index "),
+    ("tuple", " count index "),
+    ("int", " bit_length "),
+    ("float", " is_integer "),
+];
+const CHANGING: [(&str, &str); 2] = [("dict", " clear pop popitem setdefault update "), ("list", " append clear extend insert pop remove reverse sort ")];
+
+fn listed(table: &[(&str, &str)], value: &Value, name: &str) -> bool {
+    let kind = type_name(value);
+    !name.is_empty() && table.iter().any(|(known, names)| *known == kind && names.contains(&format!(" {name} ")))
+}
+
+pub fn known(value: &Value, name: &str) -> bool {
+    listed(&METHODS, value, name)
+}
+
+pub fn changes(value: &Value, name: &str) -> bool {
+    listed(&CHANGING, value, name)
+}
+
+/// A method that is known.
+pub fn call(value: &Value, method: &str, given: &[Value]) -> Outcome {
+    let done = match type_name(value) {
+        "str" => on_string(value.as_str().unwrap_or_default(), method, given)?,
+        "dict" => on_dict(value, method, given)?,
+        "list" | "tuple" => on_list(value, method, given)?,
+        _ => on_number(value, method)?,
     };
     match done {
         Some(result) => Ok(result),
@@ -43,12 +66,12 @@ fn on_dict(value: &Value, method: &str, given: &[Value]) -> Outcome<Option<Value
         "items" => view("dict_items", keys.iter().map(|key| tuple(vec![key.clone(), member(key)])).collect()),
         "keys" => view("dict_keys", keys),
         "values" => view("dict_values", keys.iter().map(member).collect()),
-        "copy" => value.clone(),
+        "copy" => dict(keys.iter().map(|key| (key.clone(), member(key)))),
         "get" => {
             let args = Args::parse("get", &["key", "default"], given)?;
             let Some(key) = args.get("key") else { return type_error("get expected at least 1 argument, got 0") };
             match member(key) {
-                found if keys.contains(key) => found,
+                found if keys.iter().any(|known| equal(known, key)) => found,
                 _ => args.get("default").cloned().unwrap_or(Value::from(())),
             }
         }
@@ -59,9 +82,9 @@ fn on_dict(value: &Value, method: &str, given: &[Value]) -> Outcome<Option<Value
 fn on_list(value: &Value, method: &str, given: &[Value]) -> Outcome<Option<Value>> {
     let items = iterate(value)?;
     Ok(Some(match (method, given) {
-        ("copy", []) => value.clone(),
-        ("count", [wanted]) => Value::from(items.iter().filter(|item| *item == wanted).count()),
-        ("index", [wanted]) => match items.iter().position(|item| item == wanted) {
+        ("copy", []) => list(items),
+        ("count", [wanted]) => Value::from(items.iter().filter(|item| equal(item, wanted)).count()),
+        ("index", [wanted]) => match items.iter().position(|item| equal(item, wanted)) {
             Some(at) => Value::from(at),
             None => return type_error(format!("{} is not in list", crate::python::repr(wanted))),
         },
@@ -120,11 +143,25 @@ fn on_string(s: &str, method: &str, given: &[Value]) -> Outcome<Option<Value>> {
             };
             pad.repeat(front) + s + &pad.repeat(fill - front)
         }
+        "expandtabs" => expand_tabs(s, args?.integer("a", 8)?)?,
         "removeprefix" => s.strip_prefix(args?.string("a", "").as_str()).unwrap_or(s).to_string(),
         "removesuffix" => s.strip_suffix(args?.string("a", "").as_str()).unwrap_or(s).to_string(),
         _ => return Ok(None),
     };
     Ok(Some(Value::from(result)))
+}
+
+fn expand_tabs(s: &str, size: i64) -> Outcome<String> {
+    let size = checked_size(size)?;
+    let mut out = String::new();
+    let mut column = 0;
+    for letter in s.chars() {
+        let wide = if letter != '\t' { 1 } else if size == 0 { 0 } else { size - column % size };
+        if letter == '\t' { out.push_str(&" ".repeat(wide)) } else { out.push(letter) }
+        column = if matches!(letter, '\n' | '\r') { 0 } else { column + wide };
+        checked_size(out.len() as i64)?;
+    }
+    Ok(out)
 }
 
 /// At most `count` replacements, all when negative.
@@ -148,6 +185,8 @@ fn question(s: &str, method: &str, given: &[Value]) -> Outcome<Option<Value>> {
         "isascii" => s.is_ascii(),
         "isupper" => cased(char::is_lowercase, char::is_uppercase),
         "islower" => cased(char::is_uppercase, char::is_lowercase),
+        "isprintable" => s.chars().all(printable),
+        "isidentifier" => s.starts_with(|c: char| c.is_alphabetic() || c == '_') && s.chars().all(|c| c.is_alphanumeric() || c == '_'),
         "istitle" => !s.is_empty() && title_method(s) == s && s.chars().any(char::is_alphabetic),
         "startswith" | "endswith" => {
             let args = Args::parse(method, &["prefix", "start", "end"], given)?;

@@ -1,10 +1,10 @@
-//! Python's values as the engine holds them: tuples, lists and dicts, how they print and compare, and the arguments of calls.
+//! Python's values as the engine holds them: tuples, lists and dicts, how they print and compare.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, Value, ValueKind};
+use minijinja::value::{Enumerator, Object, ObjectRepr, Value, ValueKind};
 use minijinja::{Error, ErrorKind};
 
 pub type Outcome<T = Value> = std::result::Result<T, Error>;
@@ -17,16 +17,17 @@ pub fn undefined_error<T>(message: impl Into<String>) -> Outcome<T> {
     Err(Error::new(ErrorKind::UndefinedError, message.into()))
 }
 
-/// A Python tuple: a sequence that prints in parentheses and equals no list.
+/// A Python tuple: a sequence that prints in parentheses and equals no list. Its items may have names too.
 #[derive(Debug)]
-pub struct Tuple(pub Vec<Value>);
+pub struct Tuple(pub Vec<Value>, pub &'static [&'static str]);
 
 impl Object for Tuple {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         ObjectRepr::Seq
     }
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.0.get(key.as_usize()?).cloned()
+        let named = || self.1.iter().position(|name| key.as_str() == Some(name));
+        self.0.get(key.as_usize().or_else(named)?).cloned()
     }
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         Enumerator::Seq(self.0.len())
@@ -61,7 +62,7 @@ pub fn list(items: Vec<Value>) -> Value {
     Value::from_object(List(items))
 }
 
-/// A dict in the order of its keys, printing as Python's.
+/// A dict in the order of its keys, printing as Python's; members by keys as `hashed` gives them.
 #[derive(Debug)]
 struct Dict {
     keys: Vec<Value>,
@@ -70,7 +71,7 @@ struct Dict {
 
 impl Object for Dict {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.members.get(key).cloned()
+        self.members.get(&hashed(key)).cloned()
     }
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         Enumerator::Values(self.keys.clone())
@@ -79,7 +80,7 @@ impl Object for Dict {
         Some(self.keys.len())
     }
     fn render(self: &Arc<Self>, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let pair = |key: &Value| format!("{}: {}", repr(key), self.members.get(key).map_or(String::new(), repr));
+        let pair = |key: &Value| format!("{}: {}", repr(key), self.members.get(&hashed(key)).map_or(String::new(), repr));
         write!(f, "{{{}}}", self.keys.iter().map(pair).collect::<Vec<_>>().join(", "))
     }
 }
@@ -88,11 +89,36 @@ impl Object for Dict {
 pub fn dict(pairs: impl IntoIterator<Item = (Value, Value)>) -> Value {
     let mut made = Dict { keys: Vec::new(), members: HashMap::new() };
     for (key, value) in pairs {
-        if made.members.insert(key.clone(), value).is_none() {
+        if made.members.insert(hashed(&key), value).is_none() {
             made.keys.push(key);
         }
     }
     Value::from_object(made)
+}
+
+/// The same for keys that a template gives.
+pub fn checked_dict(pairs: Vec<(Value, Value)>) -> Outcome {
+    match pairs.iter().find(|(key, _)| !hashable(key)) {
+        Some((key, _)) => type_error(format!("unhashable type: '{}'", type_name(key))),
+        None => Ok(dict(pairs)),
+    }
+}
+
+/// One value for keys that are equal in Python: 1, 1.0 and true.
+fn hashed(key: &Value) -> Value {
+    match (integer(key), float(key)) {
+        (Some(whole), _) => Value::from(whole),
+        (None, Some(number)) if number.fract() == 0.0 && number.abs() < 1e18 => Value::from(number as i128),
+        _ => key.clone(),
+    }
+}
+
+pub fn hashable(value: &Value) -> bool {
+    match type_name(value) {
+        "list" | "dict" | "dict_items" | "dict_keys" | "dict_values" => false,
+        "tuple" => items(value).iter().all(hashable),
+        _ => true,
+    }
 }
 
 pub fn from_json(json: &serde_json::Value) -> Value {
@@ -104,7 +130,7 @@ pub fn from_json(json: &serde_json::Value) -> Value {
 }
 
 pub fn tuple(parts: Vec<Value>) -> Value {
-    Value::from_object(Tuple(parts))
+    Value::from_object(Tuple(parts, &[]))
 }
 
 /// A view that is not a list: dict.items(), keys(), values(), range. It iterates, but JSON refuses it.
@@ -143,8 +169,66 @@ pub fn type_name(value: &Value) -> &'static str {
         ValueKind::String => "str",
         ValueKind::Seq if value.downcast_object_ref::<Tuple>().is_some() => "tuple",
         ValueKind::Seq | ValueKind::Iterable => "list",
-        ValueKind::Map => "dict",
+        ValueKind::Map => match value.as_object().map_or("", |object| object.type_name()).rsplit("::").next() {
+            Some("Namespace") => "Namespace",
+            Some("Loop") => "LoopContext",
+            Some("Cycler") => "Cycler",
+            _ => "dict",
+        },
         _ => "object",
+    }
+}
+
+/// The number of an int or a bool.
+pub fn integer(value: &Value) -> Option<i128> {
+    match value.kind() {
+        ValueKind::Bool => Some(i128::from(value.is_true())),
+        ValueKind::Number if value.is_integer() => i128::try_from(value.clone()).ok(),
+        _ => None,
+    }
+}
+
+/// The number of an int, a bool or a float.
+pub fn float(value: &Value) -> Option<f64> {
+    match value.kind() {
+        ValueKind::Bool => Some(f64::from(u8::from(value.is_true()))),
+        ValueKind::Number => f64::try_from(value.clone()).ok(),
+        _ => None,
+    }
+}
+
+/// Python's `==`.
+pub fn equal(left: &Value, right: &Value) -> bool {
+    equal_nested(left, right, 0)
+}
+
+fn equal_nested(left: &Value, right: &Value, depth: usize) -> bool {
+    if let (Some(a), Some(b)) = (float(left), float(right)) {
+        return match (integer(left), integer(right)) {
+            (Some(a), Some(b)) => a == b,
+            _ => a == b,
+        };
+    }
+    let sequence = |value: &Value| matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable);
+    if depth > MAX_NESTING || type_name(left) != type_name(right) {
+        return false;
+    }
+    match left.kind() {
+        ValueKind::Undefined | ValueKind::None => true,
+        ValueKind::String => left.as_str() == right.as_str(),
+        _ if sequence(left) && sequence(right) => {
+            let (a, b) = (items(left), items(right));
+            a.len() == b.len() && a.iter().zip(&b).all(|(x, y)| equal_nested(x, y, depth + 1))
+        }
+        ValueKind::Map if type_name(left) == "dict" => {
+            let keys = items(left);
+            let same = |key: &Value| match (left.get_item(key), right.get_item(key)) {
+                (Ok(a), Ok(b)) => !b.is_undefined() && equal_nested(&a, &b, depth + 1),
+                _ => false,
+            };
+            keys.len() == items(right).len() && keys.iter().all(same)
+        }
+        _ => left == right,
     }
 }
 
@@ -180,8 +264,9 @@ fn repr_nested(value: &Value, depth: usize) -> String {
             format!("[{}]", items(value).iter().map(inner).collect::<Vec<_>>().join(", "))
         }
         ValueKind::Map => {
-            let pair = |key: &Value| format!("{}: {}", inner(key), inner(&value.get_item(key).unwrap_or_default()));
-            format!("{{{}}}", items(value).iter().map(pair).collect::<Vec<_>>().join(", "))
+            let pair = |key: Value| format!("{}: {}", inner(&key), inner(&value.get_item(&key).unwrap_or_default()));
+            let pairs = value.try_iter().map(|keys| keys.map(pair).collect::<Vec<_>>().join(", ")).unwrap_or_default();
+            if type_name(value) == "Namespace" { format!("<Namespace {{{pairs}}}>") } else { format!("{{{pairs}}}") }
         }
         _ => value.to_string(),
     }
@@ -220,7 +305,7 @@ fn repr_str(text: &str) -> String {
 }
 
 /// str.isprintable for one character, by the escape rules of Rust's Debug (which escapes marks as well) and the separators.
-fn printable(letter: char) -> bool {
+pub fn printable(letter: char) -> bool {
     if letter == ' ' {
         return true;
     }
@@ -235,6 +320,7 @@ pub fn iterate(value: &Value) -> Outcome<Vec<Value>> {
         ValueKind::Undefined => Ok(Vec::new()),
         ValueKind::String => Ok(value.as_str().unwrap_or_default().chars().map(|c| Value::from(c.to_string())).collect()),
         ValueKind::None | ValueKind::Bool | ValueKind::Number => type_error(format!("'{}' object is not iterable", type_name(value))),
+        ValueKind::Map if type_name(value) == "Namespace" => type_error("'Namespace' object is not iterable"),
         _ => Ok(value.try_iter()?.collect()),
     }
 }
@@ -245,14 +331,18 @@ pub fn items(value: &Value) -> Vec<Value> {
 
 /// Python's `<` ordering: numbers with numbers, text with text, sequences element by element.
 pub fn compare(left: &Value, right: &Value) -> Outcome<Ordering> {
-    let number = |v: &Value| matches!(v.kind(), ValueKind::Number | ValueKind::Bool);
+    if let (Some(a), Some(b)) = (float(left), float(right)) {
+        return Ok(match (integer(left), integer(right)) {
+            (Some(a), Some(b)) => a.cmp(&b),
+            _ => a.partial_cmp(&b).unwrap_or(Ordering::Equal),
+        });
+    }
     match (left.kind(), right.kind()) {
-        _ if number(left) && number(right) => Ok(left.cmp(right)),
         (ValueKind::String, ValueKind::String) => Ok(left.as_str().cmp(&right.as_str())),
         (ValueKind::Seq, ValueKind::Seq) if type_name(left) == type_name(right) => {
             let (a, b) = (items(left), items(right));
             for (x, y) in a.iter().zip(&b) {
-                if x != y {
+                if !equal(x, y) {
                     return compare(x, y);
                 }
             }
@@ -260,67 +350,5 @@ pub fn compare(left: &Value, right: &Value) -> Outcome<Ordering> {
         }
         (ValueKind::Undefined, _) | (_, ValueKind::Undefined) => undefined_error("comparison with an undefined value"),
         _ => type_error(format!("'<' not supported between instances of '{}' and '{}'", type_name(left), type_name(right))),
-    }
-}
-
-// ---------------------------------------------------------------- arguments
-
-/// Positional and keyword arguments by name; unknown and doubled ones are errors.
-pub struct Args {
-    values: Vec<Option<Value>>,
-    names: &'static [&'static str],
-}
-
-impl Args {
-    pub fn parse(call: &str, names: &'static [&'static str], given: &[Value]) -> Outcome<Self> {
-        let (positional, keywords) = split_kwargs(given);
-        if positional.len() > names.len() {
-            return type_error(format!("{call}() takes {} arguments but {} were given", names.len(), positional.len()));
-        }
-        let mut values: Vec<Option<Value>> = positional.iter().cloned().map(Some).collect();
-        values.resize(names.len(), None);
-        for (key, value) in keywords {
-            match names.iter().position(|name| *name == key) {
-                Some(at) if values[at].is_none() => values[at] = Some(value),
-                _ => return type_error(format!("{call}() got an unexpected keyword argument '{key}'")),
-            }
-        }
-        Ok(Self { values, names })
-    }
-
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        let at = self.names.iter().position(|known| *known == name)?;
-        self.values[at].as_ref()
-    }
-
-    pub fn string(&self, name: &str, default: &str) -> String {
-        self.get(name).map_or_else(|| default.to_string(), text)
-    }
-
-    pub fn truth(&self, name: &str, default: bool) -> bool {
-        self.get(name).map_or(default, Value::is_true)
-    }
-
-    pub fn integer(&self, name: &str, default: i64) -> Outcome<i64> {
-        match self.get(name) {
-            None => Ok(default),
-            Some(value) if value.kind() == ValueKind::Bool => Ok(i64::from(value.is_true())),
-            Some(value) => match value.as_i64().filter(|_| value.is_integer()) {
-                Some(number) => Ok(number),
-                None => type_error(format!("'{}' object cannot be interpreted as an integer", type_name(value))),
-            },
-        }
-    }
-}
-
-pub fn split_kwargs(given: &[Value]) -> (&[Value], Vec<(String, Value)>) {
-    match given.split_last().filter(|(last, _)| last.is_kwargs()) {
-        None => (given, Vec::new()),
-        Some((last, positional)) => {
-            let pairs = Kwargs::try_from(last.clone())
-                .map(|kwargs| kwargs.args().map(|key| (key.to_string(), kwargs.peek(key).unwrap_or_default())).collect())
-                .unwrap_or_default();
-            (positional, pairs)
-        }
     }
 }

@@ -3,11 +3,12 @@
 use minijinja::value::{Value, ValueKind};
 use minijinja::State;
 
+use crate::arguments::split_kwargs;
 use crate::filters::{checked_size, parse};
 use crate::formatting::percent;
 use crate::json::Json;
 use crate::methods::{is_space, replace, strip};
-use crate::python::{iterate, split_kwargs, text, tuple, type_error, type_name, Outcome};
+use crate::python::{iterate, text, tuple, type_error, type_name, Outcome};
 
 /// A filter from text to text without arguments.
 pub fn on_text(value: &Value, given: &[Value], change: fn(&str) -> String) -> Outcome {
@@ -228,7 +229,7 @@ pub fn escaped(s: &str) -> String {
 }
 
 pub fn escape(_: &State, value: &Value, _: &[Value]) -> Outcome {
-    Ok(Value::from(escaped(&text(value))))
+    Ok(if value.is_safe() { value.clone() } else { Value::from_safe_string(escaped(&text(value))) })
 }
 
 pub fn striptags(_: &State, value: &Value, _: &[Value]) -> Outcome {

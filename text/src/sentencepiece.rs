@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::byte_bpe::bos_eos_template;
 use crate::decode::{Plan, SentencePieceRules};
 use crate::error::{exhausted, invalid, reading, unsupported, Error, Result};
-use crate::tokenizer::{Extras, Tokenizer};
+use crate::tokenizer::{Extras, Settings, Tokenizer};
 use crate::tokenizer_json;
 
 const MAX_BYTES: usize = 64 << 20;
@@ -40,16 +40,18 @@ pub struct Spec {
     pub add_eos: bool,
 }
 
-pub fn from_model(bytes: &[u8]) -> Result<Tokenizer> {
+pub fn from_model(bytes: &[u8], settings: &Settings) -> Result<Tokenizer> {
     if bytes.len() > MAX_BYTES {
         return exhausted(format!("tokenizer.model: found {} bytes, expected at most {MAX_BYTES}", bytes.len()));
     }
-    let spec = read(bytes).map_err(|problem| problem.within("tokenizer.model"))?;
-    build(spec, None).map_err(|problem| problem.within("tokenizer.model"))
+    let mut spec = read(bytes).map_err(|problem| problem.within("tokenizer.model"))?;
+    spec.add_bos = settings.add_bos_token.unwrap_or(spec.add_bos);
+    spec.add_eos = settings.add_eos_token.unwrap_or(spec.add_eos);
+    build(spec, None, settings).map_err(|problem| problem.within("tokenizer.model"))
 }
 
 /// `merges` of a file that lists them; otherwise they follow from the scores.
-pub fn build(spec: Spec, merges: Option<Vec<Value>>) -> Result<Tokenizer> {
+pub fn build(spec: Spec, merges: Option<Vec<Value>>, settings: &Settings) -> Result<Tokenizer> {
     if spec.pieces.is_empty() || spec.pieces.len() > MAX_PIECES {
         return exhausted(format!("found {} pieces, expected 1 to {MAX_PIECES}", spec.pieces.len()));
     }
@@ -88,6 +90,7 @@ pub fn build(spec: Spec, merges: Option<Vec<Value>>) -> Result<Tokenizer> {
         "model": model,
     });
     let bytes = serde_json::to_vec(&file).map_err(reading("vocabulary"))?;
+    extras.include(settings)?;
     tokenizer_json::load(&bytes, extras)
 }
 

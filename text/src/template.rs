@@ -2,12 +2,13 @@
 //! output and depth. Nothing outside the context can be reached from a template.
 
 use minijinja::value::Value;
-use minijinja::{Environment, ErrorKind, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
 use serde::Deserialize;
 
 use crate::error::{exhausted, invalid, reading, Code, Error, Result};
 use crate::python::{self, Outcome};
-use crate::{filters, methods};
+use crate::filters;
+use crate::scalar::escaped;
 
 const MAX_SOURCE: usize = 256 << 10;
 
@@ -42,9 +43,11 @@ impl Template {
         if source.len() > MAX_SOURCE {
             return exhausted(format!("chat template: found {} bytes, expected at most {MAX_SOURCE}", source.len()));
         }
-        let template = Self { source: crate::syntax::adapt(source).map_err(|m| Error::new(Code::InvalidArgument, format!("chat template: syntax: {m}")))? };
-        with_deep_stack(|| environment().template_from_str(&template.source).map(drop).map_err(|problem| describe(&problem)))?;
-        Ok(template)
+        with_deep_stack(|| {
+            let adapted = crate::syntax::adapt(source).map_err(|m| Error::new(Code::InvalidArgument, format!("chat template: syntax: {m}")))?;
+            environment().template_from_str(&adapted).map_err(|problem| describe(&problem))?;
+            Ok(Self { source: adapted })
+        })
     }
 
     pub fn source(&self) -> &str {
@@ -101,9 +104,12 @@ fn environment<'a>() -> Environment<'a> {
     environment.set_trim_blocks(true);
     environment.set_lstrip_blocks(true);
     environment.set_undefined_behavior(UndefinedBehavior::Lenient);
-    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    environment.set_formatter(|out, _, value| out.write_str(&python::text(value)).map_err(|_| minijinja::Error::new(ErrorKind::WriteFailure, "output")));
-    environment.set_unknown_method_callback(methods::call);
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_formatter(|out, state, value| {
+        let escapes = !matches!(state.auto_escape(), AutoEscape::None) && !value.is_safe();
+        let text = python::text(value);
+        out.write_str(&if escapes { escaped(&text) } else { text }).map_err(|_| minijinja::Error::new(ErrorKind::WriteFailure, "output"))
+    });
     environment.add_function("raise_exception", |message: Value| -> Outcome {
         Err(minijinja::Error::new(ErrorKind::InvalidOperation, format!("{RAISED}{}", python::text(&message))))
     });

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::Deserialize;
 use tokenizers::models::TrainerWrapper;
 use tokenizers::{
     AddedToken, DecoderWrapper, EncodeInput, Model, ModelWrapper, NormalizerWrapper, PostProcessorWrapper,
@@ -20,6 +21,19 @@ use crate::error::{exhausted, invalid, reading, Code, Error, Result};
 pub struct SharedModel {
     inner: Arc<ModelWrapper>,
     extras: Arc<Extras>,
+    /// The first id for tokens that are in no vocabulary.
+    size: usize,
+}
+
+impl SharedModel {
+    fn new(inner: &ModelWrapper, extras: Extras) -> Self {
+        let size = if extras.names.is_empty() {
+            inner.get_vocab_size()
+        } else {
+            inner.get_vocab().into_values().chain(extras.names.values().copied()).max().map_or(0, |id| id as usize + 1)
+        };
+        Self { inner: Arc::new(inner.clone()), extras: Arc::new(extras), size }
+    }
 }
 
 impl Model for SharedModel {
@@ -42,7 +56,7 @@ impl Model for SharedModel {
         self.inner.get_vocab().into_iter().filter(|(_, id)| !hidden.contains(id)).collect()
     }
     fn get_vocab_size(&self) -> usize {
-        self.inner.get_vocab_size()
+        self.size
     }
     fn save(&self, folder: &Path, prefix: Option<&str>) -> tokenizers::Result<Vec<PathBuf>> {
         self.inner.save(folder, prefix)
@@ -63,6 +77,8 @@ pub struct Extras {
     /// Ids of added tokens that the model must not produce from plain text.
     pub names: HashMap<String, u32>,
     pub added: Vec<AddedToken>,
+    /// Special tokens that count where no added token has their content.
+    pub fallback: Vec<AddedToken>,
     /// The unknown token, by name or by id.
     pub unknown_name: Option<String>,
     pub unknown_id: Option<u32>,
@@ -70,7 +86,69 @@ pub struct Extras {
     pub plan: Option<Plan>,
 }
 
+/// What the files beside a tokenizer file say, as text/tokenizer_config.cc writes it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    added: Vec<Addition>,
+    special: Vec<Addition>,
+    pub add_bos_token: Option<bool>,
+    pub add_eos_token: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Addition {
+    content: String,
+    special: bool,
+    lstrip: bool,
+    rstrip: bool,
+    single_word: bool,
+    normalized: Option<bool>,
+}
+
+const MAX_ADDED: usize = 100_000;
+
+impl Settings {
+    pub fn parse(json: &[u8]) -> Result<Self> {
+        if json.is_empty() {
+            return Ok(Self::default());
+        }
+        let settings: Self = serde_json::from_slice(json).map_err(reading("tokenizer_config.json"))?;
+        let count = settings.added.len() + settings.special.len();
+        if count > MAX_ADDED {
+            return exhausted(format!("tokenizer_config.json: found {count} added tokens, expected at most {MAX_ADDED}"));
+        }
+        Ok(settings)
+    }
+}
+
+impl Addition {
+    fn token(&self) -> Result<AddedToken> {
+        if self.content.len() > 4096 {
+            return exhausted(format!("tokenizer_config.json: found an added token of {} bytes, expected at most 4096", self.content.len()));
+        }
+        let token = AddedToken::from(self.content.as_str(), self.special).lstrip(self.lstrip).rstrip(self.rstrip).single_word(self.single_word);
+        Ok(token.normalized(self.normalized.unwrap_or(!self.special)))
+    }
+}
+
 impl Extras {
+    pub fn from_settings(settings: &Settings) -> Result<Self> {
+        let mut extras = Self::default();
+        extras.include(settings)?;
+        Ok(extras)
+    }
+
+    pub fn include(&mut self, settings: &Settings) -> Result<()> {
+        for (from, to) in [(&settings.added, &mut self.added), (&settings.special, &mut self.fallback)] {
+            for addition in from.iter().filter(|addition| !addition.content.is_empty()) {
+                to.push(addition.token()?);
+            }
+        }
+        Ok(())
+    }
+
     /// A token found in text as a whole: always when not special, on request when special.
     pub fn add(&mut self, content: &str, id: u32, special: bool) -> Result<()> {
         if content.is_empty() || content.len() > 4096 {
@@ -99,13 +177,20 @@ impl Tokenizer {
     /// `json` has passed the checks of tokenizer_json.
     pub fn build(json: &[u8], plan: Plan, mut extras: Extras) -> Result<Self> {
         let file: tokenizers::Tokenizer = serde_json::from_slice(json).map_err(reading("tokenizer.json"))?;
-        let (plan, added) = (extras.plan.take().unwrap_or(plan), std::mem::take(&mut extras.added));
-        let mut plain = View::new(SharedModel { inner: Arc::new(file.get_model().clone()), extras: Arc::new(extras) });
+        let plan = extras.plan.take().unwrap_or(plan);
+        let (added, fallback) = (std::mem::take(&mut extras.added), std::mem::take(&mut extras.fallback));
+        let mut plain = View::new(SharedModel::new(file.get_model(), extras));
         plain.with_normalizer(file.get_normalizer().cloned()).map_err(reading("normalizer"))?;
         plain.with_pre_tokenizer(file.get_pre_tokenizer().cloned());
         plain.with_post_processor(file.get_post_processor().cloned());
         plain.with_added_vocabulary(file.get_added_vocabulary().clone());
         plain.add_tokens(added).map_err(reading("added tokens"))?;
+        for token in fallback {
+            let known = plain.get_added_vocabulary().get_vocab().contains_key(&token.content);
+            if !known {
+                plain.add_tokens([token]).map_err(reading("special tokens"))?;
+            }
+        }
         let mut special = plain.clone();
         plain.set_encode_special_tokens(true);
         special.set_encode_special_tokens(false);
