@@ -6,6 +6,7 @@ usage: make_text_vectors.py   (needs transformers, tokenizers and jinja2; the pr
 tests/testdata/text/snippets.jsonl     a line with the context of all, then {"template", "expected" or "error": {"kind", "message"}}
 tests/testdata/text/directories.jsonl  {"name", "files", and what the reference makes of them}
 """
+import copy
 import datetime
 import json
 import pathlib
@@ -41,7 +42,7 @@ def kind_of(error):
 def snippet(template, context):
     row = {"template": template}
     try:
-        row["expected"] = chat_template_utils._compile_jinja_template(template).render(**context)
+        row["expected"] = chat_template_utils._compile_jinja_template(template).render(**copy.deepcopy(context))
     except Exception as error:  # pylint: disable=broad-except  # whatever the reference raises is the answer
         row["error"] = kind_of(error)
     return row

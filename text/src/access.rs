@@ -104,8 +104,11 @@ fn nth(value: &Value, at: usize) -> Value {
 pub fn slice(_: &State, value: &Value, given: &[Value]) -> Outcome {
     defined(value, "[:]")?;
     let part = |at: usize| given.get(at).filter(|part| !part.is_none());
-    if !indexed(value) || (0..3).filter_map(part).any(|part| integer(part).is_none()) {
-        return Ok(Value::UNDEFINED);
+    if !indexed(value) {
+        return type_error(format!("'{}' object has no slices", type_name(value)));
+    }
+    if (0..3).filter_map(part).any(|part| integer(part).is_none()) {
+        return type_error("slice indices must be integers or None or have an __index__ method");
     }
     let step = part(2).and_then(integer).unwrap_or(1);
     if step == 0 {

@@ -14,6 +14,8 @@ pub const COMPARE: &str = "__compare";
 pub const CONCAT: &str = "__concat";
 pub const DICT: &str = "__dict";
 pub const ITEM: &str = "__item";
+/// Gives its value; its argument is only named, so that the engine's macros see it.
+pub const KEEP: &str = "__keep";
 pub const METHOD: &str = "__method";
 pub const SIGN: &str = "__sign";
 pub const SLICE: &str = "__slice";

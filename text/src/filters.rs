@@ -6,9 +6,9 @@ use minijinja::value::{Object, ObjectRepr, Rest, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
 
 use crate::arguments::{split_kwargs, Args};
-use crate::expression::{ARITHMETIC, ATTRIBUTE, CALL, COMPARE, CONCAT, DICT, ITEM, METHOD, SIGN, SLICE, TUPLE, UNSET};
+use crate::expression::{ARITHMETIC, ATTRIBUTE, CALL, COMPARE, CONCAT, DICT, ITEM, KEEP, METHOD, SIGN, SLICE, TUPLE, UNSET};
 use crate::methods::sorted;
-use crate::python::{checked_dict, equal, iterate, list, repr, text, tuple, type_error, type_name, undefined_error, Outcome, Tuple};
+use crate::python::{checked_dict, equal, hashable, iterate, list, repr, text, tuple, type_error, type_name, undefined_error, Outcome, Tuple};
 use crate::{access, globals, operators, scalar};
 
 /// No text or list made by one step of a template is larger.
@@ -47,7 +47,8 @@ const FILTERS: &[(&str, Filter)] = &[
     ("int", scalar::int), ("float", scalar::float), ("abs", scalar::abs), ("default", default), ("d", default), ("attr", attr), ("truncate", scalar::truncate), ("indent", scalar::indent),
     ("center", scalar::center), ("wordcount", scalar::wordcount), ("wordwrap", scalar::wordwrap), ("format", scalar::format), ("escape", scalar::escape), ("e", scalar::escape),
     ("striptags", scalar::striptags), ("urlencode", scalar::urlencode), ("filesizeformat", scalar::filesizeformat), ("xmlattr", scalar::xmlattr), ("reverse", reverse),
-    (ITERABLE, |_, v, _| iterate(v).map(|_| v.clone())),
+    (ITERABLE, |_, v, _| iterate(v).map(|items| if v.kind() == ValueKind::String { list(items) } else { v.clone() })),
+    (KEEP, |_, v, _| Ok(v.clone())),
     ("pprint", |_, v, _| Ok(Value::from(repr(v)))), ("forceescape", |_, v, _| Ok(Value::from_safe_string(scalar::escaped(&text(v))))),
     ("safe", |_, v, _| Ok(Value::from_safe_string(text(v)))),
     (ARITHMETIC, operators::arithmetic), (COMPARE, operators::comparison), (CONCAT, operators::concat), (SIGN, operators::sign),
@@ -76,8 +77,11 @@ pub fn install(environment: &mut Environment) {
     environment.add_test("iterable", |v: Value| !matches!(v.kind(), ValueKind::None | ValueKind::Bool | ValueKind::Number));
     environment.add_test("lower", |v: Value| { let s = text(&v); s.chars().any(char::is_lowercase) && !s.chars().any(char::is_uppercase) });
     environment.add_test("upper", |v: Value| { let s = text(&v); s.chars().any(char::is_uppercase) && !s.chars().any(char::is_lowercase) });
-    environment.add_test("divisibleby", |v: i128, by: i128| if by == 0 { type_error("integer modulo by zero") } else { Ok(v % by == 0) });
-    environment.add_test("callable", |v: Value| v.kind() == ValueKind::Plain);
+    let rest = |value: &Value, by: &Value, wanted: i32| operators::binary("%", value, by).map(|rest| equal(&rest, &Value::from(wanted)));
+    environment.add_test("divisibleby", move |v: Value, by: Value| rest(&v, &by, 0));
+    environment.add_test("even", move |v: Value| rest(&v, &Value::from(2), 0));
+    environment.add_test("odd", move |v: Value| rest(&v, &Value::from(2), 1));
+    environment.add_test("callable", |v: Value| matches!(v.kind(), ValueKind::Plain | ValueKind::Undefined));
     environment.add_test(UNSET, |v: Value| v.downcast_object_ref::<Unset>().is_some());
     for (operator, names) in COMPARISONS {
         for name in names {
@@ -207,6 +211,9 @@ fn unique(_: &State, value: &Value, given: &[Value]) -> Outcome {
             None => item.clone(),
         };
         let key = folded(key, args.truth("case_sensitive", false));
+        if !hashable(&key) {
+            return type_error(format!("unhashable type: '{}'", type_name(&key)));
+        }
         if !seen.iter().any(|known| equal(known, &key)) {
             seen.push(key);
             kept.push(item);
@@ -328,6 +335,9 @@ fn groupby(_: &State, value: &Value, given: &[Value]) -> Outcome {
 fn dictsort(_: &State, value: &Value, given: &[Value]) -> Outcome {
     let args = parse("dictsort", &["case_sensitive", "by", "reverse"], given)?;
     let by_value = args.string("by", "key") == "value";
+    if type_name(value) != "dict" {
+        return type_error(format!("'{}' object has no attribute 'items'", type_name(value)));
+    }
     let case = args.truth("case_sensitive", false);
     let mut keyed = Vec::new();
     for key in iterate(value)? {

@@ -46,7 +46,8 @@ pub fn percent(format: &str, values: &Value) -> Outcome<String> {
         out.push_str(&aligned.apply(kind, &value)?);
     }
     out.push_str(rest);
-    if next.next().is_some() && values.kind() != ValueKind::Map {
+    let subscripted = matches!(values.kind(), ValueKind::Map | ValueKind::Seq | ValueKind::Undefined) && type_name(values) != "tuple";
+    if next.next().is_some() && !subscripted {
         return type_error("not all arguments converted during string formatting");
     }
     Ok(out)

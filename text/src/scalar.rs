@@ -8,7 +8,7 @@ use crate::filters::{checked_size, parse};
 use crate::formatting::percent;
 use crate::json::Json;
 use crate::methods::{is_space, replace, strip};
-use crate::python::{iterate, text, tuple, type_error, type_name, Outcome};
+use crate::python::{float as as_float, integer, iterate, text, tuple, type_error, type_name, undefined_error, Outcome};
 
 /// A filter from text to text without arguments.
 pub fn on_text(value: &Value, given: &[Value], change: fn(&str) -> String) -> Outcome {
@@ -87,7 +87,7 @@ pub fn replace_filter(_: &State, value: &Value, given: &[Value]) -> Outcome {
 pub fn round(_: &State, value: &Value, given: &[Value]) -> Outcome {
     let args = parse("round", &["precision", "method"], given)?;
     let precision = args.integer("precision", 0)?.clamp(-300, 300) as i32;
-    let number = f64::try_from(value.clone()).or_else(|_| type_error(format!("type {} doesn't define __round__ method", type_name(value))))?;
+    let Some(number) = as_float(value) else { return type_error(format!("type {} doesn't define __round__ method", type_name(value))) };
     let scale = 10f64.powi(precision);
     let result = match args.string("method", "common").as_str() {
         "ceil" => (number * scale).ceil() / scale,
@@ -96,10 +96,13 @@ pub fn round(_: &State, value: &Value, given: &[Value]) -> Outcome {
         "common" => (number * scale).round_ties_even() / scale,
         other => return type_error(format!("method must be common, ceil or floor, not {other}")),
     };
-    Ok(if value.is_integer() && args.get("method").is_none() { Value::from(result as i128) } else { Value::from(result) })
+    Ok(if integer(value).is_some() && args.get("method").is_none() { Value::from(result as i128) } else { Value::from(result) })
 }
 
 pub fn int(_: &State, value: &Value, given: &[Value]) -> Outcome {
+    if value.is_undefined() {
+        return undefined_error("int: an undefined value is no number");
+    }
     let args = parse("int", &["default", "base"], given)?;
     let default = args.get("default").cloned().unwrap_or(Value::from(0));
     let base = u32::try_from(args.integer("base", 10)?).unwrap_or(10).clamp(2, 36);
@@ -122,6 +125,9 @@ pub fn int(_: &State, value: &Value, given: &[Value]) -> Outcome {
 }
 
 pub fn float(_: &State, value: &Value, given: &[Value]) -> Outcome {
+    if value.is_undefined() {
+        return undefined_error("float: an undefined value is no number");
+    }
     let args = parse("float", &["default"], given)?;
     let default = args.get("default").cloned().unwrap_or(Value::from(0.0));
     Ok(match value.kind() {
@@ -142,10 +148,14 @@ pub fn abs(_: &State, value: &Value, _: &[Value]) -> Outcome {
 
 pub fn truncate(_: &State, value: &Value, given: &[Value]) -> Outcome {
     let args = parse("truncate", &["length", "killwords", "end", "leeway"], given)?;
-    let letters: Vec<char> = text(value).chars().collect();
     let size = checked_size(args.integer("length", 255)?)?;
     let end = args.string("end", "...");
     let leeway = checked_size(if args.get("leeway").is_some_and(|l| !l.is_none()) { args.integer("leeway", 5)? } else { 5 })?;
+    if !matches!(value.kind(), ValueKind::String | ValueKind::Undefined) {
+        let fits = iterate(value)?.len() <= size + leeway;
+        return if fits { Ok(value.clone()) } else { type_error(format!("'{}' object cannot be truncated", type_name(value))) };
+    }
+    let letters: Vec<char> = text(value).chars().collect();
     if letters.len() <= size + leeway {
         return Ok(Value::from(letters.iter().collect::<String>()));
     }
@@ -162,6 +172,9 @@ pub fn indent(_: &State, value: &Value, given: &[Value]) -> Outcome {
         Some(width) if width.kind() == ValueKind::String => text(width),
         _ => " ".repeat(checked_size(args.integer("width", 4)?)?.min(10_000)),
     };
+    if value.kind() != ValueKind::String {
+        return type_error(format!("'{}' object cannot be indented", type_name(value)));
+    }
     let whole = text(value);
     checked_size((whole.len() + whole.matches('\n').count() * pad.len()) as i64)?;
     let mut lines = whole.split('\n');
@@ -266,14 +279,18 @@ pub fn urlencode(_: &State, value: &Value, _: &[Value]) -> Outcome {
     let pair = |key: &Value, member: &Value| format!("{}={}", percent_encoded(&text(key), true), percent_encoded(&text(member), true));
     Ok(Value::from(match value.kind() {
         ValueKind::Map => iterate(value)?.iter().map(|key| Ok(pair(key, &value.get_item(key)?))).collect::<Outcome<Vec<_>>>()?.join("&"),
-        ValueKind::Seq => iterate(value)?.iter().map(|item| Ok(pair(&item.get_item_by_index(0)?, &item.get_item_by_index(1)?))).collect::<Outcome<Vec<_>>>()?.join("&"),
+        ValueKind::Seq => iterate(value)?.iter().map(|item| match iterate(item)?.as_slice() {
+            [key, member] => Ok(pair(key, member)),
+            parts => type_error(format!("urlencode: found {} values, expected 2", parts.len())),
+        }).collect::<Outcome<Vec<_>>>()?.join("&"),
         _ => percent_encoded(&text(value), false),
     }))
 }
 
 pub fn filesizeformat(_: &State, value: &Value, given: &[Value]) -> Outcome {
     let binary = parse("filesizeformat", &["binary"], given)?.truth("binary", false);
-    let bytes = f64::try_from(value.clone())?;
+    let parsed = value.as_str().and_then(|s| strip(s, None, true, true).parse::<f64>().ok());
+    let Some(bytes) = as_float(value).or(parsed) else { return type_error(format!("could not convert {} to float", type_name(value))) };
     let base: f64 = if binary { 1024.0 } else { 1000.0 };
     if bytes == 1.0 || bytes < base {
         return Ok(Value::from(if bytes == 1.0 { "1 Byte".to_string() } else { format!("{} Bytes", bytes as i64) }));

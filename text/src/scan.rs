@@ -85,12 +85,12 @@ fn number(rest: &str, before: Option<&Token>) -> Written<usize> {
     if decimal && !rest[size + 1..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') {
         return Err("expected name or number".into());
     }
-    if !decimal || !rest[size + 1..].starts_with(|c: char| c.is_ascii_digit()) {
-        return Ok(size);
+    let mut end = size;
+    if decimal && rest[size + 1..].starts_with(|c: char| c.is_ascii_digit()) {
+        end += 1 + rest[size + 1..].find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len() - size - 1);
     }
-    let fraction = rest[size + 1..].find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len() - size - 1);
-    let mut end = size + 1 + fraction;
-    if rest[..end].ends_with(['e', 'E']) && rest[end..].starts_with(['+', '-']) {
+    let prefixed = rest.starts_with("0x") || rest.starts_with("0X");
+    if !prefixed && rest[..end].ends_with(['e', 'E']) && rest[end..].starts_with(['+', '-']) {
         end += 1 + rest[end + 1..].find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len() - end - 1);
     }
     Ok(end)

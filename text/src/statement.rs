@@ -1,6 +1,6 @@
 //! Statements with their expressions written again; macros get Python's defaults, `varargs` and `kwargs`.
 
-use crate::expression::{Parser, Written, DICT, TUPLE, UNSET};
+use crate::expression::{Parser, Written, DICT, KEEP, TUPLE, UNSET};
 use crate::filters::ITERABLE;
 
 /// A statement as the engine reads it. `behind` are more statements that belong right behind it, less the last `{% endif %}`.
@@ -37,10 +37,14 @@ fn for_loop(parser: &mut Parser) -> Written {
 
 fn set(parser: &mut Parser) -> Written {
     let target = parser.target(&["=", "|"])?;
+    let namespace = target.split_once(" . ").map(|(name, _)| format!("{KEEP}({name})"));
     if parser.take("=") {
-        return Ok(format!("set {target} = {}", parser.tuple(true, &[])?));
+        let kept = namespace.map_or(String::new(), |keep| format!("|{keep}"));
+        return Ok(format!("set {target} = {}{kept}", parser.tuple(true, &[])?));
     }
-    let filtered = if parser.take("|") { format!(" | {}", filters(parser)?) } else { String::new() };
+    let given = if parser.take("|") { Some(filters(parser)?) } else { None };
+    let chain: Vec<String> = given.into_iter().chain(namespace).collect();
+    let filtered = if chain.is_empty() { String::new() } else { format!(" | {}", chain.join("|")) };
     Ok(format!("set {target}{filtered}"))
 }
 
