@@ -66,7 +66,12 @@ absl::StatusOr<GenerationDefaults> ReadGenerationDefaults(const Json& config) {
   DROVER_RETURN_IF_ERROR(Read(config, "top_p", sampling.top_p));
   DROVER_RETURN_IF_ERROR(Read(config, "min_p", sampling.min_p));
   DROVER_RETURN_IF_ERROR(Read(config, "repetition_penalty", sampling.repetition_penalty));
-  DROVER_RETURN_IF_ERROR(Read(config, "top_k", sampling.top_k));
+  const Json* top_k = Given(config, "top_k");
+  if (top_k != nullptr && *top_k == -1) {
+    sampling.top_k = 0;  // both mean off
+  } else {
+    DROVER_RETURN_IF_ERROR(Read(config, "top_k", sampling.top_k));
+  }
   DROVER_RETURN_IF_ERROR(Read(config, "max_new_tokens", defaults.max_tokens));
   if (defaults.max_tokens == 0) return InvalidArgument("max_new_tokens: found 0, expected at least 1");
   if (const Json* do_sample = Given(config, "do_sample")) {

@@ -40,6 +40,7 @@ TEST(GenerationConfig, WithoutSamplingItIsGreedyAndSilenceIsNoWish) {
   EXPECT_EQ(Open(R"({"do_sample": true})"), Sampling{});
   EXPECT_EQ(Open(R"({"temperature": 0.7})").temperature, 0.7);
   EXPECT_EQ(Open(R"({"do_sample": null, "temperature": null, "top_k": null})"), Sampling{});
+  EXPECT_EQ(Open(R"({"top_k": -1})"), Sampling{});
   EXPECT_EQ(Open("{}"), Sampling{});
 }
 
@@ -56,7 +57,7 @@ TEST(GenerationConfig, NamesWhatIsNotApplied) {
 
 TEST(GenerationConfig, FaultsNameTheField) {
   for (const auto& [text, field] : std::vector<std::pair<const char*, const char*>>{
-           {R"({"top_p": 7})", "top_p"}, {R"({"temperature": "hot"})", "temperature"}, {R"({"top_k": -1})", "top_k"},
+           {R"({"top_p": 7})", "top_p"}, {R"({"temperature": "hot"})", "temperature"}, {R"({"top_k": -2})", "top_k"},
            {R"({"top_k": 2.5})", "top_k"}, {R"({"do_sample": 1})", "do_sample"}, {R"({"max_new_tokens": 0})", "max_new_tokens"},
            {R"({"max_new_tokens": 1e30})", "max_new_tokens"}, {R"({"repetition_penalty": 0})", "repetition_penalty"}, {"[]", "object"}}) {
     const absl::StatusOr<GenerationDefaults> got = ReadGenerationDefaults(*ParseJson(text));
