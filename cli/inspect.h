@@ -1,4 +1,4 @@
-// drover inspect: what a model is and how it is stored, from headers alone.
+// drover inspect: what a model is, how it is stored, what its licence asks and what Drover would not do with it; from headers alone.
 #pragma once
 
 #include <iosfwd>
@@ -11,7 +11,7 @@ struct InspectArguments {
   bool json = false;  // --json
 };
 
-// 0, or 1 with one line on `err` when the model cannot be read.
+// 0: described, whether it is served or not. 1 with one line on `err` when there is nothing to describe.
 int RunInspect(const InspectArguments& arguments, std::ostream& out, std::ostream& err);
 
 }  // namespace drover

@@ -26,11 +26,14 @@ void AddPlanCommand(CLI::App& app, const Finish& finish) {
 }
 
 void AddInspectCommand(CLI::App& app, const Finish& finish) {
-  CLI::App* command = app.add_subcommand("inspect", "Show what a model is and how it is stored, from headers alone");
+  CLI::App* command = app.add_subcommand("inspect", "Show what a model is, how it is stored, what its licence asks");
   const auto inspect = std::make_shared<InspectArguments>();
   command->add_option("model", inspect->model, "Directory, config.json or .gguf file")->required();
   command->add_flag("--json", inspect->json, "JSON instead of a table");
-  command->footer("Example:\n  drover inspect SmolLM2-135M-Instruct.Q4_1.gguf\n");
+  command->footer("Reads headers alone. A model that is not served is described too, with the\n"
+                  "reason. Facts about licences are to be checked, they are no legal advice.\n"
+                  "docs/inspect.md has the schema of --json.\n\n"
+                  "Examples:\n  drover inspect SmolLM2-135M-Instruct.Q4_1.gguf\n  drover inspect demo/model --json\n");
   command->callback([inspect, finish] { finish(RunInspect(*inspect, std::cout, std::cerr)); });
 }
 

@@ -9,6 +9,7 @@
 #include "coordinator/planner.h"
 #include "coordinator/planner_report.h"
 #include "models/checkpoint/checkpoint.h"
+#include "models/checkpoint/unconfirmed.h"
 
 namespace drover {
 namespace {
@@ -39,12 +40,27 @@ PlanOptions Options(const PlanArguments& arguments) {
   return options;
 }
 
+// One line about fields of the config that nobody has checked; empty when there are none.
+std::string UnconfirmedLine(const absl::StatusOr<std::vector<Unconfirmed>>& unconfirmed) {
+  if (!unconfirmed.ok()) return Cat("unconfirmed: ", Message(unconfirmed.status()), "\n");
+  if (unconfirmed->empty()) return "";
+  size_t fields = 0;
+  for (const Unconfirmed& entry : *unconfirmed) fields += entry.fields.size();
+  const std::string what = fields == 0 ? "see its remarks with" : Cat(fields, fields == 1 ? " field" : " fields", " of the config: see");
+  return Cat("unconfirmed: ", what, " drover inspect\n");
+}
+
 void Print(const Checkpoint& checkpoint, const GroupPlan& plan, const absl::Status& fit, bool json, std::ostream& out) {
+  const absl::StatusOr<std::vector<Unconfirmed>> unconfirmed = ReadUnconfirmed(checkpoint.path);
   if (!json) {
-    out << PlanTable(checkpoint, plan);
+    out << PlanTable(checkpoint, plan) << UnconfirmedLine(unconfirmed);
     return;
   }
   Json value = PlanJson(checkpoint, plan);
+  value["unconfirmed"] = Json::array();
+  if (unconfirmed.ok())
+    for (const Unconfirmed& entry : *unconfirmed)
+      for (const std::string& field : entry.fields) value["unconfirmed"].push_back(field);
   value["fits"] = fit.ok();
   if (!fit.ok()) value["reason"] = Message(fit);
   out << value.dump(2) << "\n";

@@ -92,3 +92,21 @@ function(drover_test name)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
 endfunction()
+
+# drover_embed(out SYMBOL file): in `out` the name of a generated source that defines `extern const std::string_view drover::SYMBOL`
+# with the file's text.
+function(drover_embed out symbol file)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+  file(READ ${file} text)
+  string(CONFIGURE [[
+// Generated from @file@.
+#include <string_view>
+
+namespace drover {
+extern const std::string_view @symbol@;
+const std::string_view @symbol@ = R"embedded(@text@)embedded";
+}  // namespace drover
+]] source @ONLY)
+  file(CONFIGURE OUTPUT ${symbol}.cc CONTENT "${source}" @ONLY)
+  set(${out} ${CMAKE_CURRENT_BINARY_DIR}/${symbol}.cc PARENT_SCOPE)
+endfunction()

@@ -233,11 +233,15 @@ StorageForm FormWithoutFile(const Weight& weight, const Checkpoint& checkpoint) 
 
 }  // namespace
 
+StorageForm FormOf(const Weight& weight, const Checkpoint& checkpoint) {
+  const absl::StatusOr<Source> source = Locate(weight, checkpoint);
+  return source.ok() ? source->form() : FormWithoutFile(weight, checkpoint);
+}
+
 WeightSizes::WeightSizes(const Checkpoint& checkpoint) : spec_(checkpoint.spec) {
   std::map<std::tuple<Role, int32_t, int32_t, StorageForm>, size_t> known;  // role, kind of layer, expert, form
   for (const Weight& weight : WeightTable(spec_)) {
-    const absl::StatusOr<Source> source = Locate(weight, checkpoint);
-    const StorageForm form = source.ok() ? source->form() : FormWithoutFile(weight, checkpoint);
+    const StorageForm form = FormOf(weight, checkpoint);
     const int32_t kind = weight.layer < 0 ? -1 : spec_.layer_kind[static_cast<size_t>(weight.layer)];
     const auto [it, fresh] = known.try_emplace({weight.role, kind, weight.expert, form}, groups_.size());
     if (fresh) groups_.push_back({weight, form});

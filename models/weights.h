@@ -101,6 +101,9 @@ int64_t RunOfRows(const Source& source, int64_t row, int64_t end);
 // Lists the first five differences.
 absl::Status CheckTensors(const Checkpoint& checkpoint);
 
+// How a matrix is stored: as its tensors lie, or without them as the config says (bf16 where it says nothing).
+StorageForm FormOf(const Weight& weight, const Checkpoint& checkpoint);
+
 // Sizes of every cut of one checkpoint. Weights that differ only in their layer are counted together, so that a cut over a
 // thousand ranks is summed quickly.
 class WeightSizes {

@@ -27,6 +27,7 @@ absl::Status AddTemplate(const std::string& name, const Json& source, ModelText&
   if (!parsed.ok()) return Annotate(parsed.status(), Cat("chat_template \"", name, "\""));
   if (name == "default") {
     text.chat_template = *std::move(parsed);
+    text.template_source = source.get<std::string>();
   } else {
     text.named_templates.insert_or_assign(name, *std::move(parsed));
   }
@@ -66,11 +67,14 @@ absl::Status LoadTemplates(const std::filesystem::path& directory, const Json& t
     DROVER_ASSIGN_OR_RETURN(const std::string source, ReadFile(path.string(), 1 << 20));
     absl::Status added = AddTemplate(name, source, text);
     if (!added.ok()) return Annotate(added, path.string());
+    if (name == "default") text.template_file = path.filename().string();
   }
   if (!files.empty()) return absl::OkStatus();
   DROVER_ASSIGN_OR_RETURN(const Json own_file, ReadOptional(directory / "chat_template.json"));
-  const Json& holder = own_file.contains("chat_template") ? own_file : tokenizer_config;
+  const bool own = own_file.contains("chat_template");
+  const Json& holder = own ? own_file : tokenizer_config;
   if (!holder.contains("chat_template")) return absl::OkStatus();
+  text.template_file = own ? "chat_template.json" : "tokenizer_config.json";
   absl::Status added = AddTemplates(holder["chat_template"], text);
   return added.ok() ? added : Annotate(added, directory.string());
 }
@@ -92,6 +96,7 @@ absl::Status LoadTokenizer(const std::filesystem::path& directory, std::string_v
     const auto path = directory / name;
     if (!std::filesystem::exists(path)) continue;
     DROVER_ASSIGN_OR_RETURN(text.tokenizer, LoadTokenizerFile(path.string(), settings));
+    text.tokenizer_file = name;
     return absl::OkStatus();
   }
   return absl::OkStatus();

@@ -17,7 +17,9 @@ namespace drover::text {
 
 struct ModelText {
   std::optional<Tokenizer> tokenizer;
+  std::string tokenizer_file;                           // its name; empty without one and for GGUF
   std::optional<ChatTemplate> chat_template;            // the default one
+  std::string template_file, template_source;           // of the default one; no file for GGUF
   std::map<std::string, ChatTemplate> named_templates;  // others, such as "tool_use"
   std::map<std::string, std::string> special_tokens;    // bos_token, eos_token, ... as templates see them
   // Every id that ends an answer: eos_token_id of generation_config.json, else of config.json, and the tokenizer's eos_token.

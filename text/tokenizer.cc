@@ -79,6 +79,7 @@ absl::StatusOr<Tokenizer> Tokenizer::Load(uint32_t kind, std::string_view data, 
   DROVER_ASSIGN_OR_RETURN(const std::string info_text, abi::Take(info_code, out));
   DROVER_ASSIGN_OR_RETURN(const Json info, ParseJson(info_text, {.bytes = 256 << 20, .depth = 4, .elements = 10'000'000}));
   tokenizer.vocab_size_ = info["vocab_size"].get<int64_t>();
+  tokenizer.kind_ = info["kind"].get<std::string>();
   for (const Json& token : info["special"])
     tokenizer.special_tokens_.push_back({token[0].get<int32_t>(), token[1].get<std::string>()});
   return tokenizer;

@@ -49,6 +49,8 @@ class Tokenizer {
 
   // One past the largest id.
   int64_t VocabSize() const { return vocab_size_; }
+  // For people: "BPE", "BPE with byte fallback", "unigram", ...
+  const std::string& kind() const { return kind_; }
   std::optional<int32_t> TokenId(std::string_view piece) const;
   // The token as the vocabulary spells it.
   absl::StatusOr<std::string> IdToPiece(int32_t id) const;
@@ -66,6 +68,7 @@ class Tokenizer {
 
   std::unique_ptr<DroverTokenizer, abi::FreeTokenizer> handle_;
   int64_t vocab_size_ = 0;
+  std::string kind_;
   std::vector<SpecialToken> special_tokens_;
 };
 

@@ -86,14 +86,15 @@ TEST_F(Commands, ModelsThatCannotBeReadEndWithOne) {
 TEST_F(Commands, InspectSaysHowAModelIsStored) {
   const Outcome text = Inspect({.model = gguf_});
   EXPECT_EQ(text.code, 0) << text.err;
-  EXPECT_NE(text.out.find("f32: 20 tensors"), std::string::npos) << text.out;
+  EXPECT_NE(text.out.find("gguf, 1 file"), std::string::npos) << text.out;
   EXPECT_NE(text.out.find("tied"), std::string::npos);
   const Outcome json = Inspect({.model = dir_.path(), .json = true});
   const auto value = ParseJson(json.out);
   ASSERT_TRUE(value.ok()) << value.status();
-  EXPECT_EQ((*value)["kinds"][0]["experts"]["count"], 8);
-  EXPECT_EQ((*value)["form"], "config only");
-  EXPECT_EQ((*value)["kv_bytes_per_token"], 32 * 2 * 8 * 128 * 4);
+  EXPECT_EQ((*value)["model"]["kinds"][0]["experts"]["count"], 8);
+  EXPECT_EQ((*value)["release"]["container"], "config only");
+  EXPECT_EQ((*value)["model"]["kv_bytes_per_token"]["f32"], 32 * 2 * 8 * 128 * 4);
+  EXPECT_EQ((*value)["model"]["kv_bytes_per_token"]["bf16"], 32 * 2 * 8 * 128 * 2);
 }
 
 TEST(Sizes, AreReadWithTheirUnits) {
@@ -114,6 +115,9 @@ TEST(PublishedModels, PlanOrAreRefusedByName) {
       EXPECT_NE(outcome.out.find("48 ranks"), std::string::npos);
     else
       EXPECT_NE(outcome.err.find("which is not served"), std::string::npos) << outcome.err;
+    const bool unconfirmed = std::filesystem::exists(entry.path() / "UNCONFIRMED");
+    EXPECT_EQ(outcome.out.find("\nunconfirmed: ") != std::string::npos, unconfirmed) << entry.path();
+    EXPECT_EQ(Inspect({.model = entry.path().string()}).out.find("\nunconfirmed   ") != std::string::npos, unconfirmed) << entry.path();
   }
 }
 

@@ -177,7 +177,7 @@ pub extern "C" fn drover_text_info(tokenizer: *const Arc<Tokenizer>, out: *mut O
     guard(out, || {
         let tokenizer = borrow(tokenizer);
         let special: Vec<_> = tokenizer.added().iter().filter(|(_, t)| t.special).map(|(id, t)| json!([id, t.content])).collect();
-        Ok(json!({"vocab_size": tokenizer.vocab_size, "special": special}).to_string().into_bytes())
+        Ok(json!({"vocab_size": tokenizer.vocab_size, "kind": tokenizer.kind, "special": special}).to_string().into_bytes())
     })
 }
 

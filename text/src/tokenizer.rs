@@ -167,6 +167,7 @@ pub struct Tokenizer {
     special: View,
     pub plan: Plan,
     pub vocab_size: u32,
+    pub kind: &'static str, // for people
     added: Vec<(u32, AddedToken)>,
     special_ids: HashSet<u32>,
     unknown: Option<u32>,
@@ -177,6 +178,13 @@ impl Tokenizer {
     /// `json` has passed the checks of tokenizer_json.
     pub fn build(json: &[u8], plan: Plan, mut extras: Extras) -> Result<Self> {
         let file: tokenizers::Tokenizer = serde_json::from_slice(json).map_err(reading("tokenizer.json"))?;
+        let kind = match file.get_model() {
+            ModelWrapper::BPE(model) if model.byte_fallback => "BPE with byte fallback",
+            ModelWrapper::BPE(_) => "BPE",
+            ModelWrapper::Unigram(_) => "unigram",
+            ModelWrapper::WordPiece(_) => "WordPiece",
+            ModelWrapper::WordLevel(_) => "word level",
+        };
         let plan = extras.plan.take().unwrap_or(plan);
         let (added, fallback) = (std::mem::take(&mut extras.added), std::mem::take(&mut extras.fallback));
         let mut plain = View::new(SharedModel::new(file.get_model(), extras));
@@ -202,7 +210,7 @@ impl Tokenizer {
         let names: Vec<(u32, String)> = added.iter().filter(|(_, t)| t.special).map(|(id, t)| (*id, t.content.clone())).collect();
         let named = |view: &View| view.token_to_id(view.get_model().extras.unknown_name.as_deref()?);
         let unknown = plain.get_model().extras.unknown_id.or_else(|| named(&plain));
-        Ok(Self { plain, special, plan, vocab_size: ids, added, special_ids, unknown, specials: Specials::new(&names)? })
+        Ok(Self { plain, special, plan, vocab_size: ids, kind, added, special_ids, unknown, specials: Specials::new(&names)? })
     }
 
     /// The token ids of `text`, with the post-processor's special tokens when `add_special`.
