@@ -76,6 +76,9 @@ constexpr GgufKey kGraniteKeys[] = {{"attention.scale", "attention_multiplier"},
 constexpr GgufModule kPostAttentionNames[] = {{Role::kFfnNorm, "post_attention_norm"}};
 constexpr GgufModule kFalconNames[] = {{Role::kAttnNorm, "attn_norm_2"}, {Role::kFfnNorm, "attn_norm"}};
 
+// Numbers of a file that sums are made of, kept far from the ends of their type.
+int64_t Bounded(int64_t value) { return std::clamp<int64_t>(value, -(int64_t{1} << 40), int64_t{1} << 40); }
+
 // ARCHITECTURE.KEY of this file.
 const GgufValue* Own(const GgufHeader& header, std::string_view key) {
   return FindValue(header, Cat(TextOf(header, "general.architecture"), ".", key));
@@ -83,7 +86,7 @@ const GgufValue* Own(const GgufHeader& header, std::string_view key) {
 int64_t OwnInt(const GgufHeader& header, std::string_view key, int64_t fallback) {
   const GgufValue* value = Own(header, key);
   const int64_t* number = value == nullptr ? nullptr : std::get_if<int64_t>(value);
-  return number == nullptr ? fallback : *number;
+  return number == nullptr ? fallback : Bounded(*number);
 }
 std::optional<double> OwnNumber(const GgufHeader& header, std::string_view key) {
   const GgufValue* value = Own(header, key);
@@ -93,7 +96,7 @@ std::optional<double> OwnNumber(const GgufHeader& header, std::string_view key) 
 
 int64_t IntIn(const Json& config, std::string_view key) {
   const auto it = config.find(std::string(key));
-  return it != config.end() && it->is_number_integer() ? it->get<int64_t>() : 0;
+  return it != config.end() && it->is_number_integer() ? Bounded(it->get<int64_t>()) : 0;
 }
 
 // The file says how many dimensions of a head turn, the config which share of it; half a dimension more survives the division.
