@@ -16,14 +16,14 @@ ReadValue BlockReader(DType dtype);
 struct ScaleAndMin {
   int scale, minimum;
 };
-inline ScaleAndMin SixBits(const std::byte* packed, int64_t index) {
+constexpr ScaleAndMin SixBits(const std::byte* packed, int64_t index) {
   const auto at = [&](int64_t i) { return std::to_integer<int>(packed[i]); };
   if (index < 4) return {at(index) & 63, at(index + 4) & 63};
   return {(at(index + 4) & 15) | at(index - 4) >> 6 << 4, at(index + 4) >> 4 | at(index) >> 6 << 4};
 }
 
 // Scale of the 16 values `index` (0 to 15) of a q3_k block, from its 12 bytes: 6 bits, minus 32.
-inline int SixBitsSigned(const std::byte* packed, int64_t index) {
+constexpr int SixBitsSigned(const std::byte* packed, int64_t index) {
   const auto at = [&](int64_t i) { return std::to_integer<int>(packed[i]); };
   const int low = index < 8 ? at(index) & 15 : at(index - 8) >> 4;
   const int high = at(8 + index % 4) >> (2 * (index / 4)) & 3;

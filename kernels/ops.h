@@ -1,11 +1,14 @@
 // Ops: every operation of the forward pass, with its equation. The class itself is the plain reference, readable and slow; a back
 // end overrides operations to compute the same equation faster, so that none is ever incomplete. All activations are f32.
 // One thread calls an Ops. No result depends on the number of threads, nor a row's result on the other rows of a call.
+// All pointers but those of SequenceRows point into memory(); an operation may return before it is done: see Finish.
 #pragma once
 
 #include <cstdint>
 #include <span>
 
+#include "common/status.h"
+#include "kernels/memory.h"
 #include "kernels/tensor.h"
 #include "kernels/weight.h"
 
@@ -26,7 +29,7 @@ struct KvLayer {
   float* values = nullptr;
   int64_t block_tokens = 0, kv_heads = 0, head_dim = 0;
 
-  int64_t token_stride() const { return kv_heads * head_dim; }
+  constexpr int64_t token_stride() const { return kv_heads * head_dim; }
   // Offset of the heads of `position` in a sequence with these blocks.
   int64_t Offset(std::span<const int32_t> blocks, int64_t position) const {
     const int64_t block = blocks[static_cast<size_t>(position / block_tokens)];
@@ -58,11 +61,11 @@ struct AttentionShape {
   int64_t value_dim = 0;          // > 0: the leading values of a V row that count; else head_dim
   std::span<const float> sinks = {};  // of own heads; empty: none
 
-  int64_t ValueDim() const { return value_dim > 0 ? value_dim : head_dim; }
+  constexpr int64_t ValueDim() const { return value_dim > 0 ? value_dim : head_dim; }
   // ALiBi: the bias of a key on the scores of an own head. The softmax does not see what all keys share, so that the distance to
   // the query does as well as the key's position; the rounded form has to start from the position.
   static float Bias(float slope, float factor, bool rounded, int64_t key, int64_t position);
-  int64_t FirstKey(int64_t position) const {
+  constexpr int64_t FirstKey(int64_t position) const {
     int64_t first = 0;
     if (window > 0 && position - window + 1 > first) first = position - window + 1;
     if (chunk > 0 && position / chunk * chunk > first) first = position / chunk * chunk;
@@ -91,6 +94,13 @@ struct HeadRows {
 class Ops {
  public:
   virtual ~Ops() = default;
+
+  // Where tensors, weights and caches have to lie.
+  virtual Memory& memory() { return host_; }
+  // Names the sequences of the step that begins; AppendKv and Attend then get these and no others.
+  virtual void Begin(std::span<const SequenceRows>) {}
+  // Waits for what was asked. The first error since the last call names device and operation.
+  virtual absl::Status Finish() { return absl::OkStatus(); }
 
   // y[t,r] = Σ_c W[r,c]·x[t,c] + bias[r]. `bias` may be empty; an empty W counts as zeros.
   virtual void Linear(const PackedWeight& weight, std::span<const float> bias, Tensor x, Tensor y);
@@ -152,8 +162,11 @@ class Ops {
   virtual void Route(const RouteRule& rule, Tensor logits, std::span<int32_t> experts, std::span<float> weights);
   // y[i] = x[rows[i]].
   virtual void Gather(Tensor x, std::span<const int32_t> rows, Tensor y);
-  // out[rows[i]] ← out[rows[i]] + weights[i]·x[i].
+  // out[rows[i]] ← out[rows[i]] + weights[i]·x[i]. No two rows are the same.
   virtual void ScatterAdd(Tensor x, std::span<const int32_t> rows, std::span<const float> weights, Tensor out);
+
+ private:
+  HostMemory host_;
 };
 
 }  // namespace drover

@@ -8,16 +8,16 @@
 namespace drover {
 namespace {
 constexpr int64_t kAlignment = 64, kReadableAfterEnd = 64;
+
+void FreeHost(std::byte* p) { std::free(p); }
 }  // namespace
 
 AlignedBytes::AlignedBytes(int64_t size) : size_(size) {
   DROVER_CHECK_LE(0, size);
   const int64_t rounded = (size + kReadableAfterEnd + kAlignment - 1) / kAlignment * kAlignment;
-  bytes_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, static_cast<size_t>(rounded))));
+  bytes_ = {static_cast<std::byte*>(std::aligned_alloc(kAlignment, static_cast<size_t>(rounded))), Free{FreeHost}};
   DROVER_CHECK(bytes_ != nullptr);
 }
-
-void AlignedBytes::Free::operator()(std::byte* p) const { std::free(p); }
 
 int64_t PackedWeight::stored_cols() const {
   constexpr int64_t kPadded = 32;  // rows of grouped codes hold whole strides

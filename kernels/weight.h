@@ -11,18 +11,22 @@
 
 namespace drover {
 
-// 64-byte aligned memory, not initialised, with 64 readable bytes after its end (vector loads may run over).
+// Owns 64-byte aligned memory, not initialised, with 64 readable bytes after its end (vector loads may run over).
 class AlignedBytes {
  public:
+  using Release = void (*)(std::byte*);
   AlignedBytes() = default;
   explicit AlignedBytes(int64_t size);
+  // Memory of another kind, given back by `release`: see Memory.
+  AlignedBytes(std::byte* data, int64_t size, Release release) : bytes_(data, Free{release}), size_(size) {}
   std::byte* data() { return bytes_.get(); }
   const std::byte* data() const { return bytes_.get(); }
   int64_t size() const { return size_; }
 
  private:
   struct Free {
-    void operator()(std::byte* p) const;
+    Release release;
+    void operator()(std::byte* p) const { release(p); }
   };
   std::unique_ptr<std::byte[], Free> bytes_;
   int64_t size_ = 0;
@@ -41,6 +45,7 @@ struct Groups {
   float zero = 0;
   // Stored column c meets activation order[c]; empty: c itself. Then columns are sorted by group.
   std::vector<int32_t> order, column_group;
+  AlignedBytes sorted;  // of a weight outside the host's memory: order, then column_group
 };
 
 // y = W x with W [rows, cols], row-major. Block formats cut inside a block keep the whole border block: the first `lead` stored

@@ -10,7 +10,7 @@ import statistics
 import sys
 
 LIMITS = {  # lines, hard
-    "function": 60, ".cu function": 80, ".h": 200, ".cc": 400, ".cu": 400, ".rs": 400, ".py": 400, "test": 500,
+    "function": 60, ".cu function": 80, ".h": 200, ".cuh": 200, ".cc": 400, ".cu": 400, ".rs": 400, ".py": 400, "test": 500,
 }
 SKIPPED_FOLDERS = {"build", ".git", ".cache", "__pycache__", "testdata", "golden", "target", "node_modules"}
 MAY_INCLUDE = {  # folder: what of ours its files may include besides themselves
@@ -30,7 +30,7 @@ CASTS_ALLOWED = ("kernels/", "worker/weights/", "worker/comm/", "tests/", "bench
 FAMILY_NAMES = re.compile(r"(?<![/\w])(llama|mistral|mixtral|qwen|gemma|falcon|bloom|mpt|granite|olmo|pythia|starcoder|deepseek|kimi|glm"
                           r"|gpt[-_ ]?(j|neox|oss|2)|phi[-_ ]?[1234])(?!\.cpp)", re.I)
 MACHINE_PATHS = re.compile("|".join([r"/wor" + r"k/(main|shared)\b", r"/roo" + r"t/[.\w]", r"/hom" + r"e/[a-z]\w*/"]))
-COMMENT_START = {".h": "//", ".cc": "//", ".cu": "//", ".rs": "//", ".proto": "//", ".cmake": "#", ".sh": "#", ".py": ('"""', "#")}
+COMMENT_START = {".h": "//", ".cuh": "//", ".cc": "//", ".cu": "//", ".rs": "//", ".proto": "//", ".cmake": "#", ".sh": "#", ".py": ('"""', "#")}
 
 
 def tree(root):
@@ -205,7 +205,7 @@ def main():
     for name, path in tree(ROOT):
         names.append(name)
         suffix = path.suffix or (".sh" if name.startswith("scripts/") else "")
-        if suffix not in {".h", ".cc", ".cu", ".rs", ".py", ".proto", ".cmake", ".sh", ".txt", ".md", ".json", ".yaml", ".toml"}:
+        if suffix not in {".h", ".cuh", ".cc", ".cu", ".rs", ".py", ".proto", ".cmake", ".sh", ".txt", ".md", ".json", ".yaml", ".toml"}:
             continue
         text = path.read_text(errors="replace")
         errors += [f"{name}: names a place of one machine: {found.group(0)}" for found in [MACHINE_PATHS.search(text)] if found]
@@ -214,7 +214,7 @@ def main():
         if suffix in LIMITS:
             texts[name] = text
             errors += check_lengths(name, text, figures)
-        if suffix in {".h", ".cc", ".cu"}:
+        if suffix in {".h", ".cuh", ".cc", ".cu"}:
             for check in (check_layers, check_preprocessor, check_no_family):
                 errors += check(name, text, figures)
         if suffix == ".cc":

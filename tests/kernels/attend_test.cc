@@ -126,7 +126,7 @@ TEST_P(AttendParity, AppendedKeysAreThoseThatAreRead) {
               "the first position sees its own value alone");
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, AttendParity, testing::ValuesIn(IsasHere()), [](const auto& test) { return test.param; });
+INSTANTIATE_TEST_SUITE_P(Isas, AttendParity, testing::ValuesIn(BackEndsHere()), [](const auto& test) { return test.param; });
 
 }  // namespace
 }  // namespace drover

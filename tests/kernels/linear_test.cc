@@ -77,7 +77,7 @@ TEST(Ops, OptionsAreRefusedByName) {
   EXPECT_NE(Message(MakeOps({.threads = 0}).status()).find("threads: found 0"), std::string::npos);
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, LinearParity, testing::ValuesIn(IsasHere()), [](const auto& test) { return test.param; });
+INSTANTIATE_TEST_SUITE_P(Isas, LinearParity, testing::ValuesIn(BackEndsHere()), [](const auto& test) { return test.param; });
 
 }  // namespace
 }  // namespace drover

@@ -116,7 +116,7 @@ TEST_P(OpsParity, EmbedMasksForeignIds) {
   EXPECT_NE(found.tensor.row(0)[0], 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, OpsParity, testing::ValuesIn(IsasHere()), [](const auto& test) { return test.param; });
+INSTANTIATE_TEST_SUITE_P(Isas, OpsParity, testing::ValuesIn(BackEndsHere()), [](const auto& test) { return test.param; });
 
 TEST(ReferenceOps, RopeTurnsBothPairings) {
   Ops ops;

@@ -1,0 +1,68 @@
+// CudaOps: every operation on one NVIDIA GPU, in f32 over weights in their storage form. Each group of operations has a file with
+// its kernels beside it. Operations queue work on one stream and return; nothing is copied to the host.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "kernels/ops.h"
+
+namespace drover {
+
+class CudaDevice;
+class CudaMemory;
+
+struct CudaOptions {
+  int device = 0;
+  bool wait_for_each = false;  // waits after each operation, so that a fault is laid to the one that caused it; slow
+};
+
+class CudaOps : public Ops {
+ public:
+  // kUnavailable: no such device, or no driver. kResourceExhausted: no memory for staging.
+  static absl::StatusOr<std::unique_ptr<CudaOps>> Create(const CudaOptions& options);
+  ~CudaOps() override;
+
+  Memory& memory() override;
+  void Begin(std::span<const SequenceRows> sequences) override;
+  absl::Status Finish() override;
+
+  void Linear(const PackedWeight& weight, std::span<const float> bias, Tensor x, Tensor y) override;
+  void Embed(const PackedWeight& table, int64_t first, std::span<const int32_t> ids, Tensor y) override;
+  void RmsNorm(Tensor x, std::span<const float> gain, float eps, Tensor y) override;
+  void LayerNorm(Tensor x, int64_t width, std::span<const float> gain, std::span<const float> bias, float eps, Tensor y) override;
+  void SumSquares(Tensor x, int64_t first, std::span<float> sums) override;
+  void ScaleBySquares(std::span<const float> sums, int64_t width, std::span<const float> gain, float eps, Tensor x) override;
+  void L2Norm(int64_t width, float eps, Tensor x) override;
+  void Rope(const RopeAngles& angles, int64_t head_dim, Tensor x) override;
+  void ScaleRows(std::span<const float> factors, Tensor x) override;
+  void AppendKv(Tensor k, Tensor v, std::span<const SequenceRows> sequences, const KvLayer& kv) override;
+  void Attend(Tensor q, std::span<const SequenceRows> sequences, const KvLayer& kv, const AttentionShape& shape, Tensor y) override;
+  void Clamp(float limit, Tensor x) override;
+  void Scale(float factor, Tensor x) override;
+  void SoftCap(float cap, Tensor x) override;
+  void Activate(GateKind kind, Tensor x) override;
+  void GatedProduct(GateKind kind, Tensor gate, Tensor up, Tensor y) override;
+  void Add(Tensor a, Tensor x) override;
+  void Sigmoid(Tensor x) override;
+  void ClampedPairs(float alpha, float limit, Tensor x, Tensor y) override;
+  void HeadLinear(const PackedWeight& weight, const HeadRows& part, Tensor x, Tensor y) override;
+  void HeadLinearTransposed(const PackedWeight& weight, const HeadRows& part, Tensor x, int64_t column, Tensor y) override;
+  void CopyHeads(int64_t heads, Tensor x, int64_t from, Tensor y, int64_t to, int64_t count) override;
+  void Route(const RouteRule& rule, Tensor logits, std::span<int32_t> experts, std::span<float> weights) override;
+  void Gather(Tensor x, std::span<const int32_t> rows, Tensor y) override;
+  void ScatterAdd(Tensor x, std::span<const int32_t> rows, std::span<const float> weights, Tensor out) override;
+
+ private:
+  explicit CudaOps(std::unique_ptr<CudaDevice> device);
+
+  std::unique_ptr<CudaDevice> device_;
+  std::unique_ptr<CudaMemory> memory_;
+  // The step's sequences: for each row its position and where its sequence's blocks begin, then the blocks of all sequences.
+  std::span<const SequenceRows> begun_;
+  int64_t begun_rows_ = 0;
+  std::vector<int32_t> places_;
+  AlignedBytes near_places_;
+};
+
+}  // namespace drover

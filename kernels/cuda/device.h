@@ -1,0 +1,67 @@
+// CudaDevice: one GPU with one stream, and the first error met there. CudaMemory: its memory, reached through pinned staging.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <array>
+#include <memory>
+#include <string_view>
+
+#include "kernels/cuda/cuda_ops.h"
+#include "kernels/memory.h"
+
+namespace drover {
+
+class CudaDevice {
+ public:
+  static absl::StatusOr<std::unique_ptr<CudaDevice>> Open(const CudaOptions& options);
+  ~CudaDevice();
+  CudaDevice(const CudaDevice&) = delete;
+  CudaDevice& operator=(const CudaDevice&) = delete;
+
+  cudaStream_t stream() const { return stream_; }
+  // Makes this the calling thread's device.
+  void Use() { Keep(cudaSetDevice(options_.device), "choosing the device"); }
+  // After each launch: keeps its error, if any.
+  void Launched(const char* operation);
+  void Keep(cudaError_t error, const char* operation);
+  // Waits for the stream; the first error kept since the last call.
+  absl::Status Finish();
+  absl::Status Error(cudaError_t error, std::string_view operation) const;
+
+ private:
+  explicit CudaDevice(const CudaOptions& options) : options_(options) {}
+
+  const CudaOptions options_;
+  cudaStream_t stream_ = nullptr;
+  const char* last_ = "nothing";  // launched
+  absl::Status status_;
+};
+
+class CudaMemory : public Memory {
+ public:
+  static absl::StatusOr<std::unique_ptr<CudaMemory>> Create(CudaDevice& device);
+  ~CudaMemory() override;
+
+  bool on_host() const override { return false; }
+  absl::StatusOr<AlignedBytes> Allocate(int64_t size) override;
+  void Zero(std::span<std::byte> at) override;
+  void Copy(std::span<const std::byte> from, std::byte* to) override;
+  void Upload(std::span<const std::byte> from, std::byte* to) override;
+  absl::Status Download(const std::byte* from, std::span<std::byte> to) override;
+
+ private:
+  explicit CudaMemory(CudaDevice& device) : device_(device) {}
+  // On to the other half of the staging memory, once its last bytes have left it.
+  void TurnOver();
+
+  struct Half {
+    std::byte* bytes = nullptr;
+    cudaEvent_t left = nullptr;
+  };
+  CudaDevice& device_;
+  std::array<Half, 2> halves_;
+  size_t half_ = 0, used_ = 0;
+};
+
+}  // namespace drover

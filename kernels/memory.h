@@ -1,0 +1,42 @@
+// Memory: where the tensors, weights and caches of a back end lie, and how bytes get there and back.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "common/status.h"
+#include "kernels/weight.h"
+
+namespace drover {
+
+// Calls take their place in the order of the operations around them. What fails later than its call is reported by Ops::Finish.
+class Memory {
+ public:
+  virtual ~Memory() = default;
+
+  // Whether the host reads and writes these bytes as its own.
+  virtual bool on_host() const = 0;
+  // kResourceExhausted names the bytes that were wanted.
+  virtual absl::StatusOr<AlignedBytes> Allocate(int64_t size) = 0;
+  virtual void Zero(std::span<std::byte> at) = 0;
+  virtual void Copy(std::span<const std::byte> from, std::byte* to) = 0;
+  // The caller may change `from` as soon as the call returns.
+  virtual void Upload(std::span<const std::byte> from, std::byte* to) = 0;
+  // Waits; `to` holds the bytes unless there is an error.
+  virtual absl::Status Download(const std::byte* from, std::span<std::byte> to) = 0;
+};
+
+class HostMemory : public Memory {
+ public:
+  bool on_host() const override { return true; }
+  absl::StatusOr<AlignedBytes> Allocate(int64_t size) override;
+  void Zero(std::span<std::byte> at) override;
+  void Copy(std::span<const std::byte> from, std::byte* to) override;
+  void Upload(std::span<const std::byte> from, std::byte* to) override { Copy(from, to); }
+  absl::Status Download(const std::byte* from, std::span<std::byte> to) override;
+};
+
+// A weight of the host, with its groups, in another memory.
+absl::StatusOr<PackedWeight> CopyTo(const PackedWeight& weight, Memory& memory);
+
+}  // namespace drover

@@ -1,0 +1,96 @@
+// A stand-in for CUDA's own header of this name: kernels compiled as C++ run on the host, so that their equations and addresses are
+// tested (and sanitised) on machines without a GPU. What only a GPU does, such as its order of threads, is not shown by that.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+
+#define __global__
+#define __device__
+#define __host__
+#define __shared__ static
+#define __launch_bounds__(threads)
+
+struct dim3 {
+  unsigned x = 1, y = 1, z = 1;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+
+// Of the thread that runs.
+extern dim3 threadIdx, blockIdx, blockDim, gridDim;
+void __syncthreads();
+void __syncwarp();
+
+namespace cuda_on_host {
+
+// Runs the kernel for every thread of every block, one block after the other.
+void Launch(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& kernel);
+inline dim3 Dim(unsigned n) { return {n}; }
+inline dim3 Dim(dim3 n) { return n; }
+float* DynamicShared();
+// What the warp's lane `from` gives; all lanes must be there.
+uint32_t Exchange(uint32_t value, unsigned from);
+unsigned Lane();
+
+template <class T>
+T ExchangeAs(T value, unsigned from) {
+  static_assert(sizeof(T) == 4);
+  return __builtin_bit_cast(T, Exchange(__builtin_bit_cast(uint32_t, value), from));
+}
+
+}  // namespace cuda_on_host
+
+template <class T>
+T __shfl_xor_sync(unsigned, T value, int step) {
+  return cuda_on_host::ExchangeAs(value, cuda_on_host::Lane() ^ static_cast<unsigned>(step));
+}
+template <class T>
+T __shfl_sync(unsigned, T value, int lane) {
+  return cuda_on_host::ExchangeAs(value, static_cast<unsigned>(lane));
+}
+inline float __uint_as_float(unsigned bits) { return __builtin_bit_cast(float, bits); }
+inline unsigned __float_as_uint(float value) { return __builtin_bit_cast(unsigned, value); }
+inline int min(int a, int b) { return a < b ? a : b; }
+
+// The runtime: one device whose memory is the host's.
+enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2 };
+enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
+struct cudaStreamStandIn;
+struct cudaEventStandIn;
+using cudaStream_t = cudaStreamStandIn*;
+using cudaEvent_t = cudaEventStandIn*;
+inline constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2;
+
+cudaError_t cudaMalloc(void** bytes, size_t size);
+cudaError_t cudaFree(void* bytes);
+cudaError_t cudaMallocHost(void** bytes, size_t size);
+inline cudaError_t cudaFreeHost(void* bytes) { return cudaFree(bytes); }
+inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind, cudaStream_t) {
+  std::memcpy(to, from, size);
+  return cudaSuccess;
+}
+inline cudaError_t cudaMemsetAsync(void* at, int value, size_t size, cudaStream_t) {
+  std::memset(at, value, size);
+  return cudaSuccess;
+}
+inline cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
+inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+inline cudaError_t cudaGetLastError() { return cudaSuccess; }
+inline cudaError_t cudaMemGetInfo(size_t* free, size_t* total) { return *free = *total = 0, cudaSuccess; }
+inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t*, unsigned) { return cudaSuccess; }
+inline cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
+inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t*, unsigned) { return cudaSuccess; }
+inline cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
+inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
+inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+inline const char* cudaGetErrorString(cudaError_t) { return "stand-in"; }
+inline const char* cudaGetErrorName(cudaError_t) { return "stand-in"; }

@@ -1,0 +1,167 @@
+// Threads of a block as fibers of one thread of the host, and device memory that ends where it was asked to end.
+#include <cstdlib>
+#include <limits>
+#include <vector>
+
+#include "common/check.h"
+#include "tests/kernels/cuda_on_host/cuda_runtime_api.h"
+
+dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+// Saves what a call must preserve and the stack pointer in *save; goes on where `to` was saved.
+extern "C" void DroverSwitchStack(void** save, void* to);
+asm(R"(
+.text
+.globl DroverSwitchStack
+DroverSwitchStack:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+)");
+
+namespace cuda_on_host {
+namespace {
+
+constexpr unsigned kWarp = 32;
+constexpr size_t kStackBytes = 64 << 10;
+constexpr size_t kReadableAfterEnd = 64;  // of CudaMemory; kernels are not to rely on it, and here they cannot
+
+// Threads that wait for each other; those that have returned are not waited for.
+struct Meeting {
+  unsigned present = 0, arrived = 0, round = 0;
+  void Open() {
+    if (arrived < present || present == 0) return;
+    arrived = 0;
+    ++round;
+  }
+};
+
+struct Fiber {
+  std::vector<std::byte> stack = std::vector<std::byte>(kStackBytes);
+  void* at = nullptr;
+  bool done = false;
+};
+
+struct Block {
+  std::vector<Fiber> fibers;
+  std::vector<Meeting> warps;
+  std::vector<uint32_t> given;  // to the warp, by thread
+  Meeting all;
+  void* scheduler = nullptr;
+  unsigned running = 0;
+  const std::function<void()>* kernel = nullptr;
+};
+Block block;
+std::vector<float> shared_floats;
+
+void Yield() { DroverSwitchStack(&block.fibers[block.running].at, block.scheduler); }
+
+void Meet(Meeting& meeting) {
+  const unsigned round = meeting.round;
+  ++meeting.arrived;
+  meeting.Open();
+  while (meeting.round == round) Yield();
+}
+
+void RunFiber() {
+  (*block.kernel)();
+  block.fibers[block.running].done = true;
+  for (Meeting* meeting : {&block.all, &block.warps[block.running / kWarp]}) {
+    --meeting->present;
+    meeting->Open();
+  }
+  Yield();
+}
+
+// The first switch to a fiber takes six registers from its stack and returns into RunFiber.
+void Prepare(Fiber& fiber) {
+  const auto top = reinterpret_cast<uintptr_t>(fiber.stack.data() + fiber.stack.size()) / 16 * 16;
+  void** at = reinterpret_cast<void**>(top) - 2;
+  *at = reinterpret_cast<void*>(RunFiber);
+  for (int i = 0; i < 6; ++i) *--at = nullptr;
+  fiber.at = at;
+  fiber.done = false;
+}
+
+void RunBlock(unsigned threads) {
+  block.fibers.resize(threads);
+  block.given.resize(threads);
+  block.warps.assign((threads + kWarp - 1) / kWarp, {});
+  block.all = {threads, 0, 0};
+  for (unsigned t = 0; t < threads; ++t) {
+    Prepare(block.fibers[t]);
+    ++block.warps[t / kWarp].present;
+  }
+  for (bool left = true; left;) {
+    left = false;
+    for (unsigned t = 0; t < threads; ++t) {
+      if (block.fibers[t].done) continue;
+      left = true;
+      block.running = t;
+      threadIdx = {t, 0, 0};
+      DroverSwitchStack(&block.scheduler, block.fibers[t].at);
+    }
+  }
+}
+
+}  // namespace
+
+float* DynamicShared() { return shared_floats.data(); }
+unsigned Lane() { return block.running % kWarp; }
+
+uint32_t Exchange(uint32_t value, unsigned from) {
+  Meeting& warp = block.warps[block.running / kWarp];
+  DROVER_CHECK_EQ(warp.present, kWarp);  // a shuffle that names lanes which have returned
+  block.given[block.running] = value;
+  Meet(warp);
+  const uint32_t taken = block.given[block.running / kWarp * kWarp + from];
+  Meet(warp);
+  return taken;
+}
+
+void Launch(dim3 grid, dim3 threads, size_t shared_bytes, const std::function<void()>& kernel) {
+  DROVER_CHECK(grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.y < 65536 && grid.z < 65536 && threads.x > 0 && threads.x <= 1024);
+  DROVER_CHECK_LE(shared_bytes, size_t{48} << 10);
+  gridDim = grid;
+  blockDim = threads;
+  block.kernel = &kernel;
+  for (unsigned z = 0; z < grid.z; ++z)
+    for (unsigned y = 0; y < grid.y; ++y)
+      for (unsigned x = 0; x < grid.x; ++x) {
+        blockIdx = {x, y, z};
+        shared_floats.assign(shared_bytes / sizeof(float), std::numeric_limits<float>::quiet_NaN());
+        RunBlock(threads.x);
+      }
+}
+
+}  // namespace cuda_on_host
+
+void __syncthreads() { cuda_on_host::Meet(cuda_on_host::block.all); }
+void __syncwarp() { cuda_on_host::Meet(cuda_on_host::block.warps[cuda_on_host::block.running / cuda_on_host::kWarp]); }
+
+cudaError_t cudaMallocHost(void** bytes, size_t size) {
+  if (posix_memalign(bytes, 256, size) != 0) return cudaErrorMemoryAllocation;
+  std::memset(*bytes, 0xff, size);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void** bytes, size_t size) {
+  return cudaMallocHost(bytes, size > cuda_on_host::kReadableAfterEnd ? size - cuda_on_host::kReadableAfterEnd : size);
+}
+
+cudaError_t cudaFree(void* bytes) {
+  std::free(bytes);
+  return cudaSuccess;
+}

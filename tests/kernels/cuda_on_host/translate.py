@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+"""Turns a file of CUDA into C++ for the stand-in runtime: launches become calls, dynamic shared memory a pointer.
+
+usage: translate.py IN OUT
+"""
+import pathlib
+import re
+import sys
+
+
+def launches(text):
+    """KERNEL<<<GRID, THREADS, SHARED, STREAM>>>(ARGUMENTS); -> Launch(GRID, THREADS, SHARED, [&] { KERNEL(ARGUMENTS); });"""
+    pattern = re.compile(r"([\w:]+(?:<[\w, ]+>)?)<<<(.*?)>>>\s*(\(.*?\));", re.S)
+
+    def call(match):
+        kernel, shape, arguments = match.groups()
+        grid, threads, shared = arguments_of(shape)[:3]
+        return (f"::cuda_on_host::Launch(::cuda_on_host::Dim({grid}), ::cuda_on_host::Dim({threads}), {shared},"
+                f" [&] {{ {kernel}{arguments}; }});")
+
+    return pattern.sub(call, text)
+
+
+def arguments_of(text):
+    """Splits at the commas that stand outside of all brackets."""
+    parts, depth, start = [], 0, 0
+    for at, letter in enumerate(text):
+        depth += (letter in "(<{[") - (letter in ")>}]")
+        if letter == "," and depth == 0:
+            parts.append(text[start:at].strip())
+            start = at + 1
+    return parts + [text[start:].strip()]
+
+
+def translate(text):
+    text = re.sub(r"extern __shared__ float (\w+)\[\];", r"float* \1 = ::cuda_on_host::DynamicShared();", text)
+    return re.sub(r"#pragma unroll.*", "", launches(text))
+
+
+if __name__ == "__main__":
+    source, target = map(pathlib.Path, sys.argv[1:])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(translate(source.read_text()))
