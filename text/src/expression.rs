@@ -160,7 +160,12 @@ impl<'a> Parser<'a> {
             parts.push(part(self)?);
         }
         limited(parts.len())?;
-        Ok(if parts.len() > 1 { format!("({})", parts.join(&format!(" {word} "))) } else { parts.remove(0) })
+        if parts.len() == 1 {
+            return Ok(parts.remove(0));
+        }
+        // Kept from the engine, which makes a bool of constants.
+        parts[0].push_str(&format!("|{KEEP}"));
+        Ok(format!("({})", parts.join(&format!(" {word} "))))
     }
 
     fn negation(&mut self) -> Written {

@@ -140,7 +140,7 @@ pub fn float(_: &State, value: &Value, given: &[Value]) -> Outcome {
 
 pub fn abs(_: &State, value: &Value, _: &[Value]) -> Outcome {
     match type_name(value) {
-        "int" => Ok(Value::from(i128::try_from(value.clone())?.saturating_abs())),
+        "int" | "bool" => Ok(Value::from(integer(value).unwrap_or_default().saturating_abs())),
         "float" => Ok(Value::from(f64::try_from(value.clone())?.abs())),
         other => type_error(format!("bad operand type for abs(): '{other}'")),
     }
