@@ -18,9 +18,10 @@ struct GroupPlan {
   int64_t ranks = 1;
   int64_t stages = 1;                // runs of ranks with a run of layers each (pipeline); divides ranks
   int64_t expert_parts = 1;          // sets of a stage's ranks that experts are spread over; divides ranks / stages
+  int64_t attention_parts = 1;       // runs of a stage's ranks with sequences and a KV cache of their own; divides ranks / stages
   std::string compute = "f32", kv = "f32";
   int64_t block_tokens = 16;         // tokens per KV block
-  int64_t kv_blocks = 0;             // the same on every rank
+  int64_t kv_blocks = 0;             // of each attention part: the same on every rank
   int64_t max_step_tokens = 512;     // of one forward pass
   int64_t max_sequences = 32;        // running at once
   int64_t max_model_len = 0;         // tokens of prompt and output together
@@ -29,5 +30,8 @@ struct GroupPlan {
   std::vector<RankBytes> rank_bytes; // one per rank; a rank receives only its own
   bool operator==(const GroupPlan&) const = default;
 };
+
+// Of `total` tokens, in a step or in the cache, the most that one attention part has.
+inline int64_t PartTokens(int64_t total, int64_t attention_parts) { return (total + attention_parts - 1) / attention_parts; }
 
 }  // namespace drover

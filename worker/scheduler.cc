@@ -4,23 +4,30 @@
 #include <algorithm>
 
 #include "common/check.h"
+#include "common/plan.h"
 
 namespace drover {
+namespace {
+bool Older(const std::unique_ptr<Sequence>& a, const std::unique_ptr<Sequence>& b) { return a->arrival < b->arrival; }
+}  // namespace
 
 absl::Status Validate(const SchedulerLimits& limits) {
   const std::pair<std::string_view, int64_t> fields[] = {
       {"block_tokens", limits.block_tokens},       {"kv_blocks", limits.kv_blocks},
       {"max_step_tokens", limits.max_step_tokens}, {"max_sequences", limits.max_sequences},
       {"max_model_len", limits.max_model_len},     {"max_requests", limits.max_requests},
-      {"max_score_rows", limits.max_score_rows}};
+      {"max_score_rows", limits.max_score_rows},   {"attention_parts", limits.attention_parts}};
   for (const auto& [name, value] : fields)
     if (value <= 0) return InvalidArgument(name, ": found ", value, ", expected more than 0");
   return absl::OkStatus();
 }
 
-// One token of every running sequence fits into a step, and one sequence of full length fits into the blocks: so no sequence
-// can be stuck, whatever the limits say.
-Scheduler::Scheduler(const SchedulerLimits& limits) : limits_(limits), pool_(limits.kv_blocks) {
+// One token of every running sequence fits into a step (ChoosePart: of its part too), and one sequence of full length fits into the
+// blocks of a part: so no sequence can be stuck, whatever the limits say.
+Scheduler::Scheduler(const SchedulerLimits& limits)
+    : limits_(limits),
+      pools_(static_cast<size_t>(limits.attention_parts), BlockPool(limits.kv_blocks)),
+      last_part_(limits.attention_parts - 1) {
   DROVER_CHECK(Validate(limits).ok());
   limits_.max_sequences = std::min(limits.max_sequences, limits.max_step_tokens);
   limits_.max_model_len = std::min(limits.max_model_len, limits.kv_blocks * limits.block_tokens);
@@ -40,6 +47,7 @@ absl::Status Scheduler::Admit(Request request) {
   auto sequence = std::make_unique<Sequence>();
   sequence->tokens = request.prompt;
   sequence->output_limit = std::min(request.max_tokens, room);
+  sequence->arrival = arrivals_++;
   sequence->request = std::move(request);
   waiting_.push_back(std::move(sequence));
   return absl::OkStatus();
@@ -48,7 +56,7 @@ absl::Status Scheduler::Admit(Request request) {
 bool Scheduler::Cancel(RequestId id) {
   const auto has_id = [id](const Owned& s) { return s->request.id == id; };
   if (const auto it = std::find_if(running_.begin(), running_.end(), has_id); it != running_.end()) {
-    pool_.Release((*it)->blocks);
+    PoolOf(**it).Release((*it)->blocks);
     running_.erase(it);
     return true;
   }
@@ -60,7 +68,8 @@ bool Scheduler::Cancel(RequestId id) {
 
 StepPlan Scheduler::Plan() {
   StepPlan plan;
-  Budget budget{.tokens = limits_.max_step_tokens, .score_rows = limits_.max_score_rows};
+  Budget budget{.tokens = limits_.max_step_tokens, .score_rows = limits_.max_score_rows, .part_tokens = {}};
+  budget.part_tokens.assign(pools_.size(), PartTokens(limits_.max_step_tokens, limits_.attention_parts));
   RenewAllKeys();              // before anyone is planned: it may preempt
   PlanDecodes(plan, budget);   // nobody already talking is kept waiting
   PlanPrefills(plan, budget);  // then prompt chunks, oldest first
@@ -69,10 +78,17 @@ StepPlan Scheduler::Plan() {
 }
 
 void Scheduler::RenewAllKeys() {
-  for (size_t i = 0; i < running_.size(); ++i) {
+  for (size_t i = 0; i < running_.size();) {
     RenewKeys(*running_[i]);
-    if (!running_[i]->decoding() && !MakeRoom(i)) break;
+    if (running_[i]->decoding() || MakeRoom(i)) ++i;
   }
+}
+
+void Scheduler::Budget::Spend(const StepSequence& chunk) {
+  const auto size = static_cast<int64_t>(chunk.tokens.size());
+  tokens -= size;
+  part_tokens[static_cast<size_t>(chunk.part)] -= size;
+  if (chunk.logits == LogitsWanted::kAll) score_rows -= size;
 }
 
 // The blocks stay its own: they are written again.
@@ -86,61 +102,97 @@ void Scheduler::RenewKeys(Sequence& sequence) {
 }
 
 void Scheduler::PlanDecodes(StepPlan& plan, Budget& budget) {
-  for (size_t i = 0; i < running_.size(); ++i) {
-    if (!running_[i]->decoding()) continue;
-    if (!MakeRoom(i)) break;  // it was the youngest
-    plan.sequences.push_back(Chunk(*running_[i], budget));
-    --budget.tokens;
+  for (size_t i = 0; i < running_.size();) {
+    if (running_[i]->decoding()) {
+      if (!MakeRoom(i)) continue;
+      plan.sequences.push_back(Chunk(*running_[i], budget));
+      budget.Spend(plan.sequences.back());
+    }
+    ++i;
   }
 }
 
 void Scheduler::PlanPrefills(StepPlan& plan, Budget& budget) {
-  for (size_t i = 0; budget.tokens > 0; ++i) {
-    if (i == running_.size() && !StartOldestWaiting()) break;
-    if (running_[i]->decoding()) continue;
-    StepSequence chunk = Chunk(*running_[i], budget);
-    if (chunk.tokens.empty()) continue;
-    const int64_t size = static_cast<int64_t>(chunk.tokens.size());
-    budget.tokens -= size;
-    if (chunk.logits == LogitsWanted::kAll) budget.score_rows -= size;
-    plan.sequences.push_back(std::move(chunk));
+  for (const Owned& sequence : running_) PlanPrefill(*sequence, plan, budget);
+  while (budget.tokens > 0) {
+    const Sequence* started = StartOldestWaiting(budget);
+    if (started == nullptr) break;
+    PlanPrefill(*started, plan, budget);
   }
 }
 
+void Scheduler::PlanPrefill(const Sequence& sequence, StepPlan& plan, Budget& budget) {
+  if (sequence.decoding()) return;
+  StepSequence chunk = Chunk(sequence, budget);
+  if (chunk.tokens.empty()) return;
+  budget.Spend(chunk);
+  plan.sequences.push_back(std::move(chunk));
+}
+
 // A sequence starts with the blocks of all its known tokens, so that a prompt under way never waits for one.
-bool Scheduler::StartOldestWaiting() {
-  if (waiting_.empty() || running() >= limits_.max_sequences) return false;
+const Sequence* Scheduler::StartOldestWaiting(const Budget& budget) {
+  if (waiting_.empty() || running() >= limits_.max_sequences) return nullptr;
   Sequence& next = *waiting_.front();
-  if (!pool_.GrowTo(next.blocks, BlocksFor(next.length()))) return false;
+  const int64_t blocks = BlocksFor(next.length());
+  const std::optional<int64_t> part = ChoosePart(blocks, budget);
+  if (!part) return nullptr;
+  next.part = last_part_ = *part;
+  DROVER_CHECK(PoolOf(next).GrowTo(next.blocks, blocks));
   RenewKeys(next);
-  running_.push_back(std::move(waiting_.front()));
+  running_.insert(std::ranges::upper_bound(running_, waiting_.front(), Older), std::move(waiting_.front()));
   waiting_.pop_front();
-  return true;
+  return &next;
+}
+
+// The part with most blocks to spare, of those that have tokens left in this step; equal ones take turns.
+std::optional<int64_t> Scheduler::ChoosePart(int64_t blocks, const Budget& budget) const {
+  const int64_t parts = limits_.attention_parts, most_running = PartTokens(limits_.max_step_tokens, parts);
+  std::vector<int64_t> running(pools_.size());
+  for (const Owned& sequence : running_) ++running[static_cast<size_t>(sequence->part)];
+  std::optional<int64_t> best;
+  int64_t most = blocks - 1;
+  for (int64_t turn = 1; turn <= parts; ++turn) {
+    const int64_t part = (last_part_ + turn) % parts;
+    const auto index = static_cast<size_t>(part);
+    if (pools_[index].available() <= most || budget.TokensOf(part) == 0 || running[index] >= most_running) continue;
+    most = pools_[index].available();
+    best = part;
+  }
+  return best;
 }
 
 bool Scheduler::MakeRoom(size_t index) {
-  const int64_t needed = BlocksFor(running_[index]->length());
-  while (!pool_.GrowTo(running_[index]->blocks, needed)) {
-    PreemptYoungest();
-    if (index == running_.size()) return false;
+  Sequence* sequence = running_[index].get();
+  const int64_t needed = BlocksFor(sequence->length());
+  while (!PoolOf(*sequence).GrowTo(sequence->blocks, needed)) {
+    PreemptYoungest(sequence->part);
+    if (index == running_.size() || running_[index].get() != sequence) return false;
   }
   return true;
 }
 
 // Its blocks go back; prompt and output are run again later. Nothing else is lost: a token depends on its request, the seed,
 // its position and the tokens before it.
-void Scheduler::PreemptYoungest() {
-  Owned youngest = std::move(running_.back());
-  running_.pop_back();
-  pool_.Release(youngest->blocks);
+void Scheduler::PreemptYoungest(int64_t part) {
+  const auto last = std::find_if(running_.rbegin(), running_.rend(), [part](const Owned& s) { return s->part == part; });
+  DROVER_CHECK(last != running_.rend());
+  Owned youngest = std::move(*last);
+  running_.erase(std::next(last).base());
+  PoolOf(*youngest).Release(youngest->blocks);
   youngest->cached = 0;
-  waiting_.push_front(std::move(youngest));
+  waiting_.insert(std::ranges::upper_bound(waiting_, youngest, Older), std::move(youngest));
   ++preemptions_;
+}
+
+int64_t Scheduler::blocks_used() const {
+  int64_t used = 0;
+  for (const BlockPool& pool : pools_) used += pool.used();
+  return used;
 }
 
 StepSequence Scheduler::Chunk(const Sequence& sequence, const Budget& budget) const {
   const int64_t first = sequence.cached;
-  int64_t size = std::min(budget.tokens, sequence.left_to_run());
+  int64_t size = std::min(budget.TokensOf(sequence.part), sequence.left_to_run());
   LogitsWanted wanted = LogitsWanted::kNone;
   if (sequence.wants_prompt_rows() && sequence.scored < sequence.prompt_tokens()) {
     const bool again = first < sequence.scored;  // run again after a preemption: these rows were taken already
@@ -157,7 +209,8 @@ StepSequence Scheduler::Chunk(const Sequence& sequence, const Budget& budget) co
           .tokens = {begin, begin + size},
           .blocks = {blocks, blocks + BlocksFor(first + size)},
           .length = sequence.length(),
-          .logits = wanted};
+          .logits = wanted,
+          .part = sequence.part};
 }
 
 bool Scheduler::Samples(const StepSequence& planned) const {

@@ -1,7 +1,9 @@
 // Scheduler: who runs in the next step. Values in, values out: it knows no clock, thread, device or network.
-// Continuous batching with chunked prefill; a sequence that finds no block is preempted and recomputed, youngest first.
+// Continuous batching with chunked prefill; a sequence that finds no block is preempted and recomputed, youngest first. With several
+// attention parts each has blocks of its own, and a running sequence stays in one.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -16,13 +18,14 @@ namespace drover {
 
 struct SchedulerLimits {
   int64_t block_tokens = 16;      // tokens per KV block
-  int64_t kv_blocks = 0;
-  int64_t max_step_tokens = 512;  // of one forward pass
+  int64_t kv_blocks = 0;          // of each attention part
+  int64_t max_step_tokens = 512;  // of one forward pass; PartTokens of them in one attention part
   int64_t max_sequences = 32;     // running at once
   int64_t max_model_len = 0;      // tokens of prompt and output together
   int64_t max_requests = 4096;    // running and waiting
   KeyLengths key_lengths = {};    // at which lengths a sequence has to be run again from its start
   int64_t max_score_rows = 64;    // rows of prompts whose logits are wanted, in one step
+  int64_t attention_parts = 1;
 };
 
 // Every limit positive; errors name the field.
@@ -59,14 +62,18 @@ class Scheduler {
 
   int64_t running() const { return static_cast<int64_t>(running_.size()); }
   int64_t waiting() const { return static_cast<int64_t>(waiting_.size()); }
-  int64_t blocks_used() const { return pool_.used(); }
+  int64_t blocks_used() const;
+  int64_t blocks_used(int64_t part) const { return pools_[static_cast<size_t>(part)].used(); }
   int64_t preemptions() const { return preemptions_; }
 
  private:
   using Owned = std::unique_ptr<Sequence>;
-  // What is left of a step: tokens to run, and rows of prompts whose logits are wanted.
+  // What is left of a step: tokens to run, in all and in each attention part, and rows of prompts whose logits are wanted.
   struct Budget {
     int64_t tokens = 0, score_rows = 0;
+    std::vector<int64_t> part_tokens;
+    int64_t TokensOf(int64_t part) const { return std::min(tokens, part_tokens[static_cast<size_t>(part)]); }
+    void Spend(const StepSequence& chunk);
   };
 
   // Forgets keys that hold no longer, now that the sequence is as long as it is.
@@ -75,20 +82,28 @@ class Scheduler {
   void RenewAllKeys();
   void PlanDecodes(StepPlan& plan, Budget& budget);
   void PlanPrefills(StepPlan& plan, Budget& budget);
-  bool StartOldestWaiting();
-  // Makes room for one more token of running_[index], preempting from the youngest; false when it lost its own place.
+  void PlanPrefill(const Sequence& sequence, StepPlan& plan, Budget& budget);
+  // The sequence that runs from now on, null when none may.
+  const Sequence* StartOldestWaiting(const Budget& budget);
+  // Where a sequence of `blocks` blocks is to run; nothing when no part has room.
+  std::optional<int64_t> ChoosePart(int64_t blocks, const Budget& budget) const;
+  // Makes room for one more token of running_[index], preempting from the youngest of its part; false when it lost its own place,
+  // which the next one then has.
   bool MakeRoom(size_t index);
-  void PreemptYoungest();
+  void PreemptYoungest(int64_t part);
+  BlockPool& PoolOf(const Sequence& sequence) { return pools_[static_cast<size_t>(sequence.part)]; }
   // The next tokens of a sequence within the budget; none when it has to wait for rows.
   StepSequence Chunk(const Sequence& sequence, const Budget& budget) const;
   int64_t BlocksFor(int64_t tokens) const { return (tokens + limits_.block_tokens - 1) / limits_.block_tokens; }
   FinishReason FinishOf(const Sequence& sequence) const;
 
   SchedulerLimits limits_;
-  BlockPool pool_;
+  std::vector<BlockPool> pools_;  // of each attention part
   std::vector<Owned> running_;  // oldest first
-  std::deque<Owned> waiting_;   // oldest first; all younger than the running ones
+  std::deque<Owned> waiting_;   // oldest first; younger than the running ones of the part that they were preempted from
   int64_t preemptions_ = 0;
+  int64_t last_part_ = 0;       // where a sequence started last
+  uint64_t arrivals_ = 0;
   uint64_t next_step_ = 1;
 };
 

@@ -12,7 +12,9 @@ namespace drover {
 struct Sequence {
   Request request;
   std::vector<int32_t> tokens;  // prompt, then output
-  std::vector<int32_t> blocks;  // KV blocks held
+  std::vector<int32_t> blocks;  // KV blocks held, of its attention part
+  int64_t part = 0;             // attention part; chosen anew whenever it starts to run
+  uint64_t arrival = 0;         // older ones have smaller numbers
   int64_t cached = 0;           // leading tokens whose keys and values are in the blocks
   int64_t key_set = 0;          // which frequencies their keys have: KeyLengths::SetOf
   int64_t scored = 0;           // leading rows whose logits were taken; they are not asked for again after a preemption

@@ -17,6 +17,7 @@ struct StepSequence {
   std::vector<int32_t> blocks;  // block i holds positions [i·block_tokens, (i+1)·block_tokens)
   int64_t length = 0;           // of the sequence when this pass over it began, for keys that depend on it; 0: it ends with these
   LogitsWanted logits = LogitsWanted::kNone;  // kLast: of the last token; kAll: of every token here
+  int64_t part = 0;             // the attention part that runs it and holds these blocks
   bool operator==(const StepSequence&) const = default;
 };
 
