@@ -17,7 +17,7 @@ Range RankCut::Vocab(const ModelSpec& spec) const { return PartOf(spec.vocab, pl
 
 Range RankCut::Positions(const ModelSpec& spec) const { return PartOf(spec.max_positions, place(), grid.stage_ranks()); }
 
-Range RankCut::Heads(const Attention& attention) const { return PartOf(attention.heads, place(), grid.stage_ranks()); }
+Range RankCut::Heads(const Attention& attention) const { return PartOf(attention.heads, seat(), grid.part_ranks()); }
 
 Range RankCut::KvHeads(const Attention& attention) const {
   const Range heads = Heads(attention);

@@ -158,7 +158,10 @@ bool OnOwnStage(const Weight& weight, const ModelSpec& spec, const RankCut& cut)
   return cut.first_stage() || (weight.role == Role::kEmbedding && spec.tied_embeddings && cut.last_stage());
 }
 
-bool OnRankZeroOnly(Role role) { return role == Role::kOBias || role == Role::kDownBias; }
+// Biases of what is summed over an attention part, or over a stage.
+bool OnOtherRank(Role role, const RankCut& cut) {
+  return (role == Role::kOBias && cut.seat() != 0) || (role == Role::kDownBias && cut.place() != 0);
+}
 
 Part ExpertPart(const Weight& weight, const Experts& experts, const RankCut& cut) {
   const Range own = cut.Experts(experts), columns = cut.ExpertColumns(experts);
@@ -197,7 +200,7 @@ std::vector<Weight> WeightTable(const ModelSpec& spec) {
 Part PartOf(const Weight& weight, const ModelSpec& spec, const RankCut& cut) {
   const Range all_rows{0, weight.rows}, all_cols{0, weight.cols};
   if (!OnOwnStage(weight, spec, cut)) return {{0, 0}, {0, 0}};
-  if (OnRankZeroOnly(weight.role) && cut.place() != 0) return {{0, 0}, all_cols};
+  if (OnOtherRank(weight.role, cut)) return {{0, 0}, all_cols};
   if (weight.split == Split::kReplicated) return {all_rows, all_cols};
   if (weight.split == Split::kVocabRows) return {cut.Vocab(spec), all_cols};
   if (weight.split == Split::kPositionRows) return {cut.Positions(spec), all_cols};

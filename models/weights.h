@@ -52,7 +52,8 @@ bool IsVector(Role role);
 std::vector<Weight> WeightTable(const ModelSpec& spec);
 
 // The rows and columns of `weight` that a rank holds; empty() when the rank holds nothing of it.
-// Biases of column-cut matrices (kOBias, kDownBias) are held by the first rank of a stage alone, so that the reduce adds them once.
+// Biases of column-cut matrices are held by one rank alone, so that the reduce adds them once: kOBias by the first of each attention
+// part, kDownBias by the first of a stage.
 struct Part {
   Range rows, cols;
   bool empty() const { return rows.empty() || cols.empty(); }

@@ -14,7 +14,7 @@ import subprocess
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 INDEX = ROOT.parent / "shared" / "golden" / "index.json"
 BEGIN, END = "<!-- golden cases: written by tools/golden_table.py -->", "<!-- end of golden cases -->"
-LINE = re.compile(r"^(\w+?)_on_(\d+)((?:_in_\d+_stages|_experts_in_\d+)*): largest logit error (\S+)$", re.M)
+LINE = re.compile(r"^(\w+?)_on_(\d+)((?:_in_\d+_stages|_attention_in_\d+|_experts_in_\d+)*): largest logit error (\S+)$", re.M)
 
 
 def runs_of(test):
@@ -33,7 +33,10 @@ def cuts(runs):
     text = ", ".join(map(str, plain))
     if any("experts" in variant for _, variant, _ in runs):
         text += "; other expert cuts"
-    if any("stages" in variant for _, variant, _ in runs):
+    parts = sorted({int(p) for _, variant, _ in runs for p in re.findall(r"attention_in_(\d+)", variant)})
+    if parts:
+        text += "; attention in " + ", ".join(map(str, parts)) + " parts"
+    if any("stages" in variant and "attention" not in variant for _, variant, _ in runs):
         text += "; 2 x 2 pipeline"
     return text
 

@@ -33,12 +33,11 @@ absl::StatusOr<std::unique_ptr<RankModel>> Load(const GroupPlan& plan, const Loa
   DROVER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, OpenCheckpoint(plan.model_path));
   if (checkpoint.form == CheckpointForm::kConfigOnly)
     return NotFound(plan.model_path, ": found a config without weights, expected safetensors or GGUF files beside it");
-  const RankCut cut{.grid = {.ranks = plan.ranks, .expert_parts = plan.expert_parts, .stages = plan.stages}, .rank = ranks.rank()};
-  std::unique_ptr<Communicator> stage;
-  if (plan.stages > 1) {  // before the load: then ranks need not wait for the slowest loader
-    ranks.SetDeadline(std::chrono::steady_clock::now() + kMeet);
-    DROVER_ASSIGN_OR_RETURN(stage, ranks.Split(plan.stages));
-  }
+  const RankCut cut{.grid = {.ranks = plan.ranks, .expert_parts = plan.expert_parts, .stages = plan.stages, .attention_parts = plan.attention_parts},
+                    .rank = ranks.rank()};
+  // Before the load: then ranks need not wait for the slowest loader.
+  ranks.SetDeadline(std::chrono::steady_clock::now() + kMeet);
+  DROVER_ASSIGN_OR_RETURN(RankRuns runs, SplitRanks(cut.grid, ranks));
   DROVER_ASSIGN_OR_RETURN(RankWeights weights, LoadRankWeights(checkpoint, cut, {.cancelled = {}, .progress = progress}));
   const DecoderSettings settings{.max_step_tokens = plan.max_step_tokens,
                                  .max_sequences = plan.max_sequences,
@@ -46,7 +45,7 @@ absl::StatusOr<std::unique_ptr<RankModel>> Load(const GroupPlan& plan, const Loa
                                  .block_tokens = plan.block_tokens,
                                  .threads = plan.threads};
   DROVER_ASSIGN_OR_RETURN(std::unique_ptr<Decoder> decoder,
-                          Decoder::Create(checkpoint.spec, cut, std::move(weights), settings, ranks, std::move(stage)));
+                          Decoder::Create(checkpoint.spec, cut, std::move(weights), settings, ranks, std::move(runs)));
   return std::make_unique<ServedModel>(std::move(decoder), ranks);
 }
 

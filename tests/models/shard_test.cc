@@ -69,6 +69,19 @@ TEST(RankCut, FirstKvHeadsAreEachKvHeadOnce) {
     }
 }
 
+// Attention is cut as over the ranks of a part alone; the rest as if there were no parts.
+TEST(RankCut, AttentionPartsCutOnlyAttention) {
+  const Attention attention = Heads(9, 3);
+  for (int64_t r = 0; r < 6; ++r) {
+    const RankCut cut{{6, 1, 1, 2}, r}, alone{{3, 1}, r % 3}, whole{{6, 1}, r};
+    EXPECT_EQ(cut.attention_part(), r / 3);
+    EXPECT_EQ(cut.Heads(attention), alone.Heads(attention));
+    EXPECT_EQ(cut.KvHeads(attention), alone.KvHeads(attention));
+    EXPECT_EQ(cut.FirstKvHeads(attention), alone.FirstKvHeads(attention));
+    EXPECT_EQ(cut.FfnColumns(100), whole.FfnColumns(100));
+  }
+}
+
 TEST(RankCut, SixExpertsOnFourRanks) {
   const struct Experts experts{.count = 6, .active = 2, .hidden = 10};
   const Range spread[] = {{0, 1}, {1, 3}, {3, 4}, {4, 6}};

@@ -89,7 +89,8 @@ absl::StatusOr<std::vector<PromptResult>> RunReference(StepRunner& runner, const
                        .max_sequences = static_cast<int64_t>(all.size()),
                        .max_model_len = shape.kv_blocks * shape.block_tokens,
                        .key_lengths = shape.key_lengths,
-                       .max_score_rows = shape.step_tokens});
+                       .max_score_rows = shape.step_tokens,
+                       .attention_parts = shape.attention_parts});
   DROVER_RETURN_IF_ERROR(AdmitAll(all, scheduler));
   for (StepPlan plan = scheduler.Plan(); !plan.empty(); plan = scheduler.Plan()) {
     DROVER_ASSIGN_OR_RETURN(const StepLogits logits, runner.Run(plan));

@@ -16,6 +16,7 @@ struct RunShape {
   int64_t kv_blocks = 0, block_tokens = 0;
   int64_t step_tokens = 0;  // of all sequences in one step: prompts are cut into chunks
   KeyLengths key_lengths = {};  // of the model
+  int64_t attention_parts = 1;
 };
 
 struct PromptResult {

@@ -18,9 +18,9 @@ absl::StatusOr<std::unique_ptr<ThreadGroup>> ThreadGroup::Create(const ModelSpec
   for (int64_t rank = 0; rank < grid.ranks; ++rank) {
     const RankCut cut{grid, rank};
     DROVER_ASSIGN_OR_RETURN(RankWeights weights, make_weights(cut));
-    DROVER_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> stage, group->ranks(rank).Split(grid.stages));
+    DROVER_ASSIGN_OR_RETURN(RankRuns runs, SplitRanks(grid, group->ranks(rank)));
     DROVER_ASSIGN_OR_RETURN(std::unique_ptr<Decoder> decoder,
-                            Decoder::Create(spec, cut, std::move(weights), settings, group->ranks(rank), std::move(stage)));
+                            Decoder::Create(spec, cut, std::move(weights), settings, group->ranks(rank), std::move(runs)));
     group->decoders_.push_back(std::move(decoder));
   }
   return group;

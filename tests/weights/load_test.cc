@@ -239,8 +239,11 @@ void CheckPart(const Weight& weight, const Part& part, const Slot& slot, std::ve
 }
 
 int ExpectedOwners(const Weight& weight, const ModelSpec& spec, const Grid& grid, int64_t row) {
-  if (weight.role == Role::kOBias || weight.role == Role::kDownBias) return 1;
+  const auto parts = static_cast<int>(grid.attention_parts);
+  if (weight.role == Role::kOBias) return parts;
+  if (weight.role == Role::kDownBias) return 1;
   if (weight.split == Split::kReplicated) return static_cast<int>(grid.ranks);
+  if (weight.split == Split::kHeadRows || weight.split == Split::kHeadCols) return parts;
   if (weight.split != Split::kKvHeadRows) return 1;
   const Attention& attention = spec.layer(weight.layer).attention;
   int owners = 0;
@@ -280,7 +283,8 @@ class Reassembles : public testing::TestWithParam<Model> {};
 TEST_P(Reassembles, OnOneToFourRanks) {
   const TempDir dir;
   const Checkpoint checkpoint = WriteAndOpen(GetParam(), dir);
-  for (const Grid& grid : {Grid{1, 1}, Grid{2, 1}, Grid{3, 1}, Grid{4, 1}, Grid{2, 2}, Grid{4, 2}, Grid{4, 4}, Grid{7, 1}})
+  for (const Grid& grid : {Grid{1, 1}, Grid{2, 1}, Grid{3, 1}, Grid{4, 1}, Grid{2, 2}, Grid{4, 2}, Grid{4, 4}, Grid{7, 1}, Grid{2, 1, 1, 2},
+                           Grid{3, 1, 1, 3}, Grid{4, 2, 1, 2}})
     CheckGrid(checkpoint, grid);
 }
 

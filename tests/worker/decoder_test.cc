@@ -42,14 +42,18 @@ ModelSpec SmallSpec() {
 
 constexpr DecoderSettings kSettings{.max_step_tokens = 64, .max_sequences = 8, .kv_blocks = 40, .block_tokens = 4};
 
-std::unique_ptr<ThreadGroup> MakeGroup(int64_t ranks, int64_t threads, DType dtype = DType::kQ4_0) {
+std::unique_ptr<ThreadGroup> MakeGroup(const Grid& grid, int64_t threads, DType dtype = DType::kQ4_0) {
   DecoderSettings settings = kSettings;
   settings.threads = threads;
   const ModelSpec spec = SmallSpec();
-  auto group = ThreadGroup::Create(spec, {ranks, ranks}, settings,
+  auto group = ThreadGroup::Create(spec, grid, settings,
                                    [&](const RankCut& cut) { return RandomRankWeights(spec, cut, 7, dtype); });
   EXPECT_TRUE(group.ok()) << group.status();
   return *std::move(group);
+}
+
+std::unique_ptr<ThreadGroup> MakeGroup(int64_t ranks, int64_t threads, DType dtype = DType::kQ4_0) {
+  return MakeGroup({ranks, ranks}, threads, dtype);
 }
 
 StepSequence Chunk(uint64_t id, int64_t position, int64_t count, int32_t first_block) {
@@ -97,6 +101,68 @@ TEST_P(Invariance, RanksAgreeWithOneRank) {
 
 // 7 ranks: more than heads, KV heads and experts, so some own none.
 INSTANTIATE_TEST_SUITE_P(Ranks, Invariance, testing::Values(1, 2, 3, 7), testing::PrintToStringParamName());
+
+// Several sequences a step in any order of parts, parts without any, the same block ids in each part.
+class AttentionParts : public testing::TestWithParam<Grid> {};
+
+TEST_P(AttentionParts, AgreeWithOneRank) {
+  auto one = MakeGroup(1, 1, DType::kF32), parts = MakeGroup(GetParam(), 1, DType::kF32);
+  const auto compare = [&](const std::vector<std::pair<StepSequence, int64_t>>& sequences) {
+    std::vector<StepSequence> whole, cut;
+    for (const auto& [sequence, part] : sequences) {
+      whole.push_back(sequence);
+      cut.push_back(sequence);
+      cut.back().part = part % GetParam().attention_parts;
+      const bool first = cut.back().part == 0;  // other parts count their blocks anew
+      for (int32_t& block : cut.back().blocks) block = first ? block : (block + 20) % 40;
+    }
+    const std::vector<float> expected = RunOk(*one, whole), found = RunOk(*parts, cut);
+    ASSERT_EQ(expected.size(), found.size());
+    for (size_t i = 0; i < expected.size(); ++i) ASSERT_NEAR(expected[i], found[i], 3e-5) << i;
+  };
+  compare({{Chunk(1, 0, 9, 0), 1}, {Chunk(2, 0, 5, 10), 0}, {Chunk(3, 0, 4, 20), 1}, {Chunk(4, 0, 6, 30), 2}});
+  compare({{Chunk(2, 5, 1, 10), 0}, {Chunk(3, 4, 4, 20), 1}, {Chunk(1, 9, 1, 0), 1}});
+  compare({{Chunk(1, 10, 3, 0), 1}});  // alone: no other part has rows
+  compare({{Chunk(4, 6, 2, 30), 2}, {Chunk(2, 6, 2, 10), 0}});
+}
+
+// 3 ranks a part: a KV head on two of them; 7: more than heads.
+INSTANTIATE_TEST_SUITE_P(Grids, AttentionParts,
+                         testing::Values(Grid{2, 2, 1, 2}, Grid{3, 1, 1, 3}, Grid{4, 2, 1, 2}, Grid{4, 1, 1, 4}, Grid{4, 2, 2, 2},
+                                         Grid{6, 3, 1, 2}, Grid{8, 8, 1, 2}, Grid{10, 5, 1, 5}, Grid{14, 7, 1, 2}),
+                         [](const auto& test) {
+                           const Grid& grid = test.param;
+                           return Cat(grid.ranks, "_in_", grid.attention_parts, "_parts_", grid.stages, "_stages");
+                         });
+
+// A group that caches as many tokens in D parts holds a D-th of all latents on each rank.
+TEST(KvStore, AttentionPartsDivideTheMemoryOfLatents) {
+  ModelSpec spec = SmallSpec();
+  spec.layer_kind = {2, 2, 2, 2};
+  for (const int64_t rank : {0, 1, 2, 3}) {
+    const absl::StatusOr<KvStore> whole = KvStore::Create(spec, {{4, 4}, rank}, 40, 4);
+    ASSERT_TRUE(whole.ok() && whole->bytes() == 40 * 4 * 4 * (32 + 4) * 4) << rank;
+    for (const int64_t parts : {2, 4}) {
+      const absl::StatusOr<KvStore> part = KvStore::Create(spec, {{4, 4, 1, parts}, rank}, 40 / parts, 4);
+      ASSERT_TRUE(part.ok());
+      EXPECT_EQ(part->bytes() * parts, whole->bytes()) << "rank " << rank << ", " << parts << " parts";
+    }
+  }
+}
+
+TEST(Decoder, KeepsPartsApart) {
+  auto group = MakeGroup({4, 2, 1, 2}, 1, DType::kF32);
+  StepSequence beyond = Chunk(1, 0, 3, 0), large = Chunk(1, 0, 33, 0);
+  beyond.part = 2;
+  EXPECT_NE(Message(group->Run({5, {beyond}}).status()).find("part: found 2, expected 0 to 1"), std::string::npos);
+  EXPECT_NE(Message(group->Run({5, {large}}).status()).find("tokens: found 33 in part 0, expected at most 32"), std::string::npos);
+  std::vector<float> alone = RunOk(*group, {Chunk(2, 0, 3, 0)});
+  const std::vector<float> more = RunOk(*group, {Chunk(1, 0, 3, 0)});
+  alone.insert(alone.end(), more.begin(), more.end());
+  StepSequence other = Chunk(2, 0, 3, 0);
+  other.part = 1;
+  EXPECT_TRUE(SameBits(alone, RunOk(*group, {other, Chunk(1, 0, 3, 0)}))) << "block 0 of each part";
+}
 
 TEST(Decoder, RefusesWrongPlansAndGoesOn) {
   auto group = MakeGroup(2, 1);

@@ -31,6 +31,14 @@ inline constexpr std::string_view kPipelinedCases[] = {"llama31-gqa", "smollm2-t
                                                        "mixtral-6",   "qwen3-moe-mixed", "llama4-scout",
                                                        "deepseek-v3", "gpt-oss-bf16"};
 
+// Run with data-parallel attention as well: all cases of latent attention; grouped, single and whole KV heads, ALiBi, windows, sinks,
+// norms spread over ranks, parallel and post-norm residuals, learned positions, keys that stretch.
+inline constexpr std::string_view kDataParallelCases[] = {
+    "deepseek-v2", "deepseek-v2-lite", "deepseek-v3", "kimi-k2", "mistral4", "mistral-large-3-native", "ct-int4-kimi",
+    "fp8-block-deepseek-v3", "deepseek-v3-half", "deepseek-v3-odd", "deepseek-v3-mscale", "deepseek-v2-bias", "mistral4-groups",
+    "llama31-gqa", "smollm2-tied", "falcon-7b", "falcon-40b", "falcon-rw", "bloom", "mpt", "pythia", "phi2", "gptj", "gpt2", "olmo2",
+    "gemma2", "llama4-scout", "gpt-oss-bf16", "qwen3-moe-mixed", "mixtral-6", "llama-rope-dynamic", "gguf-llama-q4_1"};
+
 // Largest difference of any logit in f32, as the corpus's README demands of these cases.
 inline constexpr double kGoldenTolerance = 1e-4;
 

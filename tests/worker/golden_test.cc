@@ -23,11 +23,19 @@ std::string ParamName(const GoldenParam& param) {
   const Grid& grid = param.grid;
   name += Cat("_on_", grid.ranks);
   if (grid.stages > 1) name += Cat("_in_", grid.stages, "_stages");
+  if (grid.attention_parts > 1) name += Cat("_attention_in_", grid.attention_parts);
   return name + (grid.expert_parts == grid.stage_ranks() ? "" : Cat("_experts_in_", grid.expert_parts));
 }
 
 // Parts of the names of cases with experts.
 constexpr const char* kRoutedNames[] = {"mixtral", "moe", "llama4", "deepseek", "kimi", "mistral4", "large-3", "gpt-oss"};
+
+// Attention parts of one rank and of two; ranks cut over two stages as well; experts in fewer sets than there are parts, and in more.
+void AddDataParallel(const std::string& name, std::vector<GoldenParam>& params) {
+  if (std::ranges::find(kDataParallelCases, name) == std::end(kDataParallelCases)) return;
+  for (const Grid grid : {Grid{2, 2, 1, 2}, Grid{3, 1, 1, 3}, Grid{4, 4, 1, 2}, Grid{4, 2, 1, 4}, Grid{4, 2, 2, 2}})
+    params.push_back({name, grid});
+}
 
 std::vector<GoldenParam> AllParams() {
   std::vector<GoldenParam> params;
@@ -37,9 +45,12 @@ std::vector<GoldenParam> AllParams() {
     if (experts) params.push_back({name, {4, 2}});
     if (experts) params.push_back({name, {3, 1}});
     if (std::ranges::find(kPipelinedCases, name) != std::end(kPipelinedCases)) params.push_back({name, {4, 2, 2}});
+    AddDataParallel(name, params);
   }
-  for (const std::string& name : OwnGoldenCases())
+  for (const std::string& name : OwnGoldenCases()) {
     for (const Grid grid : {Grid{1, 1}, Grid{3, 3}, Grid{4, 2}}) params.push_back({name, grid});
+    AddDataParallel(name, params);
+  }
   return params;
 }
 
@@ -54,7 +65,8 @@ TEST_P(Golden, LogitsAndGreedyIdsAreTheReferences) {
   ASSERT_TRUE(reference.ok()) << reference.status();
   ASSERT_EQ(reference->vocab, checkpoint->spec.vocab);
 
-  const RunShape shape{.kv_blocks = 64, .block_tokens = 5, .step_tokens = 29, .key_lengths = KeyLengthsOf(checkpoint->spec)};
+  const RunShape shape{.kv_blocks = 64, .block_tokens = 5, .step_tokens = 29, .key_lengths = KeyLengthsOf(checkpoint->spec),
+                       .attention_parts = GetParam().grid.attention_parts};
   const DecoderSettings settings{.max_step_tokens = 48, .max_sequences = 4, .kv_blocks = shape.kv_blocks, .block_tokens = shape.block_tokens};
   absl::StatusOr<std::unique_ptr<ThreadGroup>> group = ThreadGroup::Load(*checkpoint, GetParam().grid, settings);
   ASSERT_TRUE(group.ok()) << group.status();

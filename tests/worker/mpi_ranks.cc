@@ -67,7 +67,7 @@ class EchoRunner : public StepRunner {
   Communicator& ranks_;
 };
 
-absl::Status GoldenCase(const std::string& name, Communicator& comm, int64_t stages) {
+absl::Status GoldenCase(const std::string& name, Communicator& comm, const Grid& grid) {
   const std::string folder = GoldenFolder(name);
   if (folder.empty()) {
     if (comm.rank() == 0) std::printf("%s: skipped, not here (shared corpus)\n", name.c_str());
@@ -75,34 +75,47 @@ absl::Status GoldenCase(const std::string& name, Communicator& comm, int64_t sta
   }
   DROVER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, OpenCheckpoint(GoldenModel(folder)));
   DROVER_ASSIGN_OR_RETURN(const Reference reference, ReadReference(folder + "/reference.safetensors"));
-  const RankCut cut{{comm.size(), comm.size() / stages, stages}, comm.rank()};
-  DROVER_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> stage, comm.Split(stages));
-  const RunShape shape{.kv_blocks = 64, .block_tokens = 5, .step_tokens = 29, .key_lengths = KeyLengthsOf(checkpoint.spec)};
+  const RankCut cut{grid, comm.rank()};
+  DROVER_ASSIGN_OR_RETURN(RankRuns runs, SplitRanks(grid, comm));
+  const RunShape shape{.kv_blocks = 64, .block_tokens = 5, .step_tokens = 29, .key_lengths = KeyLengthsOf(checkpoint.spec),
+                       .attention_parts = grid.attention_parts};
   DROVER_ASSIGN_OR_RETURN(RankWeights weights, LoadRankWeights(checkpoint, cut, LoadOptions{}));
   DROVER_ASSIGN_OR_RETURN(const std::unique_ptr<Decoder> decoder,
                           Decoder::Create(checkpoint.spec, cut, std::move(weights),
-                                          {.max_step_tokens = 48, .max_sequences = 4, .kv_blocks = 64, .block_tokens = 5}, comm, std::move(stage)));
+                                          {.max_step_tokens = 48, .max_sequences = 4, .kv_blocks = 64, .block_tokens = 5}, comm, std::move(runs)));
   EchoRunner runner(*decoder, comm);
   DROVER_ASSIGN_OR_RETURN(const std::vector<PromptResult> results, RunReference(runner, reference, shape));
   for (const PromptResult& result : results)
     if (!(result.logit_error <= kGoldenTolerance) || result.first_difference >= 0)
       return Internal(name, " ", result.name, ": logit error ", result.logit_error, ", first greedy difference ", result.first_difference);
   if (comm.rank() == 0)
-    std::printf("%s on %d processes in %d stages: largest logit error %.2e\n", name.c_str(), static_cast<int>(comm.size()),
-                static_cast<int>(stages), WorstLogitError(results));
+    std::printf("%s on %d processes in %d stages, attention in %d parts: largest logit error %.2e\n", name.c_str(),
+                static_cast<int>(grid.ranks), static_cast<int>(grid.stages), static_cast<int>(grid.attention_parts),
+                WorstLogitError(results));
   return absl::OkStatus();
 }
 
-// `all` cases, or ten that cover every family and form.
+// Attention in as many parts as ranks; of four ranks in two parts too, on one stage and on two.
+absl::Status DataParallelCase(const std::string& name, Communicator& comm) {
+  const int64_t ranks = comm.size();
+  if (ranks == 1 || std::ranges::find(kDataParallelCases, name) == std::end(kDataParallelCases)) return absl::OkStatus();
+  DROVER_RETURN_IF_ERROR(GoldenCase(name, comm, {ranks, ranks, 1, ranks}));
+  if (ranks != 4) return absl::OkStatus();
+  DROVER_RETURN_IF_ERROR(GoldenCase(name, comm, {4, 4, 1, 2}));
+  return GoldenCase(name, comm, {4, 2, 2, 2});
+}
+
+// `all` cases, or eleven that cover every form.
 absl::Status GoldenCases(MpiSession& session, bool all) {
-  constexpr std::string_view kTen[] = {"smollm2-tied", "llama31-gqa", "mistral-window", "mixtral-6", "qwen2-tied", "qwen3",
+  constexpr std::string_view kSome[] = {"deepseek-v3", "smollm2-tied", "llama31-gqa", "mistral-window", "mixtral-6", "qwen2-tied", "qwen3",
                                        "qwen3-moe-mixed", "llama4-scout", "gguf-llama-q4_1", "gguf-mixtral-q4_0"};
   DROVER_ASSIGN_OR_RETURN(const std::unique_ptr<Communicator> comm, session.MakeCommunicator());
   for (const std::string_view name : kGoldenCases) {
-    if (!all && std::ranges::find(kTen, name) == std::end(kTen)) continue;
-    DROVER_RETURN_IF_ERROR(GoldenCase(std::string(name), *comm, 1));
+    if (!all && std::ranges::find(kSome, name) == std::end(kSome)) continue;
+    DROVER_RETURN_IF_ERROR(GoldenCase(std::string(name), *comm, {comm->size(), comm->size()}));
     const bool pipelined = std::ranges::find(kPipelinedCases, name) != std::end(kPipelinedCases);
-    if (pipelined && comm->size() == 4) DROVER_RETURN_IF_ERROR(GoldenCase(std::string(name), *comm, 2));
+    if (pipelined && comm->size() == 4) DROVER_RETURN_IF_ERROR(GoldenCase(std::string(name), *comm, {4, 2, 2}));
+    DROVER_RETURN_IF_ERROR(DataParallelCase(std::string(name), *comm));
   }
   return absl::OkStatus();
 }

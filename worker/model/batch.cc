@@ -2,6 +2,9 @@
 #include "worker/model/batch.h"
 
 #include <algorithm>
+#include <numeric>
+
+#include "common/plan.h"
 
 namespace drover {
 namespace {
@@ -18,6 +21,8 @@ absl::Status CheckTokens(const StepSequence& sequence, const BatchLimits& limits
 
 absl::Status CheckBlocks(const StepSequence& sequence, const BatchLimits& limits) {
   const int64_t end = sequence.position + static_cast<int64_t>(sequence.tokens.size());
+  if (sequence.part < 0 || sequence.part >= limits.attention_parts)
+    return InvalidArgument("part: found ", sequence.part, ", expected 0 to ", limits.attention_parts - 1);
   if (sequence.position < 0 || sequence.position > kPositionMax) return InvalidArgument("position: found ", sequence.position);
   const auto held = static_cast<int64_t>(sequence.blocks.size()) * limits.block_tokens;
   if (sequence.length != 0 && sequence.length < end) return InvalidArgument("length: found ", sequence.length, ", expected at least ", end);
@@ -35,14 +40,23 @@ std::span<const int32_t> Written(const StepSequence& sequence, int64_t block_tok
 }
 
 absl::Status CheckSharing(const StepPlan& plan, int64_t block_tokens) {
-  std::vector<int32_t> written;
-  for (const StepSequence& sequence : plan.sequences) {
-    const std::span<const int32_t> blocks = Written(sequence, block_tokens);
-    written.insert(written.end(), blocks.begin(), blocks.end());
-  }
+  std::vector<std::pair<int64_t, int32_t>> written;  // attention part, block
+  for (const StepSequence& sequence : plan.sequences)
+    for (const int32_t block : Written(sequence, block_tokens)) written.emplace_back(sequence.part, block);
   std::ranges::sort(written);
   const auto twice = std::ranges::adjacent_find(written);
-  if (twice != written.end()) return InvalidArgument("blocks: ", *twice, " would be written twice in one step");
+  if (twice != written.end()) return InvalidArgument("blocks: ", twice->second, " would be written twice in one step");
+  return absl::OkStatus();
+}
+
+absl::Status CheckParts(const StepPlan& plan, const BatchLimits& limits) {
+  const int64_t most = PartTokens(limits.max_step_tokens, limits.attention_parts);
+  std::vector<int64_t> tokens(static_cast<size_t>(limits.attention_parts));
+  for (const StepSequence& sequence : plan.sequences) {
+    int64_t& count = tokens[static_cast<size_t>(sequence.part)];
+    count += static_cast<int64_t>(sequence.tokens.size());
+    if (count > most) return InvalidArgument("tokens: found ", count, " in part ", sequence.part, ", expected at most ", most);
+  }
   return absl::OkStatus();
 }
 
@@ -56,7 +70,29 @@ absl::Status Check(const StepPlan& plan, const BatchLimits& limits) {
     status.Update(CheckBlocks(sequence, limits));
     DROVER_RETURN_IF_ERROR(Annotate(status, Cat("sequence ", sequence.id)));
   }
+  DROVER_RETURN_IF_ERROR(CheckParts(plan, limits));
   return CheckSharing(plan, limits.block_tokens);
+}
+
+// Indices of the plan's sequences, part after part.
+std::vector<size_t> ByPart(const StepPlan& plan) {
+  std::vector<size_t> order(plan.sequences.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::ranges::stable_sort(order, {}, [&plan](size_t i) { return plan.sequences[i].part; });
+  return order;
+}
+
+void AppendRows(const StepSequence& sequence, const BatchLimits& limits, Batch& batch) {
+  const auto count = static_cast<int64_t>(sequence.tokens.size());
+  Range& part = batch.part_rows[static_cast<size_t>(sequence.part)];
+  if (part.empty()) part.begin = batch.rows();
+  if (sequence.part == limits.part) {
+    batch.lengths.push_back(std::max(sequence.length, sequence.position + count));
+    batch.sequences.push_back({batch.rows() - part.begin, count, sequence.position, sequence.blocks});
+  }
+  batch.ids.insert(batch.ids.end(), sequence.tokens.begin(), sequence.tokens.end());
+  for (int64_t i = 0; i < count; ++i) batch.positions.push_back(sequence.position + i);
+  part.end = batch.rows();
 }
 
 }  // namespace
@@ -65,17 +101,20 @@ absl::StatusOr<Batch> MakeBatch(const StepPlan& plan, const BatchLimits& limits)
   DROVER_RETURN_IF_ERROR(Annotate(Check(plan, limits), Cat("plan of step ", plan.step)));
   Batch batch;
   batch.step = plan.step;
-  for (const StepSequence& sequence : plan.sequences) {
+  batch.part_rows.resize(static_cast<size_t>(limits.attention_parts));
+  std::vector<int64_t> first_rows(plan.sequences.size());
+  for (const size_t i : ByPart(plan)) {
+    first_rows[i] = batch.rows();
+    AppendRows(plan.sequences[i], limits, batch);
+  }
+  batch.own_rows = batch.part_rows[static_cast<size_t>(limits.part)];
+  for (size_t s = 0; s < plan.sequences.size(); ++s) {
+    const StepSequence& sequence = plan.sequences[s];
     const auto count = static_cast<int64_t>(sequence.tokens.size());
-    const int64_t first = batch.rows();
-    batch.lengths.push_back(std::max(sequence.length, sequence.position + count));
-    batch.sequences.push_back({first, count, sequence.position, sequence.blocks});
-    batch.ids.insert(batch.ids.end(), sequence.tokens.begin(), sequence.tokens.end());
     for (int64_t i = 0; i < count; ++i) {
-      batch.positions.push_back(sequence.position + i);
       const bool last = i + 1 == count;
       if (sequence.logits == LogitsWanted::kAll || (sequence.logits == LogitsWanted::kLast && last))
-        batch.logit_rows.push_back(static_cast<int32_t>(first + i));
+        batch.logit_rows.push_back(static_cast<int32_t>(first_rows[s] + i));
     }
   }
   return batch;

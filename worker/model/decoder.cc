@@ -9,18 +9,31 @@
 namespace drover {
 namespace {
 
+absl::Status CheckRun(std::string_view name, const Communicator* run, int64_t rank, int64_t size) {
+  if (run != nullptr && run->rank() == rank && run->size() == size) return absl::OkStatus();
+  return InvalidArgument(name, ": expected a communicator of rank ", rank, " of ", size);
+}
+
+absl::Status CheckGrid(const RankCut& cut, const RankRuns& runs) {
+  const Grid& grid = cut.grid;
+  if (grid.stages < 1 || grid.ranks % grid.stages != 0)
+    return InvalidArgument("stages: found ", grid.stages, ", expected a divisor of ", grid.ranks, " ranks");
+  const int64_t stage_ranks = grid.stage_ranks();
+  if (grid.expert_parts < 1 || stage_ranks % grid.expert_parts != 0)
+    return InvalidArgument("expert_parts: found ", grid.expert_parts, ", expected a divisor of ", stage_ranks, " ranks");
+  if (grid.attention_parts < 1 || stage_ranks % grid.attention_parts != 0)
+    return InvalidArgument("attention_parts: found ", grid.attention_parts, ", expected a divisor of ", stage_ranks, " ranks");
+  if (grid.stages > 1) DROVER_RETURN_IF_ERROR(CheckRun("stage", runs.stage.get(), cut.place(), stage_ranks));
+  if (grid.attention_parts > 1) DROVER_RETURN_IF_ERROR(CheckRun("attention part", runs.part.get(), cut.seat(), grid.part_ranks()));
+  return absl::OkStatus();
+}
+
 absl::Status Check(const ModelSpec& spec, const RankCut& cut, const DecoderSettings& settings, const Communicator& ranks,
-                   const Communicator* stage) {
+                   const RankRuns& runs) {
   DROVER_RETURN_IF_ERROR(Validate(spec));
   if (cut.grid.ranks != ranks.size() || cut.rank != ranks.rank())
     return InvalidArgument("cut: found rank ", cut.rank, " of ", cut.grid.ranks, ", expected ", ranks.rank(), " of ", ranks.size());
-  if (cut.grid.stages < 1 || cut.grid.ranks % cut.grid.stages != 0)
-    return InvalidArgument("stages: found ", cut.grid.stages, ", expected a divisor of ", cut.grid.ranks, " ranks");
-  const int64_t stage_ranks = cut.grid.stage_ranks();
-  if (cut.grid.expert_parts < 1 || stage_ranks % cut.grid.expert_parts != 0)
-    return InvalidArgument("expert_parts: found ", cut.grid.expert_parts, ", expected a divisor of ", stage_ranks, " ranks");
-  if (cut.grid.stages > 1 && (stage == nullptr || stage->size() != stage_ranks || stage->rank() != cut.place()))
-    return InvalidArgument("stage: expected a communicator of rank ", cut.place(), " of ", stage_ranks);
+  DROVER_RETURN_IF_ERROR(CheckGrid(cut, runs));
   if (settings.max_step_tokens < 1 || settings.max_sequences < 1)
     return InvalidArgument("max_step_tokens ", settings.max_step_tokens, ", max_sequences ", settings.max_sequences, ": expected 1 or more");
   return absl::OkStatus();
@@ -28,10 +41,20 @@ absl::Status Check(const ModelSpec& spec, const RankCut& cut, const DecoderSetti
 
 }  // namespace
 
+absl::StatusOr<RankRuns> SplitRanks(const Grid& grid, Communicator& ranks) {
+  RankRuns runs;
+  if (grid.stages > 1) {
+    DROVER_ASSIGN_OR_RETURN(runs.stage, ranks.Split(grid.stages));
+  }
+  if (grid.attention_parts > 1) {
+    DROVER_ASSIGN_OR_RETURN(runs.part, ranks.Split(grid.stages * grid.attention_parts));
+  }
+  return runs;
+}
+
 absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(const ModelSpec& spec, const RankCut& cut, RankWeights weights,
-                                                         const DecoderSettings& settings, Communicator& ranks,
-                                                         std::unique_ptr<Communicator> stage) {
-  DROVER_RETURN_IF_ERROR(Check(spec, cut, settings, ranks, stage.get()));
+                                                         const DecoderSettings& settings, Communicator& ranks, RankRuns runs) {
+  DROVER_RETURN_IF_ERROR(Check(spec, cut, settings, ranks, runs));
   if (static_cast<int64_t>(weights.layers.size()) != spec.layers())
     return InvalidArgument("weights: found ", weights.layers.size(), " layers, expected ", spec.layers());
   DROVER_ASSIGN_OR_RETURN(KvStore kv, KvStore::Create(spec, cut, settings.kv_blocks, settings.block_tokens));
@@ -39,18 +62,20 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(const ModelSpec& spec, 
                      settings.kv_blocks * settings.block_tokens};
   DROVER_ASSIGN_OR_RETURN(std::unique_ptr<Ops> ops, MakeOps(options));
   return std::unique_ptr<Decoder>(
-      new Decoder(spec, cut, std::move(weights), settings, ranks, std::move(stage), std::move(ops), std::move(kv)));
+      new Decoder(spec, cut, std::move(weights), settings, ranks, std::move(runs), std::move(ops), std::move(kv)));
 }
 
 Decoder::Decoder(const ModelSpec& spec, const RankCut& cut, RankWeights weights, const DecoderSettings& settings, Communicator& ranks,
-                 std::unique_ptr<Communicator> stage, std::unique_ptr<Ops> ops, KvStore kv)
+                 RankRuns runs, std::unique_ptr<Ops> ops, KvStore kv)
     : spec_(spec),
       cut_(cut),
       weights_(std::move(weights)),
-      limits_{spec.vocab, settings.max_step_tokens, settings.max_sequences, settings.kv_blocks, settings.block_tokens},
+      limits_{spec.vocab,          settings.max_step_tokens, settings.max_sequences,   settings.kv_blocks,
+              settings.block_tokens, cut.grid.attention_parts, cut.attention_part()},
       ranks_(ranks),
-      own_stage_(std::move(stage)),
-      stage_(own_stage_ != nullptr ? *own_stage_ : ranks),
+      runs_(std::move(runs)),
+      stage_(runs_.stage != nullptr ? *runs_.stage : ranks),
+      part_(runs_.part != nullptr ? *runs_.part : stage_),
       ops_(std::move(ops)),
       kv_(std::move(kv)),
       arena_(StepFloats(spec, cut, settings.max_step_tokens)) {
@@ -62,7 +87,7 @@ absl::StatusOr<StepLogits> Decoder::Run(const StepPlan& plan) {
   if (batch.rows() == 0) return StepLogits{0, spec_.vocab, {}};
   Arena::Scope scope(arena_);
   const bool layer_norm = spec_.norm != NormKind::kRms && spec_.norm != NormKind::kRmsPlusOne;
-  Step step(batch, {layer_norm, static_cast<float>(spec_.norm_eps)}, *ops_, stage_, arena_);
+  Step step(batch, {layer_norm, static_cast<float>(spec_.norm_eps)}, *ops_, {stage_, part_}, arena_);
   absl::StatusOr<StepLogits> logits = Forward(step);
   if (!logits.ok()) return Annotate(logits.status(), Cat("step ", plan.step));
   if (cut_.rank != 0) return StepLogits{0, spec_.vocab, {}};

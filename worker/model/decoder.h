@@ -17,19 +17,25 @@ namespace drover {
 struct DecoderSettings {
   int64_t max_step_tokens = 512;  // of one plan, over all sequences
   int64_t max_sequences = 64;     // of one plan
-  int64_t kv_blocks = 256;
+  int64_t kv_blocks = 256;        // of each attention part
   int64_t block_tokens = 16;
   int64_t threads = 1;
   std::string isa = "best";       // see OpsOptions
 };
 
+// The runs that a rank belongs to, with a communicator where a run is not the whole above it: a stage of several, an attention part
+// of several.
+struct RankRuns {
+  std::unique_ptr<Communicator> stage, part;
+};
+// Every rank calls it, with the communicator of all.
+absl::StatusOr<RankRuns> SplitRanks(const Grid& grid, Communicator& ranks);
+
 class Decoder {
  public:
-  // `ranks` outlives the decoder; its rank and size are the cut's. `stage` is split off from it, by the cut's stages; a group of one
-  // stage may leave it out. Takes all memory that steps will need.
+  // `ranks` outlives the decoder; its rank and size are the cut's. `runs` are split off from it. Takes all memory that steps will need.
   static absl::StatusOr<std::unique_ptr<Decoder>> Create(const ModelSpec& spec, const RankCut& cut, RankWeights weights,
-                                                         const DecoderSettings& settings, Communicator& ranks,
-                                                         std::unique_ptr<Communicator> stage = nullptr);
+                                                         const DecoderSettings& settings, Communicator& ranks, RankRuns runs = {});
 
   // One thread at a time. The caller sets the communicator's deadline. kInvalidArgument: the plan is wrong, found on every rank alike
   // before any collective, and the decoder can go on. Other errors end the group: the KV cache is no longer sound.
@@ -42,7 +48,7 @@ class Decoder {
 
  private:
   Decoder(const ModelSpec& spec, const RankCut& cut, RankWeights weights, const DecoderSettings& settings, Communicator& ranks,
-          std::unique_ptr<Communicator> stage, std::unique_ptr<Ops> ops, KvStore kv);
+          RankRuns runs, std::unique_ptr<Ops> ops, KvStore kv);
   absl::StatusOr<StepLogits> Forward(Step& step);
   Tensor Embed(Step& step);
   // What enters this stage: embeddings, or the rows of the stage before.
@@ -59,8 +65,9 @@ class Decoder {
   const RankWeights weights_;
   const BatchLimits limits_;
   Communicator& ranks_;
-  std::unique_ptr<Communicator> own_stage_;  // with more than one
+  const RankRuns runs_;
   Communicator& stage_;
+  Communicator& part_;
   std::unique_ptr<Ops> ops_;
   KvStore kv_;
   Arena arena_;

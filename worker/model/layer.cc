@@ -29,9 +29,10 @@ void Place(Step& step, const Layer& layer, Tensor q, Tensor k) {
   if (a.temperature) step.Temper(q, *a.temperature);
 }
 
-// This rank's part of W_o·softmax(q·Kᵀ·scale)·V.
+// This rank's part of W_o·softmax(q·Kᵀ·scale)·V, for own rows; nothing for none, as on every rank of the attention part.
 Tensor AttentionPart(Step& step, const Layer& layer, Tensor h) {
   const LayerWeights& w = layer.weights;
+  if (h.rows == 0) return step.Take(0, h.cols);
   if (layer.kind.attention.latent) return LatentAttentionPart(step, layer, h);
   const Tensor q = step.Linear(h, w.q, w.q_bias);
   const Tensor k = step.Linear(h, w.k, w.k_bias);
@@ -95,10 +96,10 @@ Tensor FeedForwardPart(Step& step, const Layer& layer, Tensor h) {
   return FfnPart(step, layer.kind.ffn, layer.weights.ffn, h);
 }
 
-// x ← x + scale·P(Σ_ranks part), with the norm P where the residual form has one.
-void Join(Step& step, const Layer& layer, Tensor part, std::span<const float> post_norm, Tensor x) {
+// x ← x + scale·P(whole), with the norm P where the residual form has one.
+void Join(Step& step, const Layer& layer, Tensor whole, std::span<const float> post_norm, Tensor x) {
   const bool post = layer.stream.residual == Residual::kSandwich || layer.stream.residual == Residual::kPostNorm;
-  const Tensor whole = step.Reduce(part), y = post ? step.Norm(whole, post_norm) : whole;
+  const Tensor y = post ? step.Norm(whole, post_norm) : whole;
   step.Scale(layer.stream.residual_scale, y);
   step.Add(y, x);
 }
@@ -148,15 +149,17 @@ void DecoderLayer(Step& step, const Layer& layer, Tensor x) {
   const LayerWeights& w = layer.weights;
   const Residual form = layer.stream.residual;
   const Tensor h = Input(step, layer, w.attn_norm, w.attn_norm_bias, x);
-  const Tensor attention = AttentionPart(step, layer, h);
+  const Tensor attention = AttentionPart(step, layer, step.OwnRows(h));
   if (form == Residual::kParallel || form == Residual::kParallelTwoNorms) {
     const Tensor m = form == Residual::kParallel ? h : step.Norm(x, w.ffn_norm, w.ffn_norm_bias);
-    step.Add(FeedForwardPart(step, layer, m), attention);
-    Join(step, layer, attention, {}, x);
+    const Tensor part = FeedForwardPart(step, layer, m);
+    step.Add(attention, step.OwnRows(part));  // one sum over the stage is that over an attention part too
+    Join(step, layer, step.Reduce(part), {}, x);
     return;
   }
-  Join(step, layer, attention, w.attn_post_norm, x);
-  Join(step, layer, FeedForwardPart(step, layer, Input(step, layer, w.ffn_norm, w.ffn_norm_bias, x)), w.ffn_post_norm, x);
+  Join(step, layer, step.JoinParts(attention), w.attn_post_norm, x);
+  const Tensor part = FeedForwardPart(step, layer, Input(step, layer, w.ffn_norm, w.ffn_norm_bias, x));
+  Join(step, layer, step.Reduce(part), w.ffn_post_norm, x);
 }
 
 }  // namespace drover

@@ -33,7 +33,8 @@ struct Layer {
   RopeAngles angles;
 };
 
-// x ← x + Σ_ranks Attention(norm(x)); x ← x + Σ_ranks FeedForward(norm(x)); or another form of Residual.
+// x ← x + Σ_ranks Attention(norm(x)); x ← x + Σ_ranks FeedForward(norm(x)); or another form of Residual. Every rank holds all rows of
+// x; attention runs on those of its own attention part.
 void DecoderLayer(Step& step, const Layer& layer, Tensor x);
 
 }  // namespace drover

@@ -19,7 +19,7 @@ struct LayerWeights {
   std::vector<float> attn_norm, attn_norm_bias, attn_post_norm, ffn_norm, ffn_norm_bias, ffn_post_norm;
   std::vector<float> q_norm, q_norm_bias, k_norm, k_norm_bias;
   PackedWeight q, k, v, o;
-  std::vector<float> q_bias, k_bias, v_bias, o_bias;  // o_bias on rank 0 only
+  std::vector<float> q_bias, k_bias, v_bias, o_bias;  // o_bias on the first rank of an attention part
   std::vector<float> sinks;          // of own heads
   PackedWeight q_down, q_up, kv_down, kv_up;  // latent attention
   std::vector<float> q_down_bias, q_down_norm, kv_down_bias, kv_down_norm;

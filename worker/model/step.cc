@@ -70,10 +70,10 @@ void Step::NormInPlace(Tensor x, int64_t width, std::span<const float> gain, std
 
 void Step::NormSpread(const Spread& q, const Spread& k) {
   Arena::Scope scope(arena_);
-  const Tensor sums = Take(2, batch_.rows());
+  const Tensor sums = Take(2, q.x.rows);
   ops_.SumSquares(q.x, q.first, sums.row(0));
   ops_.SumSquares(k.x, k.first, sums.row(1));
-  Reduce(sums);
+  if (status_.ok()) status_ = part_.AllReduceSum(sums.all());
   ops_.ScaleBySquares(sums.row(0), q.width, q.gain, norm_.eps, q.x);
   ops_.ScaleBySquares(sums.row(1), k.width, k.gain, norm_.eps, k.x);
 }
@@ -99,15 +99,36 @@ Tensor Step::Reduce(Tensor x) {
   return x;
 }
 
+Tensor Step::OwnRows(Tensor x) const {
+  const Range own = batch_.own_rows;
+  return {x.data + own.begin * x.cols, own.size(), x.cols};
+}
+
+// After the sum all ranks of a part hold its rows; each gives an equal share of them to the stage. Ranks of a part without rows
+// skip its sum together.
+Tensor Step::JoinParts(Tensor own) {
+  if (batch_.part_rows.size() == 1) return Reduce(own);
+  if (status_.ok() && own.rows > 0) status_ = part_.AllReduceSum(own.all());
+  std::vector<int64_t> counts;
+  for (const Range& rows : batch_.part_rows)
+    for (int64_t seat = 0; seat < part_.size(); ++seat) counts.push_back(PartOf(rows.size() * own.cols, seat, part_.size()).size());
+  const Range range = PartOf(own.size(), part_.rank(), part_.size());
+  const std::span<const float> share(own.data + range.begin, static_cast<size_t>(range.size()));
+  const Tensor all = Take(batch_.rows(), own.cols);
+  if (status_.ok()) status_ = ranks_.AllGather(share, counts, all.all());
+  return all;
+}
+
 RopeAngles Step::Angles(const Rope& rope, const RopeTable& table) {
   const auto pairs = static_cast<int64_t>(table.inverse_frequency.size());
-  RopeAngles angles{Take(batch_.rows(), pairs), Take(batch_.rows(), pairs), rope.pairing == RopePairing::kInterleaved};
+  const int64_t own = batch_.own_rows.size();
+  RopeAngles angles{Take(own, pairs), Take(own, pairs), rope.pairing == RopePairing::kInterleaved};
   const bool stretches = KeyLengthsOf(rope).limit != 0;
-  RopeTable own;
+  RopeTable stretched;
   for (size_t s = 0; s < batch_.sequences.size(); ++s) {
-    if (stretches) own = MakeRopeTable(rope, batch_.lengths[s]);
+    if (stretches) stretched = MakeRopeTable(rope, batch_.lengths[s]);
     const SequenceRows& rows = batch_.sequences[s];
-    for (int64_t i = 0; i < rows.rows; ++i) FillAngles(rows.first_row + i, rows.position + i, stretches ? own : table, angles);
+    for (int64_t i = 0; i < rows.rows; ++i) FillAngles(rows.first_row + i, rows.position + i, stretches ? stretched : table, angles);
   }
   return angles;
 }
@@ -115,7 +136,8 @@ RopeAngles Step::Angles(const Rope& rope, const RopeTable& table) {
 void Step::Temper(Tensor q, const QueryTemperature& temperature) {
   Arena::Scope scope(arena_);
   Tensor factors = Take(1, q.rows);
-  for (size_t t = 0; t < batch_.positions.size(); ++t) factors.all()[t] = QueryFactor(temperature, batch_.positions[t]);
+  const auto own = std::span(batch_.positions).subspan(static_cast<size_t>(batch_.own_rows.begin), static_cast<size_t>(q.rows));
+  for (size_t t = 0; t < own.size(); ++t) factors.all()[t] = QueryFactor(temperature, own[t]);
   ops_.ScaleRows(factors.all(), q);
 }
 

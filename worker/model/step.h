@@ -19,10 +19,16 @@ struct NormRule {
   float eps = 0;
 };
 
+// Whom a rank meets in a step.
+struct StepRanks {
+  Communicator& stage;
+  Communicator& part;  // its attention part: the stage itself when there is one part
+};
+
 class Step {
  public:
-  Step(const Batch& batch, const NormRule& norm, Ops& ops, Communicator& ranks, Arena& arena)
-      : batch_(batch), norm_(norm), ops_(ops), ranks_(ranks), arena_(arena) {}
+  Step(const Batch& batch, const NormRule& norm, Ops& ops, const StepRanks& ranks, Arena& arena)
+      : batch_(batch), norm_(norm), ops_(ops), ranks_(ranks.stage), part_(ranks.part), arena_(arena) {}
 
   const Batch& batch() const { return batch_; }
   Arena& arena() { return arena_; }
@@ -47,12 +53,16 @@ class Step {
   Tensor PartialLinear(Tensor x, const PackedWeight& weight, std::span<const float> bias, int64_t outputs);
   // x ← Σ_ranks x.
   Tensor Reduce(Tensor x);
+  // The rows of this rank's attention part.
+  Tensor OwnRows(Tensor x) const;
+  // Σ own over the ranks of each attention part: the rows of all parts, on every rank of the stage.
+  Tensor JoinParts(Tensor own);
   void Add(Tensor a, Tensor x) { ops_.Add(a, x); }
   void Scale(double factor, Tensor x);  // nothing for a factor of 1
   void SoftCap(double cap, Tensor x) { ops_.SoftCap(static_cast<float>(cap), x); }
   void Clamp(double limit, Tensor x) { ops_.Clamp(static_cast<float>(limit), x); }
 
-  // Angles of this step's positions.
+  // Angles of the positions of own rows.
   RopeAngles Angles(const Rope& rope, const RopeTable& table);
   void Turn(const RopeAngles& angles, int64_t head_dim, Tensor x) { ops_.Rope(angles, head_dim, x); }
   // RMS norm of rows whose columns lie on several ranks. Columns before `first` are counted by a lower rank, which has them too;
@@ -106,6 +116,7 @@ class Step {
   const NormRule norm_;
   Ops& ops_;
   Communicator& ranks_;
+  Communicator& part_;
   Arena& arena_;
   absl::Status status_;
   Routes routes_;

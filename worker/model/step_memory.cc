@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "common/plan.h"
 #include "worker/model/arena.h"
 
 namespace drover {
@@ -44,8 +45,12 @@ int64_t AttentionFloats(const Attention& a, const RankCut& cut, int64_t tokens) 
 }
 
 int64_t LayerFloats(const LayerKind& kind, int64_t hidden, const RankCut& cut, int64_t tokens) {
-  // Two inputs of blocks, the attention's part, two results behind a post norm; the feed-forward's own part is in its count.
-  return 5 * Arena::Rounded(tokens * hidden) + AttentionFloats(kind.attention, cut, tokens) + FeedForwardFloats(kind.ffn, hidden, cut, tokens);
+  // Two inputs of blocks, the attention's result, two results behind a post norm; the feed-forward's own part is in its count.
+  // The rows of an attention part are a tensor of their own before those of all parts are.
+  const int64_t own = PartTokens(tokens, cut.grid.attention_parts);
+  const int64_t joined = cut.grid.attention_parts > 1 ? Arena::Rounded(own * hidden) : 0;
+  return 5 * Arena::Rounded(tokens * hidden) + joined + AttentionFloats(kind.attention, cut, own) +
+         FeedForwardFloats(kind.ffn, hidden, cut, tokens);
 }
 
 }  // namespace
@@ -54,7 +59,7 @@ int64_t StepFloats(const ModelSpec& spec, const RankCut& cut, int64_t tokens) {
   int64_t layer = 0, angles = 0;
   for (const LayerKind& kind : spec.kinds) {
     layer = std::max(layer, LayerFloats(kind, spec.hidden, cut, tokens));
-    if (kind.attention.rope) angles += 2 * Arena::Rounded(tokens * kind.attention.rope->pairs());
+    if (kind.attention.rope) angles += 2 * Arena::Rounded(PartTokens(tokens, cut.grid.attention_parts) * kind.attention.rope->pairs());
   }
   const int64_t logits = 2 * Arena::Rounded(kLogitRowsAtOnce * spec.hidden) +
                          Arena::Rounded(kLogitRowsAtOnce * cut.Vocab(spec).size()) + Arena::Rounded(kLogitRowsAtOnce * spec.vocab);
