@@ -50,6 +50,7 @@ Command CoordinatorLine(const std::string& program, const ServeOptions& options,
   AddNumber(command.argv, "--kv-tokens", options.kv_tokens);
   AddNumber(command.argv, "--threads", options.threads);
   if (options.pipeline > 1) AddNumber(command.argv, "--pipeline", options.pipeline);
+  if (options.attention_parts > 1) AddNumber(command.argv, "--data-parallel-attention", options.attention_parts);
   if (options.allow_logits) command.argv.push_back("--allow-logits");
   if (options.generation_config != "model") command.argv.insert(command.argv.end(), {"--generation-config", options.generation_config});
   return command;

@@ -18,6 +18,7 @@ struct ServeOptions {
   std::string http = "127.0.0.1:8000", grpc = "127.0.0.1:8001", cluster = "127.0.0.1:8002";
   int64_t ranks = 2;
   int64_t pipeline = 1;                    // stages; divides ranks
+  int64_t attention_parts = 1;             // divides the ranks of a stage
   int64_t threads = 0;                     // of each rank; 0: cores / ranks
   int64_t max_model_len = 0;               // tokens; 0: the model's
   int64_t kv_tokens = 0;                   // 0: the planner chooses

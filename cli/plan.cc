@@ -33,6 +33,7 @@ PlanOptions Options(const PlanArguments& arguments) {
   options.ranks = arguments.ranks;
   options.stages = arguments.pipeline;
   options.expert_parts = arguments.expert_parts;
+  options.attention_parts = arguments.attention_parts;
   options.max_model_len = arguments.max_model_len;
   options.kv_tokens = arguments.kv_tokens;
   options.max_sequences = arguments.max_sequences;

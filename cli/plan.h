@@ -16,6 +16,7 @@ struct PlanArguments {
   std::string memory;           // --memory, of one rank: "80GiB", "512MiB", "64000000"; empty: not limited
   int64_t pipeline = 1;         // --pipeline
   int64_t expert_parts = 0;     // --expert-parts
+  int64_t attention_parts = 1;  // --data-parallel-attention
   int64_t max_model_len = 0;    // --max-model-len
   int64_t kv_tokens = 0;        // --kv-tokens
   int64_t max_sequences = 0;    // --max-sequences

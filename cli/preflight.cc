@@ -31,7 +31,8 @@ absl::Status TryListening(std::string_view flag, const std::string& address, con
 
 // As the coordinator will plan once the ranks of this machine have joined.
 absl::Status CheckPlan(const Checkpoint& checkpoint, const ServeOptions& options) {
-  const PlanOptions wish{.model = options.name, .ranks = options.ranks, .max_model_len = options.max_model_len,
+  const PlanOptions wish{.model = options.name, .ranks = options.ranks, .stages = options.pipeline,
+                         .attention_parts = options.attention_parts, .max_model_len = options.max_model_len,
                          .kv_tokens = options.kv_tokens, .threads = options.threads, .memory_limit = options.memory_bytes};
   const RankResources here{.host = "here", .memory_bytes = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE),
                            .cores = sysconf(_SC_NPROCESSORS_ONLN)};

@@ -90,7 +90,7 @@ v1::GroupStatus ToStatus(const Group& group, TimePoint taken) {
   out.set_running(group.load.running);
   out.set_waiting(group.load.waiting);
   out.set_kv_tokens_used(group.load.kv_blocks_used * group.plan.block_tokens);
-  out.set_kv_tokens_total(group.plan.kv_blocks * group.plan.block_tokens);
+  out.set_kv_tokens_total(group.plan.attention_parts * group.plan.kv_blocks * group.plan.block_tokens);
   for (const auto& [rank, member] : group.members) {
     v1::RankStatus& status = *out.add_ranks();
     status.set_rank(static_cast<int32_t>(rank));
@@ -151,6 +151,7 @@ v1::Plan ToProto(const GroupPlan& plan) {
   out.set_pipeline(static_cast<int32_t>(plan.stages));
   out.set_tensor(static_cast<int32_t>(plan.ranks / plan.stages));
   out.set_expert(static_cast<int32_t>(plan.expert_parts));
+  out.set_attention(static_cast<int32_t>(plan.attention_parts));
   out.set_compute(plan.compute);
   out.set_kv(plan.kv);
   out.set_block_tokens(plan.block_tokens);

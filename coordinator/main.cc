@@ -39,6 +39,8 @@ void AddFlags(CLI::App& app, Options& o) {
   app.add_option("--threads", o.model.plan.threads, "Threads of each rank (0: from the ranks' cores)");
   app.add_option("--pipeline", o.model.plan.stages, "Stages: runs of ranks with a run of layers each; divides the ranks")->capture_default_str();
   app.add_option("--expert-parts", o.model.plan.expert_parts, "Sets of ranks that experts are spread over (0: the planner chooses)");
+  app.add_option("--data-parallel-attention", o.model.plan.attention_parts,
+                 "Parts of a stage's ranks, each with sequences and a KV cache of its own; divides the ranks of a stage")->capture_default_str();
   app.add_flag("--allow-logits", o.model.allow_logits, "Give raw logits to clients that ask (for drover verify)");
   app.add_option("--queue", o.queue, "Requests that may wait; more are refused at once")->capture_default_str()->check(CLI::Range(0, 100'000));
   app.add_option("--template", o.chat_template, "safe: special-token text in messages stays text; reference: as the reference library")

@@ -23,6 +23,7 @@ constexpr int64_t kDefaultModelLen = 32'768;
 constexpr int64_t kDefaultKvTokens = 16'384;  // or twice the longest sequence, whichever is more
 constexpr int64_t kLeastModelLen = 256;       // below it a reduced context is of no use
 constexpr int64_t kBytesPerValue = 4;         // f32 compute and cache
+constexpr int64_t kLogitRowsAtOnce = 16;      // that a rank gathers from its stage
 constexpr int64_t kThinnestSlice = 256;       // columns of an expert on one rank
 
 absl::Status CheckOption(std::string_view name, int64_t value, int64_t lowest, int64_t highest) {
@@ -40,6 +41,10 @@ absl::Status CheckOptions(const PlanOptions& options, const Inventory& inventory
   if (options.expert_parts != 0 && stage_ranks % options.expert_parts != 0)
     return InvalidArgument("expert_parts: found ", options.expert_parts, ", expected a divisor of the ", stage_ranks, " ranks",
                            options.stages > 1 ? " of a stage" : "");
+  DROVER_RETURN_IF_ERROR(CheckOption("data_parallel_attention", options.attention_parts, 1, options.ranks));
+  if (stage_ranks % options.attention_parts != 0)
+    return InvalidArgument("data_parallel_attention: found ", options.attention_parts, " parts, expected a divisor of the ", stage_ranks,
+                           " ranks", options.stages > 1 ? " of a stage" : "");
   if (options.expert_parts > 1 && !spec.has_experts())
     return InvalidArgument("expert_parts: found ", options.expert_parts, ", expected 1, as the model has no experts");
   DROVER_RETURN_IF_ERROR(CheckOption("max_model_len", options.max_model_len, 0, spec.max_positions));
@@ -62,15 +67,15 @@ int64_t LargestRank(const WeightSizes& sizes, const Grid& grid) {
 
 // Each expert is cut over as many ranks as keep its slices wide; beyond that, experts are spread. A spread whose largest rank
 // holds a tenth more than the best one's loses, as experts do not divide by every rank count.
-int64_t ChooseExpertParts(const ModelSpec& spec, const WeightSizes& sizes, int64_t ranks, int64_t stages) {
+int64_t ChooseExpertParts(const ModelSpec& spec, const WeightSizes& sizes, Grid grid) {
   if (!spec.has_experts()) return 1;
   int64_t width = 0;
   for (const LayerKind& kind : spec.kinds)
     if (kind.ffn.experts) width = kind.ffn.experts->hidden;
   std::map<int64_t, int64_t> largest;  // by number of sets
-  const int64_t stage_ranks = ranks / stages;
-  for (int64_t parts = 1; parts <= stage_ranks; ++parts)
-    if (stage_ranks % parts == 0) largest[parts] = LargestRank(sizes, {ranks, parts, stages});
+  const int64_t stage_ranks = grid.stage_ranks();
+  for (grid.expert_parts = 1; grid.expert_parts <= stage_ranks; ++grid.expert_parts)
+    if (stage_ranks % grid.expert_parts == 0) largest[grid.expert_parts] = LargestRank(sizes, grid);
   int64_t best = INT64_MAX, chosen = 1;
   for (const auto& [parts, bytes] : largest) best = std::min(best, bytes);
   for (const auto& [parts, bytes] : largest) {
@@ -81,19 +86,27 @@ int64_t ChooseExpertParts(const ModelSpec& spec, const WeightSizes& sizes, int64
   return chosen;
 }
 
-// Buffers of one forward pass in f32: residual, norms, q, k, v, attention output, feed-forward slices; logits of every running
-// sequence over the whole vocabulary, which the leader gathers.
+// Logits of every running sequence over the whole vocabulary: all ranks of the last stage gather them, some rows at a time, and the
+// leader has them too, with a copy to sample from.
+int64_t LogitFloats(const ModelSpec& spec, const GroupPlan& plan, const RankCut& cut) {
+  const int64_t copies = (cut.last_stage() || cut.rank == 0 ? 1 : 0) + (cut.rank == 0 ? 1 : 0);
+  const int64_t gathered = cut.last_stage() ? kLogitRowsAtOnce * (spec.vocab + cut.Vocab(spec).size()) : 0;
+  return copies * plan.max_sequences * spec.vocab + gathered;
+}
+
+// Buffers of one forward pass in f32: residual, norms, q, k, v, attention output, feed-forward slices; logits.
 int64_t StepBytes(const ModelSpec& spec, const GroupPlan& plan, const RankCut& cut) {
+  const int64_t tokens = plan.max_step_tokens, own = PartTokens(tokens, plan.attention_parts);
   int64_t widest = 0;
   for (const LayerKind& kind : spec.kinds) {
     const Attention& a = kind.attention;
-    int64_t width = 2 * (cut.Heads(a).size() + 2 * cut.KvHeads(a).size()) * a.head_dim + 3 * cut.FfnColumns(kind.ffn.hidden).size();
-    if (a.latent) width += cut.Heads(a).size() * (2 * a.latent->kv_rank + a.head_dim + a.latent->value_dim) + 3 * a.latent->kv_rank + a.latent->q_rank.value_or(0);
-    if (kind.ffn.experts) width += 3 * std::max(cut.ExpertColumns(*kind.ffn.experts).size(), cut.FfnColumns(kind.ffn.experts->shared_hidden).size());
-    widest = std::max(widest, width);
+    int64_t attention = 2 * (cut.Heads(a).size() + 2 * cut.KvHeads(a).size()) * a.head_dim, ffn = 3 * cut.FfnColumns(kind.ffn.hidden).size();
+    if (a.latent) attention += cut.Heads(a).size() * (2 * a.latent->kv_rank + a.head_dim + a.latent->value_dim) + 3 * a.latent->kv_rank + a.latent->q_rank.value_or(0);
+    if (kind.ffn.experts) ffn += 3 * std::max(cut.ExpertColumns(*kind.ffn.experts).size(), cut.FfnColumns(kind.ffn.experts->shared_hidden).size());
+    if (plan.attention_parts > 1) attention += spec.hidden;
+    widest = std::max(widest, own * attention + tokens * ffn);
   }
-  const int64_t logits = plan.max_sequences * (cut.rank == 0 ? 2 * spec.vocab : cut.Vocab(spec).size());
-  return kBytesPerValue * (plan.max_step_tokens * (6 * spec.hidden + widest) + logits);
+  return kBytesPerValue * (tokens * 6 * spec.hidden + widest + LogitFloats(spec, plan, cut));
 }
 
 // One host and what its ranks need.
@@ -131,13 +144,14 @@ std::vector<Host> Hosts(const PlanOptions& options, const Inventory& inventory, 
 
 // The smallest rank count, one rank a machine, at which the largest rank's weights and runtime fit; 0: none up to the cap.
 int64_t EnoughRanks(const ModelSpec& spec, const WeightSizes& sizes, const GroupPlan& plan, int64_t usable) {
-  const auto whole_stages = [&](int64_t ranks) { return (ranks + plan.stages - 1) / plan.stages * plan.stages; };
+  const int64_t runs = plan.stages * plan.attention_parts;
+  const auto whole_runs = [&](int64_t ranks) { return (ranks + runs - 1) / runs * runs; };
   const auto fits = [&](int64_t ranks) {
     GroupPlan trial = plan;
-    trial.ranks = whole_stages(ranks);
-    trial.expert_parts = ChooseExpertParts(spec, sizes, trial.ranks, plan.stages);
-    const Grid grid{trial.ranks, trial.expert_parts, plan.stages};
-    return LargestRank(sizes, grid) + kRuntimeBaseline + StepBytes(spec, trial, {grid, 0}) <= usable;
+    trial.ranks = whole_runs(ranks);
+    trial.expert_parts = ChooseExpertParts(spec, sizes, CutOf(trial, 0).grid);
+    const RankCut leader = CutOf(trial, 0);
+    return LargestRank(sizes, leader.grid) + kRuntimeBaseline + StepBytes(spec, trial, leader) <= usable;
   };
   int64_t high = plan.ranks;
   do {
@@ -146,12 +160,11 @@ int64_t EnoughRanks(const ModelSpec& spec, const WeightSizes& sizes, const Group
   } while (!fits(high));
   int64_t low = high / 2;
   while (low + 1 < high) (fits((low + high) / 2) ? high : low) = (low + high) / 2;
-  return whole_stages(high);
+  return whole_runs(high);
 }
 
 absl::Status DoesNotFit(const ModelSpec& spec, const WeightSizes& sizes, const GroupPlan& plan, const Host& host) {
-  const std::string need = Cat("weights need ", FormatBytes(LargestRank(sizes, {plan.ranks, plan.expert_parts, plan.stages})),
-                               " a rank and ", FormatBytes(host.fixed), " with the runtime");
+  const std::string need = Cat("weights need ", FormatBytes(LargestRank(sizes, CutOf(plan, 0).grid)), " a rank and ", FormatBytes(host.fixed), " with the runtime");
   if (host.ranks > 1)
     return ResourceExhausted(need, " for the ", host.ranks, " ranks of ", host.name, ", which has ", FormatBytes(host.usable),
                              " to give: use more hosts or a smaller model");
@@ -160,7 +173,7 @@ absl::Status DoesNotFit(const ModelSpec& spec, const WeightSizes& sizes, const G
                            enough == 0 ? Cat("no count up to ", kMaxRanks, " ranks would do") : Cat("use >= ", enough, " ranks"));
 }
 
-// Tokens that fit beside the weights on every host; nothing when no memory is known.
+// Tokens of an attention part that fit beside the weights on every host; nothing when no memory is known.
 std::optional<int64_t> KvRoom(const std::vector<Host>& hosts) {
   std::optional<int64_t> room;
   for (const Host& host : hosts) {
@@ -171,20 +184,23 @@ std::optional<int64_t> KvRoom(const std::vector<Host>& hosts) {
   return room;
 }
 
-// Sets max_model_len and kv_blocks: one longest sequence always fits.
+// Sets max_model_len and kv_blocks: one longest sequence always fits, into each attention part.
 absl::Status PlanCache(const ModelSpec& spec, const PlanOptions& options, const std::vector<Host>& hosts, GroupPlan& plan) {
   plan.max_model_len = options.max_model_len > 0 ? options.max_model_len : std::min(spec.max_positions, kDefaultModelLen);
-  int64_t tokens = options.kv_tokens > 0 ? options.kv_tokens : std::max(2 * plan.max_model_len, kDefaultKvTokens);
+  const int64_t parts = plan.attention_parts;
+  int64_t tokens = PartTokens(options.kv_tokens > 0 ? options.kv_tokens : std::max(2 * plan.max_model_len, kDefaultKvTokens), parts);
+  if (options.kv_tokens == 0) tokens = std::max(tokens, plan.max_model_len);
   const std::optional<int64_t> room = KvRoom(hosts);
   if (room && tokens > *room) {
     if (options.kv_tokens > 0)
-      return ResourceExhausted("kv_tokens: found ", tokens, ", but beside the weights there is room for ", *room);
+      return ResourceExhausted("kv_tokens: found ", options.kv_tokens, ", but beside the weights there is room for ", *room * parts);
     tokens = *room;
   }
   tokens = (options.kv_tokens > 0 ? tokens + kBlockTokens - 1 : tokens) / kBlockTokens * kBlockTokens;
   if (plan.max_model_len > tokens) {
     if (options.max_model_len > 0)
-      return ResourceExhausted("max_model_len: found ", options.max_model_len, ", but the KV cache has room for ", tokens, " tokens");
+      return ResourceExhausted("max_model_len: found ", options.max_model_len, ", but the KV cache has room for ", tokens, " tokens",
+                               parts > 1 ? Cat(" in each of ", parts, " attention parts") : "");
     plan.max_model_len = tokens;
   }
   const int64_t least = std::min(spec.max_positions, kLeastModelLen);
@@ -203,7 +219,7 @@ int64_t ChooseThreads(const std::vector<Host>& hosts) {
 // FNV-1a over everything that two equal plans share: which bytes are loaded, how they are cut, and the numbers of the engine.
 // Ranks that hold a plan of this fingerprint keep their weights, so files that were exchanged in place must change it.
 std::string Fingerprint(const Checkpoint& checkpoint, const GroupPlan& plan) {
-  std::string text = Cat(ToString(checkpoint.spec), plan.model, "|", plan.ranks, "|", plan.stages, "|", plan.expert_parts, "|", plan.compute, "|", plan.kv, "|",
+  std::string text = Cat(ToString(checkpoint.spec), plan.model, "|", plan.ranks, "|", plan.stages, "|", plan.expert_parts, "|", plan.attention_parts, "|", plan.compute, "|", plan.kv, "|",
                          plan.block_tokens, "|", plan.kv_blocks, "|", plan.max_step_tokens, "|", plan.max_sequences, "|",
                          plan.max_model_len, "|", plan.threads, "|", plan.model_path, "\n");
   for (const std::string& stamp : checkpoint.stamps) text += stamp + "\n";
@@ -217,7 +233,9 @@ std::string Fingerprint(const Checkpoint& checkpoint, const GroupPlan& plan) {
 
 }  // namespace
 
-RankCut CutOf(const GroupPlan& plan, int64_t rank) { return {{plan.ranks, plan.expert_parts, plan.stages}, rank}; }
+RankCut CutOf(const GroupPlan& plan, int64_t rank) {
+  return {{plan.ranks, plan.expert_parts, plan.stages, plan.attention_parts}, rank};
+}
 
 absl::StatusOr<GroupPlan> MakePlan(const Checkpoint& checkpoint, const PlanOptions& options, const Inventory& inventory) {
   const ModelSpec& spec = checkpoint.spec;
@@ -228,8 +246,8 @@ absl::StatusOr<GroupPlan> MakePlan(const Checkpoint& checkpoint, const PlanOptio
   plan.model_path = checkpoint.path;
   plan.ranks = options.ranks;
   plan.stages = options.stages;
-  plan.expert_parts =
-      options.expert_parts > 0 ? options.expert_parts : ChooseExpertParts(spec, sizes, options.ranks, options.stages);
+  plan.attention_parts = options.attention_parts;
+  plan.expert_parts = options.expert_parts > 0 ? options.expert_parts : ChooseExpertParts(spec, sizes, CutOf(plan, 0).grid);
   plan.block_tokens = kBlockTokens;
   if (options.max_sequences > 0) plan.max_sequences = options.max_sequences;
   if (options.max_step_tokens > 0) plan.max_step_tokens = options.max_step_tokens;

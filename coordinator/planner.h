@@ -30,8 +30,9 @@ struct PlanOptions {
   int64_t ranks = 1;
   int64_t stages = 1;              // of a pipeline; must divide ranks, and no more than layers
   int64_t expert_parts = 0;        // must divide ranks / stages
+  int64_t attention_parts = 1;     // data-parallel attention; must divide ranks / stages
   int64_t max_model_len = 0;       // tokens of prompt and output together
-  int64_t kv_tokens = 0;           // room of the KV cache
+  int64_t kv_tokens = 0;           // room of the KV cache, of all attention parts together
   int64_t max_sequences = 0;       // running at once
   int64_t max_step_tokens = 0;     // of one forward pass
   int64_t threads = 0;             // of each rank

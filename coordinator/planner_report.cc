@@ -66,9 +66,10 @@ RankBytes Sum(const GroupPlan& plan) {
 std::string Axes(const ModelSpec& spec, const GroupPlan& plan) {
   const int64_t tensor = plan.ranks / plan.stages;
   std::string out = plan.stages > 1 ? Cat("pipeline ", plan.stages, " x tensor ", tensor) : Cat("tensor ", tensor);
+  const auto of_ranks = [](int64_t ranks) { return Cat(" of ", ranks, ranks == 1 ? " rank" : " ranks"); };
+  if (plan.attention_parts > 1) out += Cat("; attention in ", plan.attention_parts, " parts", of_ranks(tensor / plan.attention_parts));
   if (!spec.has_experts()) return out;
-  return out + Cat("; experts in ", plan.expert_parts, plan.expert_parts == 1 ? " set" : " sets", " of ", tensor / plan.expert_parts,
-                   tensor == plan.expert_parts ? " rank" : " ranks");
+  return out + Cat("; experts in ", plan.expert_parts, plan.expert_parts == 1 ? " set" : " sets", of_ranks(tensor / plan.expert_parts));
 }
 
 std::string Head(const Checkpoint& checkpoint, const GroupPlan& plan) {
@@ -93,14 +94,38 @@ int64_t LargestKvBytes(const GroupPlan& plan) {
   return plan.kv_blocks == 0 ? 0 : largest / (plan.kv_blocks * plan.block_tokens);
 }
 
+// Of one token, on all ranks of the attention part that caches it.
+int64_t PartKvBytes(const ModelSpec& spec, const Grid& grid) {
+  int64_t bytes = 0;
+  for (int64_t rank = 0; rank < grid.ranks; ++rank)
+    if (const RankCut cut{grid, rank}; cut.attention_part() == 0) bytes += KvBytesPerToken(spec, cut, sizeof(float));
+  return bytes;
+}
+
+// Ranks that share a KV head or a latent each keep it. Where that doubles the cache: the fewest attention parts of which no two ranks
+// share one.
+std::string Hint(const ModelSpec& spec, const GroupPlan& plan) {
+  const Grid grid = CutOf(plan, 0).grid;
+  const int64_t once = PartKvBytes(spec, {});
+  const double times = static_cast<double>(PartKvBytes(spec, grid)) / static_cast<double>(once);
+  if (times < 2) return "";
+  Grid better = grid;
+  while (grid.stage_ranks() % better.attention_parts != 0 || PartKvBytes(spec, better) > once) ++better.attention_parts;
+  char copies[16];
+  std::snprintf(copies, sizeof copies, "%.1f", times);
+  return Cat("hint:     a token is cached ", copies, " times, once with --data-parallel-attention ", better.attention_parts, "\n");
+}
+
 std::string Foot(const Checkpoint& checkpoint, const GroupPlan& plan) {
   const ModelSpec& spec = checkpoint.spec;
-  std::string out = Cat("\nKV cache: ", plan.kv_blocks, " blocks of ", plan.block_tokens, " tokens (",
-                        plan.kv_blocks * plan.block_tokens, "), ", plan.kv, "; ", FormatBytes(LargestKvBytes(plan)), " a token and rank\n");
+  const std::string parts = plan.attention_parts > 1 ? Cat(plan.attention_parts, " x ") : "";
+  std::string out = Cat("\nKV cache: ", parts, plan.kv_blocks, " blocks of ", plan.block_tokens, " tokens (",
+                        plan.attention_parts * plan.kv_blocks * plan.block_tokens, "), ", plan.kv, "; ", FormatBytes(LargestKvBytes(plan)), " a token and rank\n");
   out += Cat("context:  ", plan.max_model_len, " of the model's ", spec.max_positions, " tokens; ", plan.threads,
              plan.threads == 1 ? " thread a rank\n" : " threads a rank\n");
   out += Cat("engine:   ", plan.max_sequences, " sequences at once, ", plan.max_step_tokens, " tokens a step, runtime ",
              FormatBytes(plan.rank_bytes[0].runtime), " a rank\n");
+  out += Hint(spec, plan);
   if (checkpoint.form == CheckpointForm::kConfigOnly) out += "weights:  no files here, counted as bf16\n";
   for (const std::string& part : spec.not_served) out += Cat("not served: ", part, "\n");
   return out;
@@ -141,7 +166,8 @@ Json PlanJson(const Checkpoint& checkpoint, const GroupPlan& plan) {
   const ModelSpec& spec = checkpoint.spec;
   const ParameterCount count = CountParameters(spec);
   Json json = {{"model", plan.model}, {"family", spec.family}, {"parameters", count.total}, {"active_parameters", count.active},
-               {"ranks", plan.ranks}, {"pipeline", plan.stages}, {"expert_parts", plan.expert_parts}, {"threads", plan.threads}, {"compute", plan.compute},
+               {"ranks", plan.ranks}, {"pipeline", plan.stages}, {"expert_parts", plan.expert_parts},
+               {"data_parallel_attention", plan.attention_parts}, {"threads", plan.threads}, {"compute", plan.compute},
                {"kv", plan.kv}, {"block_tokens", plan.block_tokens}, {"kv_blocks", plan.kv_blocks}, {"kv_bytes_per_token", LargestKvBytes(plan)},
                {"max_model_len", plan.max_model_len}, {"max_sequences", plan.max_sequences},
                {"max_step_tokens", plan.max_step_tokens}, {"fingerprint", plan.fingerprint}, {"not_served", spec.not_served}};

@@ -49,6 +49,8 @@ absl::StatusOr<ServedModel> LoadServedModel(const ModelConfig& config, int64_t c
   options.ranks = 1;
   options.stages = 1;
   options.expert_parts = 0;
+  if (options.kv_tokens > 0) options.kv_tokens = PartTokens(options.kv_tokens, options.attention_parts);  // what one sequence finds
+  options.attention_parts = 1;
   options.memory_limit = 0;
   DROVER_ASSIGN_OR_RETURN(const GroupPlan plan, MakePlan(*model.checkpoint, options, {}));
   const ModelSpec& spec = model.checkpoint->spec;

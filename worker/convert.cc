@@ -19,6 +19,7 @@ absl::Status CheckRange(std::string_view field, int64_t value, int64_t low, int6
 }
 
 int64_t Stages(const v1::Plan& in) { return in.pipeline() == 0 ? 1 : in.pipeline(); }
+int64_t AttentionParts(const v1::Plan& in) { return in.attention() == 0 ? 1 : in.attention(); }
 
 absl::Status CheckPlan(const v1::Plan& in) {
   if (in.model_path().empty()) return InvalidArgument("plan.model_path: found nothing, expected a path");
@@ -31,6 +32,9 @@ absl::Status CheckPlan(const v1::Plan& in) {
   DROVER_RETURN_IF_ERROR(CheckRange("plan.expert", in.expert(), 1, stage_ranks));
   if (stage_ranks % in.expert() != 0)
     return InvalidArgument("plan.expert: found ", in.expert(), ", expected a divisor of ", stage_ranks, " ranks");
+  DROVER_RETURN_IF_ERROR(CheckRange("plan.attention", in.attention(), 0, stage_ranks));
+  if (stage_ranks % AttentionParts(in) != 0)
+    return InvalidArgument("plan.attention: found ", in.attention(), ", expected a divisor of ", stage_ranks, " ranks");
   DROVER_RETURN_IF_ERROR(CheckRange("plan.block_tokens", in.block_tokens(), 1, 65'536));
   DROVER_RETURN_IF_ERROR(CheckRange("plan.kv_blocks", in.kv_blocks(), 1, kCountMax - 1));
   DROVER_RETURN_IF_ERROR(CheckRange("plan.max_step_tokens", in.max_step_tokens(), 1, kCountMax));
@@ -46,6 +50,7 @@ absl::StatusOr<GroupPlan> ReadPlan(const v1::Plan& in) {
   plan.ranks = in.ranks();
   plan.stages = Stages(in);
   plan.expert_parts = in.expert();
+  plan.attention_parts = AttentionParts(in);
   plan.compute = in.compute();
   plan.kv = in.kv();
   plan.block_tokens = in.block_tokens();

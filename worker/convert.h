@@ -67,6 +67,7 @@ std::vector<v1::WorkerMessage> WriteTokens(Epoch epoch, const std::vector<TokenE
 // What a follower checks a step against: a wrong step would read or write outside the KV cache.
 struct StepBounds {
   int64_t vocab = 0, kv_blocks = 0, block_tokens = 0, max_step_tokens = 0;
+  int64_t attention_parts = 1;
 };
 
 v1::StepMessage WriteStep(const StepPlan& plan);

@@ -19,6 +19,8 @@ absl::StatusOr<StepSequence> ReadSequence(const v1::StepSequence& in, const Step
   if (in.blocks_size() < needed) return InvalidArgument("blocks: found ", in.blocks_size(), ", expected ", needed);
   if (in.length() != 0 && (in.length() < end || in.length() > bounds.kv_blocks * bounds.block_tokens))
     return InvalidArgument("length: found ", in.length(), ", expected 0 or ", end, " to ", bounds.kv_blocks * bounds.block_tokens);
+  if (in.part() < 0 || in.part() >= bounds.attention_parts)
+    return InvalidArgument("part: found ", in.part(), ", expected 0 to ", bounds.attention_parts - 1);
   if (in.logits() < 0 || in.logits() > static_cast<int32_t>(LogitsWanted::kAll))
     return InvalidArgument("logits: found ", in.logits(), ", expected 0 to 2");
   return StepSequence{.id = in.id(),
@@ -26,7 +28,8 @@ absl::StatusOr<StepSequence> ReadSequence(const v1::StepSequence& in, const Step
                       .tokens = {in.tokens().begin(), in.tokens().end()},
                       .blocks = {in.blocks().begin(), in.blocks().end()},
                       .length = in.length(),
-                      .logits = static_cast<LogitsWanted>(in.logits())};
+                      .logits = static_cast<LogitsWanted>(in.logits()),
+                      .part = in.part()};
 }
 
 }  // namespace
@@ -42,6 +45,7 @@ v1::StepMessage WriteStep(const StepPlan& plan) {
     out.mutable_blocks()->Add(sequence.blocks.begin(), sequence.blocks.end());
     out.set_length(sequence.length);
     out.set_logits(static_cast<int32_t>(sequence.logits));
+    out.set_part(static_cast<int32_t>(sequence.part));
   }
   return message;
 }

@@ -19,7 +19,8 @@ constexpr std::chrono::seconds kStepGrace{5};              // for a step that fa
 
 SchedulerLimits LimitsOf(const GroupPlan& plan, const RankModel& model) {
   return {.block_tokens = plan.block_tokens, .kv_blocks = plan.kv_blocks, .max_step_tokens = plan.max_step_tokens,
-          .max_sequences = plan.max_sequences, .max_model_len = plan.max_model_len, .key_lengths = model.key_lengths()};
+          .max_sequences = plan.max_sequences, .max_model_len = plan.max_model_len, .key_lengths = model.key_lengths(),
+          .attention_parts = plan.attention_parts};
 }
 
 std::string HostOf(const std::string& address) { return address.substr(0, address.rfind(':')); }
@@ -235,7 +236,7 @@ Rank::Next Rank::Follow(const Assigned& assigned) {
 absl::Status Rank::FollowSteps(StepsFollower& follower, const Assigned& assigned, bool& rejoin) {
   const GroupPlan& plan = assigned.assignment.plan;
   const StepBounds bounds{.vocab = model_->vocab(), .kv_blocks = plan.kv_blocks, .block_tokens = plan.block_tokens,
-                          .max_step_tokens = plan.max_step_tokens};
+                          .max_step_tokens = plan.max_step_tokens, .attention_parts = plan.attention_parts};
   while (!leaving()) {
     DROVER_ASSIGN_OR_RETURN(const NextStep next, follower.Next(bounds));
     rejoin = next.rejoin;

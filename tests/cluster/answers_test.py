@@ -43,6 +43,11 @@ class AnswersTest(unittest.TestCase):
         with served.Served(served.DEMO, ranks=4) as server:
             self.assertEqual(answers(server), self.expected)
 
+    def test_four_ranks_with_attention_in_two_parts(self):
+        with served.Served(served.DEMO, "--data-parallel-attention", 2, ranks=4) as server:
+            self.assertEqual(answers(server), self.expected)
+            self.sixteen_clients(server)
+
     def sixteen_clients(self, server):
         with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
             got = list(pool.map(server.chat, QUESTIONS * (CLIENTS // len(QUESTIONS))))

@@ -61,6 +61,18 @@ class VerifyTest(unittest.TestCase):
                 self.expect_parity(report)
                 self.assertEqual(len(report["prompts"]), 3)
 
+    @unittest.skipIf(ALL, "ordinary run")
+    def test_data_parallel_attention(self):
+        cases = [("deepseek-v3", 2, 2, 1), ("deepseek-v2-lite", 4, 2, 1), ("llama31-gqa", 4, 2, 2)]
+        for case, ranks, parts, stages in cases:
+            with self.subTest(case=case, ranks=ranks, parts=parts, stages=stages):
+                folder = served.golden(case)
+                if folder is None:
+                    self.skip(case, "../shared/golden is not there")
+                report = self.verify(served.checkpoint(folder), folder / "reference.safetensors", ranks,
+                                     "--data-parallel-attention", parts, "--pipeline", stages)
+                self.expect_parity(report)
+
     def test_smollm2(self):
         reference = served.SHARED / "golden" / "smollm2" / "reference.json"
         if not served.SMOLLM2.exists() or not reference.exists():

@@ -76,6 +76,7 @@ TEST_F(Commands, UnusableArgumentsEndWithTwo) {
   ExpectOneLineError(Plan({.model = gguf_, .ranks = 5000}), 2, "ranks: found 5000");
   ExpectOneLineError(Plan({.model = gguf_, .memory = "8 bananas"}), 2, "--memory: size: found \"8 bananas\"");
   ExpectOneLineError(Plan({.model = gguf_, .expert_parts = 2}), 2, "expert_parts");
+  ExpectOneLineError(Plan({.model = gguf_, .ranks = 4, .attention_parts = 3}), 2, "data_parallel_attention: found 3 parts");
 }
 
 TEST_F(Commands, ModelsThatCannotBeReadEndWithOne) {

@@ -30,6 +30,11 @@ Checkpoint Routed(int64_t experts, int64_t width) {
   return Model("Qwen3MoeForCausalLM", Cat(R"("num_attention_heads":16,"num_key_value_heads":4,"intermediate_size":8192,"head_dim":128,"num_experts":)",
                                           experts, R"(,"num_experts_per_tok":2,"moe_intermediate_size":)", width, ","));
 }
+Checkpoint Latent() {
+  return Model("DeepseekV3ForCausalLM", R"("num_attention_heads":16,"num_key_value_heads":16,"intermediate_size":8192,"moe_intermediate_size":512,
+      "n_routed_experts":8,"num_experts_per_tok":2,"n_shared_experts":1,"first_k_dense_replace":1,"n_group":2,"topk_group":1,"kv_lora_rank":512,
+      "q_lora_rank":768,"qk_nope_head_dim":128,"qk_rope_head_dim":64,"v_head_dim":128,)");
+}
 
 Inventory Machines(int64_t ranks, int64_t memory, int64_t ranks_a_host = 1, int64_t cores = 8) {
   Inventory inventory;
@@ -134,6 +139,13 @@ INSTANTIATE_TEST_SUITE_P(All, BadPlan, testing::Values(
     Bad{"ExpertPartsDoNotDivide", {.ranks = 4, .expert_parts = 3}, kInvalid, "expert_parts: found 3, expected a divisor of the 4 ranks"},
     Bad{"StagesDoNotDivide", {.ranks = 4, .stages = 3}, kInvalid, "pipeline: found 3 stages, expected a divisor of the 4 ranks"},
     Bad{"MoreStagesThanRanks", {.ranks = 2, .stages = 4}, kInvalid, "pipeline: found 4, expected 1 to 2"},
+    Bad{"AttentionPartsDoNotDivide", {.ranks = 4, .attention_parts = 3}, kInvalid,
+        "data_parallel_attention: found 3 parts, expected a divisor of the 4 ranks"},
+    Bad{"AttentionPartsDoNotDivideAStage", {.ranks = 4, .stages = 2, .attention_parts = 4}, kInvalid,
+        "data_parallel_attention: found 4 parts, expected a divisor of the 2 ranks of a stage"},
+    Bad{"NoAttentionParts", {.attention_parts = 0}, kInvalid, "data_parallel_attention: found 0, expected 1 to 1"},
+    Bad{"ContextAboveAPartsCache", {.ranks = 2, .attention_parts = 2, .max_model_len = 1000, .kv_tokens = 1024}, kExhausted,
+        "max_model_len: found 1000, but the KV cache has room for 512 tokens in each of 2 attention parts"},
     Bad{"ContextAboveTheModels", {.max_model_len = 50'000}, kInvalid, "max_model_len: found 50000, expected 0 to 40960"},
     Bad{"CacheTooLarge", {.kv_tokens = 1 << 20}, kExhausted, "kv_tokens: found 1048576"},
     Bad{"ContextAboveTheCache", {.max_model_len = 40'000, .kv_tokens = 1024}, kExhausted, "max_model_len: found 40000"},
@@ -150,6 +162,44 @@ TEST(Plan, StagesShareTheLayers) {
   EXPECT_EQ(first.weights + second.weights, one.weights);
   EXPECT_EQ((first.kv + second.kv) * whole->kv_blocks, one.kv * cut->kv_blocks);
   EXPECT_NE(cut->fingerprint, MakePlan(Dense(), {.ranks = 2}, {})->fingerprint);
+}
+
+// The same room for the group: without parts every rank caches all latents, in D parts one D-th of them.
+TEST(Plan, DataParallelAttentionDividesTheLatentCache) {
+  const int64_t kv_tokens = 1 << 16;
+  const auto whole = MakePlan(Latent(), {.ranks = 4, .kv_tokens = kv_tokens}, {});
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  for (const int64_t parts : {2, 4}) {
+    const auto cut = MakePlan(Latent(), {.ranks = 4, .attention_parts = parts, .max_model_len = 4096, .kv_tokens = kv_tokens}, {});
+    ASSERT_TRUE(cut.ok()) << cut.status();
+    EXPECT_EQ(cut->attention_parts, parts);
+    EXPECT_EQ(cut->kv_blocks * cut->block_tokens * parts, kv_tokens);
+    for (size_t rank = 0; rank < 4; ++rank) {
+      EXPECT_EQ(cut->rank_bytes[rank].kv * parts, whole->rank_bytes[rank].kv);
+      EXPECT_EQ(cut->rank_bytes[rank].weights, WeightBytes(Latent(), CutOf(*cut, static_cast<int64_t>(rank))));
+    }
+    EXPECT_NE(cut->fingerprint, whole->fingerprint);
+  }
+  EXPECT_NE(PlanTable(Latent(), *whole).find("a token is cached 4.0 times, once with --data-parallel-attention 4\n"), std::string::npos);
+  EXPECT_EQ(PlanTable(Dense(), *MakePlan(Dense(), {.ranks = 4}, {})).find("hint"), std::string::npos);
+}
+
+// By default a longest sequence fits into every part.
+TEST(Plan, EachAttentionPartHoldsALongestSequence) {
+  const auto plan = MakePlan(Dense(), {.ranks = 4, .attention_parts = 4}, {});
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_EQ(plan->max_model_len, 32768);
+  EXPECT_EQ(plan->kv_blocks * plan->block_tokens, 32768);
+}
+
+// Every rank of the last stage gathers the logits of all running sequences.
+TEST(Plan, TheLastStageHasRoomForLogits) {
+  const auto few = MakePlan(Dense(), {.ranks = 4, .stages = 2, .max_sequences = 1}, {});
+  const auto many = MakePlan(Dense(), {.ranks = 4, .stages = 2, .max_sequences = 101}, {});
+  ASSERT_TRUE(few.ok() && many.ok());
+  const int64_t copies[] = {2, 0, 1, 1};  // the leader has one to sample from
+  for (size_t rank = 0; rank < 4; ++rank)
+    EXPECT_EQ(many->rank_bytes[rank].runtime - few->rank_bytes[rank].runtime, copies[rank] * 100 * 32000 * 4) << rank;
 }
 
 TEST(Plan, InventoryMustHaveEveryRank) {

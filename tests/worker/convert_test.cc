@@ -19,6 +19,7 @@ v1::CoordinatorMessage GoodAssignment() {
   plan.set_fingerprint("f");
   plan.set_ranks(4);
   plan.set_expert(2);
+  plan.set_attention(2);
   plan.set_block_tokens(16);
   plan.set_kv_blocks(10);
   plan.set_max_step_tokens(8);
@@ -34,6 +35,7 @@ TEST(ConvertTest, AnAssignmentIsRead) {
   ASSERT_TRUE(read.ok());
   EXPECT_EQ(read->epoch, Epoch{3});
   EXPECT_EQ(std::get<Assignment>(read->order).plan.expert_parts, 2);
+  EXPECT_EQ(std::get<Assignment>(read->order).plan.attention_parts, 2);
 }
 
 TEST(ConvertTest, PlansOutOfRangeAreRefusedByName) {
@@ -41,6 +43,8 @@ TEST(ConvertTest, PlansOutOfRangeAreRefusedByName) {
       {[](v1::Plan& p) { p.clear_model_path(); }, "plan.model_path: found nothing, expected a path"},
       {[](v1::Plan& p) { p.set_ranks(0); }, "plan.ranks: found 0, expected 1 to 65536"},
       {[](v1::Plan& p) { p.set_expert(3); }, "plan.expert: found 3, expected a divisor of 4 ranks"},
+      {[](v1::Plan& p) { p.set_attention(3); }, "plan.attention: found 3, expected a divisor of 4 ranks"},
+      {[](v1::Plan& p) { p.set_attention(5); }, "plan.attention: found 5, expected 0 to 4"},
       {[](v1::Plan& p) { p.set_kv_blocks(-1); }, "plan.kv_blocks: found -1, expected 1 to 2147483647"},
       {[](v1::Plan& p) { p.set_block_tokens(0); }, "plan.block_tokens: found 0, expected 1 to 65536"},
       {[](v1::Plan& p) { p.set_step_timeout_ms(0); }, "plan.step_timeout_ms: found 0, expected 1 to 86400000"},
@@ -76,14 +80,15 @@ TEST(ConvertTest, ASubmitIsReadWithItsBiasInOrder) {
 
 TEST(ConvertTest, AStepSurvivesTheWire) {
   const StepPlan plan{.step = 4, .sequences = {{.id = 1, .position = 3, .tokens = {7, 8}, .blocks = {5, 2}, .length = 6, .logits = LogitsWanted::kLast},
-                                               {.id = 2, .position = 0, .tokens = {1}, .blocks = {0}}}};
-  const absl::StatusOr<StepPlan> read = ReadStep(WriteStep(plan), {.vocab = 9, .kv_blocks = 6, .block_tokens = 4, .max_step_tokens = 3});
+                                               {.id = 2, .position = 0, .tokens = {1}, .blocks = {0}, .part = 1}}};
+  const absl::StatusOr<StepPlan> read =
+      ReadStep(WriteStep(plan), {.vocab = 9, .kv_blocks = 6, .block_tokens = 4, .max_step_tokens = 3, .attention_parts = 2});
   ASSERT_TRUE(read.ok()) << Message(read.status());
   EXPECT_EQ(*read, plan);
 }
 
 TEST(ConvertTest, StepsThatWouldLeaveTheCacheAreRefused) {
-  const StepBounds bounds{.vocab = 9, .kv_blocks = 6, .block_tokens = 4, .max_step_tokens = 3};
+  const StepBounds bounds{.vocab = 9, .kv_blocks = 6, .block_tokens = 4, .max_step_tokens = 3, .attention_parts = 2};
   const std::pair<StepSequence, std::string> cases[] = {
       {{.position = 0, .tokens = {9}, .blocks = {0}}, "step 1 sequence 0: tokens: found 9, expected 0 to 8"},
       {{.position = 0, .tokens = {-1}, .blocks = {0}}, "step 1 sequence 0: tokens: found -1, expected 0 to 8"},
@@ -93,6 +98,8 @@ TEST(ConvertTest, StepsThatWouldLeaveTheCacheAreRefused) {
       {{.position = 0, .tokens = {}, .blocks = {0}}, "step 1 sequence 0: tokens: found none, expected at least 1"},
       {{.position = 0, .tokens = {1, 1}, .blocks = {0}, .length = 1}, "step 1 sequence 0: length: found 1, expected 0 or 2 to 24"},
       {{.position = 0, .tokens = {1}, .blocks = {0}, .length = 25}, "step 1 sequence 0: length: found 25, expected 0 or 1 to 24"},
+      {{.position = 0, .tokens = {1}, .blocks = {0}, .part = 2}, "step 1 sequence 0: part: found 2, expected 0 to 1"},
+      {{.position = 0, .tokens = {1}, .blocks = {0}, .part = -1}, "step 1 sequence 0: part: found -1, expected 0 to 1"},
       {{.position = 0, .tokens = {1, 1, 1, 1}, .blocks = {0}}, "step 1: found 4 tokens, expected at most 3"},
   };
   for (const auto& [sequence, message] : cases)
