@@ -1,6 +1,7 @@
 // See weights.h: the table, its cuts and its sums. locate.cc maps it to what a checkpoint stores.
 #include "models/weights.h"
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <optional>
@@ -197,9 +198,11 @@ std::vector<Weight> WeightTable(const ModelSpec& spec) {
   return builder.Take();
 }
 
-Part PartOf(const Weight& weight, const ModelSpec& spec, const RankCut& cut) {
+namespace {
+
+// As if the weight's layer were of the rank's stage.
+Part PartInStage(const Weight& weight, const ModelSpec& spec, const RankCut& cut) {
   const Range all_rows{0, weight.rows}, all_cols{0, weight.cols};
-  if (!OnOwnStage(weight, spec, cut)) return {{0, 0}, {0, 0}};
   if (OnOtherRank(weight.role, cut)) return {{0, 0}, all_cols};
   if (weight.split == Split::kReplicated) return {all_rows, all_cols};
   if (weight.split == Split::kVocabRows) return {cut.Vocab(spec), all_cols};
@@ -216,6 +219,12 @@ Part PartOf(const Weight& weight, const ModelSpec& spec, const RankCut& cut) {
   }
   DROVER_CHECK(kind.ffn.experts.has_value());
   return ExpertPart(weight, *kind.ffn.experts, cut);
+}
+
+}  // namespace
+
+Part PartOf(const Weight& weight, const ModelSpec& spec, const RankCut& cut) {
+  return OnOwnStage(weight, spec, cut) ? PartInStage(weight, spec, cut) : Part{};
 }
 
 int64_t PartBytes(const Weight& weight, const Part& part, const StorageForm& form) {
@@ -247,14 +256,21 @@ WeightSizes::WeightSizes(const Checkpoint& checkpoint) : spec_(checkpoint.spec) 
     const StorageForm form = FormOf(weight, checkpoint);
     const int32_t kind = weight.layer < 0 ? -1 : spec_.layer_kind[static_cast<size_t>(weight.layer)];
     const auto [it, fresh] = known.try_emplace({weight.role, kind, weight.expert, form}, groups_.size());
-    if (fresh) groups_.push_back({weight, form});
-    ++groups_[it->second].count;
+    if (fresh) groups_.push_back({weight, form, {}});
+    groups_[it->second].layers.push_back(weight.layer);
   }
 }
 
 int64_t WeightSizes::RankBytes(const RankCut& cut) const {
   int64_t bytes = 0;
-  for (const Group& group : groups_) bytes += group.count * PartBytes(group.weight, PartOf(group.weight, spec_, cut), group.form);
+  const Range own = cut.Layers(spec_);
+  for (const Group& group : groups_) {
+    const auto begin = std::ranges::lower_bound(group.layers, own.begin), end = std::ranges::lower_bound(group.layers, own.end);
+    const bool in_layers = group.weight.layer >= 0;
+    const int64_t count = in_layers ? end - begin : static_cast<int64_t>(group.layers.size());
+    const Part part = in_layers ? PartInStage(group.weight, spec_, cut) : PartOf(group.weight, spec_, cut);
+    bytes += count * PartBytes(group.weight, part, group.form);
+  }
   return bytes;
 }
 

@@ -118,7 +118,7 @@ class WeightSizes {
   struct Group {
     Weight weight;  // one of them
     StorageForm form;
-    int64_t count = 0;
+    std::vector<int32_t> layers;  // of each of them, in order
   };
   const ModelSpec spec_;
   std::vector<Group> groups_;

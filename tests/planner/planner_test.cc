@@ -160,6 +160,8 @@ TEST(Plan, StagesShareTheLayers) {
   EXPECT_EQ(cut->stages, 2);
   const RankBytes one = whole->rank_bytes[0], first = cut->rank_bytes[0], second = cut->rank_bytes[1];
   EXPECT_EQ(first.weights + second.weights, one.weights);
+  for (int64_t rank = 0; rank < 2; ++rank)
+    EXPECT_NEAR(static_cast<double>(cut->rank_bytes[static_cast<size_t>(rank)].weights), one.weights / 2.0, one.weights * 0.01) << rank;
   EXPECT_EQ((first.kv + second.kv) * whole->kv_blocks, one.kv * cut->kv_blocks);
   EXPECT_NE(cut->fingerprint, MakePlan(Dense(), {.ranks = 2}, {})->fingerprint);
 }
