@@ -16,7 +16,7 @@ void AddPlanCommand(CLI::App& app, const Finish& finish) {
   command->add_option("--memory", plan->memory, "Memory that a rank may use, e.g. 80GiB");
   command->add_option("--pipeline", plan->pipeline, "Stages: runs of ranks with a run of layers each")->capture_default_str();
   command->add_option("--expert-parts", plan->expert_parts, "Sets of ranks that experts are spread over");
-  command->add_option("--data-parallel-attention", plan->attention_parts, "Parts of a stage that cache apart")
+  command->add_option("--data-parallel-attention", plan->attention_parts, "Runs of ranks that serve and cache sequences of their own")
       ->capture_default_str();
   command->add_option("--max-model-len", plan->max_model_len, "Tokens of prompt and answer (the model's)");
   command->add_option("--kv-tokens", plan->kv_tokens, "Tokens the cache holds for all requests");

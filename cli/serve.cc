@@ -91,7 +91,7 @@ void AddGroupOptions(CLI::App& command, ServeOptions& options) {
   command.add_option("--ranks", options.ranks, "Worker ranks to cut the model over")->check(CLI::Range(int64_t{1}, kRanksMax))->capture_default_str();
   command.add_option("--pipeline", options.pipeline, "Stages of layers; divides the ranks")
       ->check(CLI::Range(int64_t{1}, kRanksMax))->capture_default_str();
-  command.add_option("--data-parallel-attention", options.attention_parts, "Parts of a stage that cache apart")
+  command.add_option("--data-parallel-attention", options.attention_parts, "Runs of ranks that serve and cache sequences of their own")
       ->check(CLI::Range(int64_t{1}, kRanksMax))->capture_default_str();
   command.add_option("--threads", options.threads, "Threads of each rank (cores / ranks)")->check(CLI::Range(1, 1024));
   command.add_option("--max-model-len", options.max_model_len, "Tokens of prompt and answer (the model's)")->check(CLI::PositiveNumber);
