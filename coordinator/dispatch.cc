@@ -89,10 +89,9 @@ void Dispatcher::HearToken(Flights::iterator at, const TokenEvent& event, TimePo
   const RequestId id = at->first;
   if (event.not_taken) {
     Target& target = targets_.at(flight.group);
-    if (Resubmit(flight, id)) {
-      --target.in_flight;
-      return Pump(now);
-    }
+    if (!Resubmit(flight, id)) return End(at, {.finish = FinishReason::kError, .error = Unavailable(event.error)}, now);
+    --target.in_flight;
+    return Pump(now);
   }
   if (event.finish == FinishReason::kError || event.finish == FinishReason::kCancelled) {
     const std::string text = event.error.empty() ? "the group ended the request" : event.error;

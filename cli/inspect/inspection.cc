@@ -36,7 +36,8 @@ Place PlaceOf(const std::string& path) {
     if (place.config.empty() && fs::exists(fs::path(path) / name, error)) place.config = (fs::path(path) / name).string();
   if (!place.config.empty()) return place;
   for (const fs::directory_entry& entry : fs::directory_iterator(path, error))
-    if (entry.path().extension() == ".gguf") place.gguf = entry.path().string();
+    if (entry.path().extension() == ".gguf" && (place.gguf.empty() || entry.path().string() < place.gguf))
+      place.gguf = entry.path().string();  // of several parts the first tells about the model
   return place;
 }
 
@@ -127,8 +128,9 @@ void ReadLicense(const Place& place, const LicenseFacts& facts, StatedLicense st
 absl::StatusOr<Inspection> InspectModel(const std::string& path, const LicenseFacts& facts) {
   Inspection out;
   out.path = path;
-  const Place place = PlaceOf(path);
+  Place place = PlaceOf(path);
   absl::StatusOr<Checkpoint> checkpoint = OpenCheckpoint(path);
+  if (checkpoint.ok() && checkpoint->form == CheckpointForm::kGguf) place.gguf = checkpoint->files.front();
   if (place.config.empty() && place.gguf.empty()) return checkpoint.status();
   out.name = checkpoint.ok() ? checkpoint->name : FullName(path);
   const absl::Status opened = checkpoint.status();

@@ -70,12 +70,19 @@ INSTANTIATE_TEST_SUITE_P(All, Samples, testing::Values(
       return name;
     });
 
+TEST(Inspect, SeveralGgufFilesAreDescribedByTheirFirst) {
+  const auto json = ParseJson(Inspect(DROVER_SOURCE_DIR "/tests/testdata/golden/gguf-granite", true).out);
+  ASSERT_TRUE(json.ok()) << json.status();
+  EXPECT_EQ((*json)["architecture"], "granite");
+}
+
 TEST(Inspect, EveryModelAtHandIsDescribedIn80Columns) {
   size_t seen = 0;
   for (const char* root : {DROVER_SOURCE_DIR "/tests/testdata/golden", DROVER_SHARED_DIR "/models", DROVER_SHARED_DIR "/golden"}) {
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(root, error)) {
-      const bool model = fs::exists(entry.path() / "config.json") || fs::exists(entry.path() / "params.json") || fs::exists(entry.path() / "model.gguf");
+      const bool model = fs::exists(entry.path() / "config.json") || fs::exists(entry.path() / "params.json") || fs::exists(entry.path() / "model.gguf") ||
+                         fs::exists(entry.path() / "model-00001-of-00003.gguf");
       if (!model) continue;
       const Outcome outcome = Inspect(entry.path().string());
       EXPECT_EQ(outcome.code, 0) << entry.path() << outcome.err;
