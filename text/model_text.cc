@@ -141,7 +141,8 @@ absl::StatusOr<ModelText> LoadModelText(const std::string& directory) {
   DROVER_RETURN_IF_ERROR(LoadTemplates(folder, tokenizer_config, text));
   // A tokenizer.json lists its added tokens itself.
   const bool listed = std::filesystem::exists(folder / "tokenizer.json");
-  TokenizerConfig settings = ReadTokenizerConfig(tokenizer_config, token_map, listed ? Json::object() : added_tokens);
+  DROVER_ASSIGN_OR_RETURN(TokenizerConfig settings,
+                          ReadTokenizerConfig(tokenizer_config, token_map, listed ? Json::object() : added_tokens));
   text.special_tokens = std::move(settings.special_tokens);
   DROVER_RETURN_IF_ERROR(LoadTokenizer(folder, settings.settings, text));
   AddEndIds(generation, text);

@@ -5,6 +5,8 @@
 #include <array>
 #include <charconv>
 #include <cstdint>
+#include <set>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -12,6 +14,8 @@ namespace drover::text {
 namespace {
 
 constexpr std::array<const char*, 7> kNamed = {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
+// Far above any model's; text/src/tokenizer.rs has the same bounds and one for the bytes.
+constexpr size_t kMaxSpecialTokens = 10'000, kMaxAddedTokens = 100'000;
 
 // "text" or {"content": "text", "lstrip": ...}; null for anything else. A token without "special" is not special.
 Json Token(const Json& value) {
@@ -69,23 +73,29 @@ SpecialTokens FindSpecialTokens(const Json& config) {
   return tokens;
 }
 
-bool Contains(const Json& tokens, const Json& content) {
-  return std::any_of(tokens.begin(), tokens.end(), [&](const Json& token) { return token["content"] == content; });
+absl::Status CheckCount(std::string_view member, size_t found, size_t most) {
+  if (found <= most) return absl::OkStatus();
+  return ResourceExhausted("tokenizer_config.json: ", member, ": found ", found, " tokens, expected at most ", most);
 }
 
 }  // namespace
 
-TokenizerConfig ReadTokenizerConfig(const Json& config, const Json& special_tokens_map, const Json& added_tokens) {
+absl::StatusOr<TokenizerConfig> ReadTokenizerConfig(const Json& config, const Json& special_tokens_map, const Json& added_tokens) {
   Json merged = config;
   const bool decoder = config.contains("added_tokens_decoder") && config["added_tokens_decoder"].is_object();
   if (!decoder) merged.update(special_tokens_map);
   const SpecialTokens special = FindSpecialTokens(merged);
+  const std::map<int64_t, Json> added = ById(decoder ? config["added_tokens_decoder"] : Json::object(), decoder ? Json::object() : added_tokens);
+  DROVER_RETURN_IF_ERROR(CheckCount("special tokens", special.all.size(), kMaxSpecialTokens));
+  DROVER_RETURN_IF_ERROR(CheckCount("added tokens", added.size(), kMaxAddedTokens));
   TokenizerConfig result;
   for (const auto& [name, token] : special.named) result.special_tokens[name] = token["content"].get<std::string>();
   Json settings = {{"added", Json::array()}, {"special", special.all}};
-  for (auto& [id, token] : ById(decoder ? config["added_tokens_decoder"] : Json::object(), decoder ? Json::object() : added_tokens)) {
-    if (Contains(special.all, token["content"])) token["special"] = true;
+  std::set<std::string> special_contents;
+  for (const Json& token : special.all) special_contents.insert(token["content"].get<std::string>());
+  for (const auto& [id, token] : added) {
     settings["added"].push_back(token);
+    if (special_contents.contains(token["content"].get<std::string>())) settings["added"].back()["special"] = true;
   }
   for (const char* name : {"add_bos_token", "add_eos_token"})
     if (config.contains(name) && config[name].is_boolean()) settings[name] = config[name];

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/json.h"
+#include "common/status.h"
 
 namespace drover::text {
 
@@ -16,7 +17,8 @@ struct TokenizerConfig {
 };
 
 // special_tokens_map.json stands over tokenizer_config.json, and added_tokens.json counts, only where the latter has no
-// `added_tokens_decoder`. Absent files are empty objects; members of the wrong type are left alone.
-TokenizerConfig ReadTokenizerConfig(const Json& config, const Json& special_tokens_map, const Json& added_tokens);
+// `added_tokens_decoder`. Absent files are empty objects; members of the wrong type are left alone;
+// too many tokens are RESOURCE_EXHAUSTED.
+absl::StatusOr<TokenizerConfig> ReadTokenizerConfig(const Json& config, const Json& special_tokens_map, const Json& added_tokens);
 
 }  // namespace drover::text

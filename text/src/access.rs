@@ -7,7 +7,7 @@ use minijinja::value::{Kwargs, Object, ObjectRepr, Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 
 use crate::arguments::split_kwargs;
-use crate::methods;
+use crate::{methods, printing};
 use crate::python::{checked_dict, hashable, integer, items, list, tuple, type_error, type_name, undefined_error, Outcome};
 
 /// A method of a built-in type with the value it belongs to.
@@ -69,7 +69,7 @@ pub fn subscript(_: &State, value: &Value, given: &[Value]) -> Outcome {
 
 pub fn item(value: &Value, key: &Value) -> Outcome {
     defined(value, key.as_str().unwrap_or("[]"))?;
-    if value.kind() == ValueKind::Map && hashable(key) {
+    if value.kind() == ValueKind::Map && hashable(key)? {
         let found = value.get_item(key).unwrap_or_default();
         if !found.is_undefined() {
             return Ok(found);
@@ -114,24 +114,22 @@ pub fn slice(_: &State, value: &Value, given: &[Value]) -> Outcome {
     if step == 0 {
         return type_error("slice step cannot be zero");
     }
-    let all: Vec<Value> = match value.as_str() {
-        Some(s) => s.chars().map(|letter| Value::from(letter.to_string())).collect(),
-        None => items(value),
-    };
-    let size = all.len() as i128;
+    let size = length(value) as i128;
     let (low, high) = if step > 0 { (0, size) } else { (-1, size - 1) };
     let place = |at: usize, default: i128| part(at).and_then(integer).map_or(default, |n| (if n < 0 { n.saturating_add(size) } else { n }).clamp(low, high));
     let (mut at, stop) = if step > 0 { (place(0, low), place(1, high)) } else { (place(0, high), place(1, low)) };
-    let mut taken = Vec::new();
+    let mut places = Vec::new();
     while if step > 0 { at < stop } else { at > stop } {
-        taken.push(all[at as usize].clone());
+        places.push(at as usize);
         at = at.saturating_add(step);
     }
-    Ok(match type_name(value) {
-        "str" => Value::from(taken.iter().filter_map(Value::as_str).collect::<String>()),
-        "tuple" => tuple(taken),
-        _ => list(taken),
-    })
+    if let Some(s) = value.as_str() {
+        let letters: Vec<char> = s.chars().collect();
+        return Ok(Value::from(places.into_iter().map(|at| letters[at]).collect::<String>()));
+    }
+    let all = items(value);
+    let taken = places.into_iter().map(|at| all[at].clone()).collect();
+    Ok(if type_name(value) == "tuple" { tuple(taken) } else { list(taken) })
 }
 
 /// `value(arguments)`.
@@ -190,6 +188,10 @@ pub fn call_method(state: &State, value: &Value, given: &[Value]) -> Outcome {
     let member = if methods::changes(value, name) { Value::UNDEFINED } else { value.get_attr(name).unwrap_or_default() };
     if !member.is_undefined() {
         return call(state, &member, given);
+    }
+    if name == "changed" {
+        // The engine compares what its loop.changed is given: what is short enough to print is short enough for that.
+        printing::repr(&tuple(given.to_vec()))?;
     }
     match value.kind() {
         ValueKind::Plain | ValueKind::Map => value.call_method(state, name, given),

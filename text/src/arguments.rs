@@ -2,7 +2,9 @@
 
 use minijinja::value::{Kwargs, Value, ValueKind};
 
-use crate::python::{text, type_error, type_name, Outcome};
+use crate::budget::checked_size;
+use crate::printing::text;
+use crate::python::{type_error, type_name, Outcome};
 
 /// Positional and keyword arguments by name; unknown and doubled ones are errors.
 pub struct Args {
@@ -32,8 +34,8 @@ impl Args {
         self.values[at].as_ref()
     }
 
-    pub fn string(&self, name: &str, default: &str) -> String {
-        self.get(name).map_or_else(|| default.to_string(), text)
+    pub fn string(&self, name: &str, default: &str) -> Outcome<String> {
+        self.get(name).map_or_else(|| Ok(default.to_string()), text)
     }
 
     pub fn truth(&self, name: &str, default: bool) -> bool {
@@ -48,6 +50,28 @@ impl Args {
                 Some(number) => Ok(number),
                 None => type_error(format!("'{}' object cannot be interpreted as an integer", type_name(value))),
             },
+        }
+    }
+}
+
+/// Letters compare without case unless `case_sensitive`; the copies of a step stay within its bound.
+pub struct Folding {
+    keep_case: bool,
+    made: usize,
+}
+
+impl Folding {
+    pub fn new(args: &Args) -> Self {
+        Self { keep_case: args.truth("case_sensitive", false), made: 0 }
+    }
+
+    pub fn key(&mut self, value: Value) -> Outcome {
+        match value.as_str() {
+            Some(s) if !self.keep_case => {
+                self.made = checked_size((self.made + s.len()) as i64)?;
+                Ok(Value::from(s.to_lowercase()))
+            }
+            _ => Ok(value),
         }
     }
 }

@@ -1,19 +1,18 @@
 //! Jinja2's filters and tests where the engine's own differ from Python's: the table of them, and those about lists.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use minijinja::value::{Object, ObjectRepr, Rest, Value, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, State};
+use minijinja::{Environment, State};
 
-use crate::arguments::{split_kwargs, Args};
+use crate::arguments::{split_kwargs, Args, Folding};
+use crate::budget::{append, checked_size, Budget, Made, MAX_ITEMS};
 use crate::expression::{ARITHMETIC, ATTRIBUTE, CALL, COMPARE, CONCAT, DICT, ITEM, KEEP, METHOD, SIGN, SLICE, TUPLE, UNSET};
 use crate::methods::sorted;
-use crate::python::{checked_dict, equal, hashable, iterate, list, repr, text, tuple, type_error, type_name, undefined_error, Outcome, Tuple};
+use crate::printing::{repr, text};
+use crate::python::{checked_dict, equal, equal_within, hashable_within, hashed, iterate, list, tuple, type_error, type_name, undefined_error, Outcome, Tuple};
 use crate::{access, globals, operators, scalar};
-
-/// No text or list made by one step of a template is larger.
-const MAX_SIZE: usize = 16 << 20;
-pub const MAX_ITEMS: i64 = 100_000;
 
 /// Refuses what `for` cannot iterate.
 pub const ITERABLE: &str = "__iterable";
@@ -30,13 +29,9 @@ impl Object for Unset {
 
 type Filter = fn(&State, &Value, &[Value]) -> Outcome;
 
-pub fn checked_size(size: i64) -> Outcome<usize> {
-    usize::try_from(size.max(0)).ok().filter(|size| *size <= MAX_SIZE).ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "result is too large"))
-}
-
 // `random` takes the first element: a prompt must be the same each time.
 const FILTERS: &[(&str, Filter)] = &[
-    ("tojson", scalar::tojson), ("join", join), ("string", |_, v, _| Ok(Value::from(text(v)))), ("upper", |_, v, a| scalar::on_text(v, a, str::to_uppercase)),
+    ("tojson", scalar::tojson), ("join", join), ("string", |_, v, _| text(v).map(Value::from)), ("upper", |_, v, a| scalar::on_text(v, a, str::to_uppercase)),
     ("lower", |_, v, a| scalar::on_text(v, a, str::to_lowercase)), ("capitalize", |_, v, a| scalar::on_text(v, a, scalar::capitalize)),
     ("title", |_, v, a| scalar::on_text(v, a, scalar::title)), ("trim", scalar::trim), ("replace", scalar::replace_filter),
     ("length", length), ("count", length), ("first", first), ("last", last), ("list", |_, v, _| Ok(list(iterate(v)?))),
@@ -49,8 +44,8 @@ const FILTERS: &[(&str, Filter)] = &[
     ("striptags", scalar::striptags), ("urlencode", scalar::urlencode), ("filesizeformat", scalar::filesizeformat), ("xmlattr", scalar::xmlattr), ("reverse", reverse),
     (ITERABLE, |_, v, _| iterate(v).map(|items| if v.kind() == ValueKind::String { list(items) } else { v.clone() })),
     (KEEP, |_, v, _| Ok(v.clone())),
-    ("pprint", |_, v, _| Ok(Value::from(repr(v)))), ("forceescape", |_, v, _| Ok(Value::from_safe_string(scalar::escaped(&text(v))))),
-    ("safe", |_, v, _| Ok(Value::from_safe_string(text(v)))),
+    ("pprint", |_, v, _| repr(v).map(Value::from)), ("forceescape", |_, v, _| Ok(Value::from_safe_string(scalar::escaped(&text(v)?)))),
+    ("safe", |_, v, _| text(v).map(Value::from_safe_string)),
     (ARITHMETIC, operators::arithmetic), (COMPARE, operators::comparison), (CONCAT, operators::concat), (SIGN, operators::sign),
     (ATTRIBUTE, access::attribute), (ITEM, access::subscript), (SLICE, access::slice), (CALL, access::call), (METHOD, access::call_method),
     (TUPLE, |_, _, a| Ok(tuple(a.to_vec()))), (UNSET, |_, _, _| Ok(Value::from_object(Unset))),
@@ -63,21 +58,31 @@ const COMPARISONS: [(&str, &[&str]); 7] = [
     (">", &["gt", "greaterthan", ">"]), (">=", &["ge", ">="]), ("in", &["in"]),
 ];
 
-pub fn install(environment: &mut Environment) {
+/// Filters that give what is there already.
+const PASSING: [&str; 14] = [ITERABLE, KEEP, COMPARE, ATTRIBUTE, ITEM, UNSET, "attr", "default", "d", "first", "last", "random", "min", "max"];
+
+pub fn install(environment: &mut Environment, made: &Arc<Made>) {
     for unknown in ["bool", "lines", "split", "chain", "zip"] {
         environment.remove_filter(unknown);
     }
     for (name, filter) in FILTERS {
-        environment.add_filter(*name, move |state: &State, value: Value, rest: Rest<Value>| filter(state, &value, &rest));
+        let made = (!PASSING.contains(name)).then(|| made.clone());
+        environment.add_filter(*name, move |state: &State, value: Value, rest: Rest<Value>| {
+            let result = filter(state, &value, &rest)?;
+            match &made {
+                Some(made) => made.checked(result),
+                None => Ok(result),
+            }
+        });
     }
     globals::install(environment);
     environment.add_test("integer", |v: Value| v.is_integer() && v.kind() == ValueKind::Number);
     environment.add_test("number", |v: Value| matches!(v.kind(), ValueKind::Number | ValueKind::Bool));
     environment.add_test("sequence", |v: Value| matches!(v.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::String | ValueKind::Undefined));
     environment.add_test("iterable", |v: Value| !matches!(v.kind(), ValueKind::None | ValueKind::Bool | ValueKind::Number));
-    environment.add_test("lower", |v: Value| { let s = text(&v); s.chars().any(char::is_lowercase) && !s.chars().any(char::is_uppercase) });
-    environment.add_test("upper", |v: Value| { let s = text(&v); s.chars().any(char::is_uppercase) && !s.chars().any(char::is_lowercase) });
-    let rest = |value: &Value, by: &Value, wanted: i32| operators::binary("%", value, by).map(|rest| equal(&rest, &Value::from(wanted)));
+    environment.add_test("lower", |v: Value| text(&v).map(|s| s.chars().any(char::is_lowercase) && !s.chars().any(char::is_uppercase)));
+    environment.add_test("upper", |v: Value| text(&v).map(|s| s.chars().any(char::is_uppercase) && !s.chars().any(char::is_lowercase)));
+    let rest = |value: &Value, by: &Value, wanted: i32| equal(&operators::binary("%", value, by)?, &Value::from(wanted));
     environment.add_test("divisibleby", move |v: Value, by: Value| rest(&v, &by, 0));
     environment.add_test("even", move |v: Value| rest(&v, &Value::from(2), 0));
     environment.add_test("odd", move |v: Value| rest(&v, &Value::from(2), 1));
@@ -113,29 +118,41 @@ fn member(value: &Value, key: &Value) -> Outcome {
 
 fn join(_: &State, value: &Value, given: &[Value]) -> Outcome {
     let args = parse("join", &["d", "attribute"], given)?;
-    let separator = args.string("d", "");
-    let mut parts = Vec::new();
-    for item in iterate(value)? {
-        parts.push(match args.get("attribute").filter(|a| !a.is_none()) {
-            Some(path) => text(&attribute(&item, path)?),
-            None => text(&item),
-        });
+    let separator = args.string("d", "")?;
+    let mut out = String::new();
+    for (index, item) in iterate(value)?.into_iter().enumerate() {
+        append(&mut out, if index > 0 { &separator } else { "" })?;
+        let part = match args.get("attribute").filter(|a| !a.is_none()) {
+            Some(path) => attribute(&item, path)?,
+            None => item,
+        };
+        append(&mut out, &text(&part)?)?;
     }
-    Ok(Value::from(parts.join(&separator)))
+    Ok(Value::from(out))
 }
 
 fn length(_: &State, value: &Value, _: &[Value]) -> Outcome {
     match value.kind() {
         ValueKind::None | ValueKind::Bool | ValueKind::Number => type_error(format!("object of type '{}' has no len()", type_name(value))),
-        _ => Ok(Value::from(iterate(value)?.len())),
+        ValueKind::Map if type_name(value) == "Namespace" => type_error("object of type 'Namespace' has no len()"),
+        _ => match value.len() {
+            Some(count) => Ok(Value::from(count)),
+            None => Ok(Value::from(iterate(value)?.len())),
+        },
     }
 }
 
 fn first(_: &State, value: &Value, _: &[Value]) -> Outcome {
+    if let Some(s) = value.as_str() {
+        return Ok(s.chars().next().map(|letter| Value::from(letter.to_string())).unwrap_or_default());
+    }
     Ok(iterate(value)?.into_iter().next().unwrap_or_default())
 }
 
 fn last(_: &State, value: &Value, _: &[Value]) -> Outcome {
+    if let Some(s) = value.as_str() {
+        return Ok(s.chars().next_back().map(|letter| Value::from(letter.to_string())).unwrap_or_default());
+    }
     Ok(iterate(value)?.pop().unwrap_or_default())
 }
 
@@ -148,27 +165,19 @@ fn reverse(_: &State, value: &Value, _: &[Value]) -> Outcome {
     Ok(list(items))
 }
 
-/// Letters compare without case unless asked.
-fn folded(value: Value, case_sensitive: bool) -> Value {
-    match value.as_str() {
-        Some(s) if !case_sensitive => Value::from(s.to_lowercase()),
-        _ => value,
-    }
-}
-
 fn sort(_: &State, value: &Value, given: &[Value]) -> Outcome {
     let args = parse("sort", &["reverse", "case_sensitive", "attribute"], given)?;
-    let case = args.truth("case_sensitive", false);
+    let mut folding = Folding::new(&args);
     let mut keyed = Vec::new();
     for item in iterate(value)? {
         let key = match args.get("attribute").filter(|a| !a.is_none()) {
             Some(paths) if paths.kind() == ValueKind::String => {
-                let parts: Outcome<Vec<Value>> = text(paths).split(',')
-                    .map(|path| Ok(folded(attribute(&item, &Value::from(path))?, case))).collect();
+                let parts: Outcome<Vec<Value>> = paths.as_str().unwrap_or_default().split(',')
+                    .map(|path| folding.key(attribute(&item, &Value::from(path))?)).collect();
                 list(parts?)
             }
-            Some(path) => folded(attribute(&item, path)?, case),
-            None => folded(item.clone(), case),
+            Some(path) => folding.key(attribute(&item, path)?)?,
+            None => folding.key(item.clone())?,
         };
         keyed.push((key, item));
     }
@@ -177,13 +186,14 @@ fn sort(_: &State, value: &Value, given: &[Value]) -> Outcome {
 
 fn extreme(value: &Value, given: &[Value], largest: bool) -> Outcome {
     let args = parse("min", &["case_sensitive", "attribute"], given)?;
+    let mut folding = Folding::new(&args);
     let mut keyed = Vec::new();
     for item in iterate(value)? {
         let key = match args.get("attribute").filter(|a| !a.is_none()) {
             Some(path) => attribute(&item, path)?,
             None => item.clone(),
         };
-        keyed.push((folded(key, args.truth("case_sensitive", false)), item));
+        keyed.push((folding.key(key)?, item));
     }
     Ok(sorted(keyed, largest)?.into_iter().next().unwrap_or_default())
 }
@@ -191,11 +201,16 @@ fn extreme(value: &Value, given: &[Value], largest: bool) -> Outcome {
 fn sum(_: &State, value: &Value, given: &[Value]) -> Outcome {
     let args = parse("sum", &["attribute", "start"], given)?;
     let mut total = args.get("start").cloned().unwrap_or(Value::from(0));
+    if total.kind() == ValueKind::String {
+        return type_error("sum() can't sum strings [use ''.join(seq) instead]");
+    }
+    let mut budget = Budget::new();
     for item in iterate(value)? {
         let part = match args.get("attribute").filter(|a| !a.is_none()) {
             Some(path) => attribute(&item, path)?,
             None => item,
         };
+        budget.spend(total.len().unwrap_or(0) / 8)?;
         total = operators::binary("+", &total, &part)?;
     }
     Ok(total)
@@ -203,19 +218,19 @@ fn sum(_: &State, value: &Value, given: &[Value]) -> Outcome {
 
 fn unique(_: &State, value: &Value, given: &[Value]) -> Outcome {
     let args = parse("unique", &["case_sensitive", "attribute"], given)?;
-    let mut seen = Vec::new();
+    let (mut folding, mut budget) = (Folding::new(&args), Budget::new());
+    let mut seen = HashSet::new();
     let mut kept = Vec::new();
     for item in iterate(value)? {
         let key = match args.get("attribute").filter(|a| !a.is_none()) {
             Some(path) => attribute(&item, path)?,
             None => item.clone(),
         };
-        let key = folded(key, args.truth("case_sensitive", false));
-        if !hashable(&key) {
+        let key = folding.key(key)?;
+        if !hashable_within(&key, &mut budget)? {
             return type_error(format!("unhashable type: '{}'", type_name(&key)));
         }
-        if !seen.iter().any(|known| equal(known, &key)) {
-            seen.push(key);
+        if seen.insert(hashed(&key)) {
             kept.push(item);
         }
     }
@@ -242,7 +257,7 @@ fn map(state: &State, value: &Value, given: &[Value]) -> Outcome {
         }
         return Ok(list(out));
     }
-    let name = text(&positional[0]);
+    let name = text(&positional[0])?;
     for item in iterate_if_true(value)? {
         let arguments: Vec<Value> = std::iter::once(item).chain(given[1..].iter().cloned()).collect();
         out.push(state.apply_filter(&name, &arguments)?);
@@ -263,7 +278,7 @@ fn select(state: &State, value: &Value, given: &[Value], by_attribute: bool, kee
             None => subject.is_true(),
             Some(test) => {
                 let arguments: Vec<Value> = std::iter::once(subject).chain(given[1..].iter().cloned()).collect();
-                state.perform_test(&text(test), &arguments)?
+                state.perform_test(&text(test)?, &arguments)?
             }
         };
         if yes == keep {
@@ -308,41 +323,44 @@ fn slice(_: &State, value: &Value, given: &[Value]) -> Outcome {
 fn groupby(_: &State, value: &Value, given: &[Value]) -> Outcome {
     let args = parse("groupby", &["attribute", "default", "case_sensitive"], given)?;
     let Some(path) = args.get("attribute") else { return type_error("groupby requires an attribute") };
+    let mut folding = Folding::new(&args);
     let mut keyed: Vec<(Value, Value)> = Vec::new();
     for item in iterate(value)? {
         let mut key = attribute(&item, path)?;
         if key.is_undefined() {
             match args.get("default") {
                 Some(default) => key = default.clone(),
-                None => return undefined_error(format!("{} object has no element {}", type_name(&item), repr(path))),
+                None => return undefined_error(format!("{} object has no element {}", type_name(&item), repr(path)?)),
             }
         }
-        keyed.push((folded(key.clone(), args.truth("case_sensitive", false)), Value::from(vec![key, item])));
+        let order = folding.key(key.clone())?;
+        keyed.push((order.clone(), list(vec![order, key, item])));
     }
-    let mut groups: Vec<(Value, Vec<Value>)> = Vec::new();
-    for pair in sorted(keyed, false)? {
-        let (key, item) = (pair.get_item_by_index(0)?, pair.get_item_by_index(1)?);
-        let case = args.truth("case_sensitive", false);
-        match groups.last_mut().filter(|(known, _)| folded(known.clone(), case) == folded(key.clone(), case)) {
-            Some((_, members)) => members.push(item),
-            None => groups.push((key, vec![item])),
+    let mut budget = Budget::new();
+    let mut groups: Vec<(Value, Value, Vec<Value>)> = Vec::new();
+    for entry in sorted(keyed, false)? {
+        let (order, key, item) = (entry.get_item_by_index(0)?, entry.get_item_by_index(1)?, entry.get_item_by_index(2)?);
+        let same = groups.last().map_or(Ok(false), |(known, ..)| equal_within(known, &order, &mut budget))?;
+        match groups.last_mut().filter(|_| same) {
+            Some((.., members)) => members.push(item),
+            None => groups.push((order, key, vec![item])),
         }
     }
-    let entry = |(key, members): (Value, Vec<Value>)| Value::from_object(Tuple(vec![key, list(members)], &["grouper", "list"]));
+    let entry = |(_, key, members): (Value, Value, Vec<Value>)| Value::from_object(Tuple(vec![key, list(members)], &["grouper", "list"]));
     Ok(list(groups.into_iter().map(entry).collect()))
 }
 
 fn dictsort(_: &State, value: &Value, given: &[Value]) -> Outcome {
     let args = parse("dictsort", &["case_sensitive", "by", "reverse"], given)?;
-    let by_value = args.string("by", "key") == "value";
+    let by_value = args.string("by", "key")? == "value";
     if type_name(value) != "dict" {
         return type_error(format!("'{}' object has no attribute 'items'", type_name(value)));
     }
-    let case = args.truth("case_sensitive", false);
+    let mut folding = Folding::new(&args);
     let mut keyed = Vec::new();
     for key in iterate(value)? {
         let member = value.get_item(&key)?;
-        let order = folded(if by_value { member.clone() } else { key.clone() }, case);
+        let order = folding.key(if by_value { member.clone() } else { key.clone() })?;
         keyed.push((order, tuple(vec![key, member])));
     }
     Ok(list(sorted(keyed, args.truth("reverse", false))?))
@@ -364,5 +382,5 @@ fn default(_: &State, value: &Value, given: &[Value]) -> Outcome {
 
 fn attr(_: &State, value: &Value, given: &[Value]) -> Outcome {
     let args = parse("attr", &["name"], given)?;
-    access::only_attribute(value, &args.string("name", ""))
+    access::only_attribute(value, &args.string("name", "")?)
 }

@@ -4,7 +4,9 @@ use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, ErrorKind};
 
 use crate::arguments::split_kwargs;
-use crate::python::{repr, text, type_error, type_name, Outcome, Tuple};
+use crate::budget::append;
+use crate::printing::{repr, text};
+use crate::python::{type_error, type_name, Outcome, Tuple};
 
 /// `format % values`, with positional values or one mapping.
 pub fn percent(format: &str, values: &Value) -> Outcome<String> {
@@ -16,7 +18,7 @@ pub fn percent(format: &str, values: &Value) -> Outcome<String> {
     let mut out = String::new();
     let mut rest = format;
     while let Some(at) = rest.find('%') {
-        out.push_str(&rest[..at]);
+        append(&mut out, &rest[..at])?;
         rest = &rest[at + 1..];
         let mut named = None;
         if let Some((name, tail)) = rest.strip_prefix('(').and_then(|r| r.split_once(')')) {
@@ -43,9 +45,9 @@ pub fn percent(format: &str, values: &Value) -> Outcome<String> {
             left: spec[..flags].contains('-') || false, zero: spec[..flags].contains('0'), plus: spec[..flags].contains('+'),
             ..Spec::sized(&spec[flags..])?
         };
-        out.push_str(&aligned.apply(kind, &value)?);
+        append(&mut out, &aligned.apply(kind, &value)?)?;
     }
-    out.push_str(rest);
+    append(&mut out, rest)?;
     let subscripted = matches!(values.kind(), ValueKind::Map | ValueKind::Seq | ValueKind::Undefined) && type_name(values) != "tuple";
     if next.next().is_some() && !subscripted {
         return type_error("not all arguments converted during string formatting");
@@ -85,8 +87,8 @@ impl Spec {
             _ => type_error(format!("%{kind} format: a number is required, not {}", type_name(value))),
         };
         let mut printed = match kind {
-            's' => text(value),
-            'r' => repr(value),
+            's' => text(value)?,
+            'r' => repr(value)?,
             'd' | 'i' => integer()?.to_string(),
             'x' => format!("{:x}", integer()?),
             'X' => format!("{:X}", integer()?),
@@ -140,7 +142,7 @@ pub fn braces(format: &str, given: &[Value]) -> Outcome<String> {
     let mut automatic = 0;
     let mut rest = format;
     while let Some(at) = rest.find(['{', '}']) {
-        out.push_str(&rest[..at]);
+        append(&mut out, &rest[..at])?;
         let doubled = rest[at..].starts_with("{{") || rest[at..].starts_with("}}");
         if doubled {
             out.push_str(&rest[at..at + 1]);
@@ -161,9 +163,9 @@ pub fn braces(format: &str, given: &[Value]) -> Outcome<String> {
             keywords.iter().find(|(key, _)| key == name).map(|(_, value)| value)
         };
         let Some(value) = value else { return type_error(format!("format: no value for '{name}'")) };
-        out.push_str(&brace_field(value, spec)?);
+        append(&mut out, &brace_field(value, spec)?)?;
     }
-    out.push_str(rest);
+    append(&mut out, rest)?;
     Ok(out)
 }
 

@@ -9,8 +9,9 @@ use minijinja::{functions, Environment, Error, ErrorKind, State};
 use crate::arguments::{split_kwargs, Args};
 use crate::access;
 use crate::expression::CALL_FUNCTION;
-use crate::filters::MAX_ITEMS;
-use crate::python::{self, checked_dict, iterate, repr, type_error, Outcome, View};
+use crate::budget::MAX_ITEMS;
+use crate::printing::repr;
+use crate::python::{self, checked_dict, iterate, type_error, Outcome, View};
 
 pub fn install(environment: &mut Environment) {
     environment.remove_global("debug");
@@ -41,7 +42,7 @@ fn range(given: &[Value]) -> Outcome {
     }
     let items = (0..count as i64).map(|index| Value::from(start + index * step)).collect();
     let third = if step == 1 { String::new() } else { format!(", {step}") };
-    Ok(Value::from_object(View { name: "range", printed: format!("range({start}, {stop}{third})"), items }))
+    Ok(Value::from_object(View { name: "range", printed: Some(format!("range({start}, {stop}{third})")), items }))
 }
 
 /// Pairs of a mapping or of a list of pairs, then keyword arguments.
@@ -66,7 +67,7 @@ fn pairs(given: &[Value]) -> Outcome<Vec<(Value, Value)>> {
 fn namespace(given: &[Value]) -> Outcome {
     let members = pairs(given)?;
     if let Some((key, _)) = members.iter().find(|(key, _)| key.as_str().is_some_and(|key| key.starts_with('_'))) {
-        return type_error(format!("Chat templates cannot store underscore-prefixed attributes on a namespace, but got {}", repr(key)));
+        return type_error(format!("Chat templates cannot store underscore-prefixed attributes on a namespace, but got {}", repr(key)?));
     }
     functions::namespace(Some(python::dict(members)))
 }

@@ -4,6 +4,7 @@
 mod abi;
 mod access;
 mod arguments;
+mod budget;
 mod byte_bpe;
 mod chat;
 mod decode;
@@ -18,6 +19,7 @@ mod literal;
 mod methods;
 mod operand;
 mod operators;
+mod printing;
 mod python;
 mod scalar;
 mod scan;

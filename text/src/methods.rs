@@ -1,13 +1,17 @@
 //! Methods of Python's str, dict, list, int and float, as far as the sandbox allows them (nothing here changes a value).
 
+use std::cmp::Ordering;
+use std::collections::HashSet;
+
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, ErrorKind};
 
 use crate::arguments::Args;
-use crate::filters::checked_size;
+use crate::budget::{append, checked_items, checked_size, Budget, MAX_ITEMS};
 use crate::formatting::braces;
 use crate::scalar::{capitalize, title_method};
-use crate::python::{compare, dict, equal, iterate, list, printable, text, tuple, type_error, type_name, Outcome, View};
+use crate::printing::{printable, repr, text};
+use crate::python::{compare_within, dict, equal_within, hashable, iterate, list, tuple, type_error, type_name, Outcome, View};
 
 /// str.isspace for one character: Unicode white space and the four separators U+001C to U+001F.
 pub fn is_space(letter: char) -> bool {
@@ -58,10 +62,7 @@ pub fn call(value: &Value, method: &str, given: &[Value]) -> Outcome {
 fn on_dict(value: &Value, method: &str, given: &[Value]) -> Outcome<Option<Value>> {
     let keys = iterate(value)?;
     let member = |key: &Value| value.get_item(key).unwrap_or_default();
-    let view = |name: &'static str, items: Vec<Value>| {
-        let printed = format!("{name}({})", crate::python::repr(&list(items.clone())));
-        Value::from_object(View { name, printed, items })
-    };
+    let view = |name: &'static str, items: Vec<Value>| Value::from_object(View { name, printed: None, items });
     Ok(Some(match method {
         "items" => view("dict_items", keys.iter().map(|key| tuple(vec![key.clone(), member(key)])).collect()),
         "keys" => view("dict_keys", keys),
@@ -70,8 +71,11 @@ fn on_dict(value: &Value, method: &str, given: &[Value]) -> Outcome<Option<Value
         "get" => {
             let args = Args::parse("get", &["key", "default"], given)?;
             let Some(key) = args.get("key") else { return type_error("get expected at least 1 argument, got 0") };
+            if !hashable(key)? {
+                return type_error(format!("unhashable type: '{}'", type_name(key)));
+            }
             match member(key) {
-                found if keys.iter().any(|known| equal(known, key)) => found,
+                found if position(&keys, key)?.is_some() => found,
                 _ => args.get("default").cloned().unwrap_or(Value::from(())),
             }
         }
@@ -83,13 +87,30 @@ fn on_list(value: &Value, method: &str, given: &[Value]) -> Outcome<Option<Value
     let items = iterate(value)?;
     Ok(Some(match (method, given) {
         ("copy", []) => list(items),
-        ("count", [wanted]) => Value::from(items.iter().filter(|item| equal(item, wanted)).count()),
-        ("index", [wanted]) => match items.iter().position(|item| equal(item, wanted)) {
+        ("count", [wanted]) => {
+            let mut budget = Budget::new();
+            let mut count = 0;
+            for item in &items {
+                count += usize::from(equal_within(item, wanted, &mut budget)?);
+            }
+            Value::from(count)
+        }
+        ("index", [wanted]) => match position(&items, wanted)? {
             Some(at) => Value::from(at),
-            None => return type_error(format!("{} is not in list", crate::python::repr(wanted))),
+            None => return type_error(format!("{} is not in list", repr(wanted)?)),
         },
         _ => return Ok(None),
     }))
+}
+
+fn position(items: &[Value], wanted: &Value) -> Outcome<Option<usize>> {
+    let mut budget = Budget::new();
+    for (at, item) in items.iter().enumerate() {
+        if equal_within(item, wanted, &mut budget)? {
+            return Ok(Some(at));
+        }
+    }
+    Ok(None)
 }
 
 fn on_number(value: &Value, method: &str) -> Outcome<Option<Value>> {
@@ -119,22 +140,30 @@ fn on_string(s: &str, method: &str, given: &[Value]) -> Outcome<Option<Value>> {
         "capitalize" => capitalize(s),
         "swapcase" => s.chars().flat_map(|c| if c.is_uppercase() { c.to_lowercase().collect::<Vec<_>>() } else { c.to_uppercase().collect() }).collect(),
         "format" => braces(s, given)?,
-        "encode" => return Ok(Some(Value::from_object(View { name: "bytes", printed: format!("b{}", crate::python::repr(&Value::from(s))), items: Vec::new() }))),
+        "encode" => return Ok(Some(Value::from_object(View { name: "bytes", printed: Some(format!("b{}", repr(&Value::from(s))?)), items: Vec::new() }))),
         "replace" => {
             let args = Args::parse("replace", &["old", "new", "count"], given)?;
-            replace(s, &args.string("old", ""), &args.string("new", ""), args.integer("count", -1)?)?
+            replace(s, &args.string("old", "")?, &args.string("new", "")?, args.integer("count", -1)?)?
         }
         "join" => {
             let parts = iterate(args?.get("a").unwrap_or(&Value::UNDEFINED))?;
             for (at, part) in parts.iter().enumerate().filter(|(_, part)| part.kind() != ValueKind::String) {
                 return type_error(format!("sequence item {at}: expected str instance, {} found", type_name(part)));
             }
-            parts.iter().map(text).collect::<Vec<_>>().join(s)
+            let mut out = String::new();
+            for (at, part) in parts.iter().enumerate() {
+                append(&mut out, if at > 0 { s } else { "" })?;
+                append(&mut out, part.as_str().unwrap_or_default())?;
+            }
+            out
         }
         "ljust" | "rjust" | "center" | "zfill" => {
             let args = args?;
             let fill = checked_size(args.integer("a", 0)?)?.saturating_sub(s.chars().count());
-            let pad = if method == "zfill" { "0".into() } else { args.string("b", " ") };
+            let pad = if method == "zfill" { "0".into() } else { args.string("b", " ")? };
+            if pad.chars().nth(1).is_some() || pad.is_empty() {
+                return type_error("The fill character must be exactly one character long");
+            }
             // Python's center puts the odd space on the left when the width is odd.
             let front = match method {
                 "ljust" => 0,
@@ -144,8 +173,8 @@ fn on_string(s: &str, method: &str, given: &[Value]) -> Outcome<Option<Value>> {
             pad.repeat(front) + s + &pad.repeat(fill - front)
         }
         "expandtabs" => expand_tabs(s, args?.integer("a", 8)?)?,
-        "removeprefix" => s.strip_prefix(args?.string("a", "").as_str()).unwrap_or(s).to_string(),
-        "removesuffix" => s.strip_suffix(args?.string("a", "").as_str()).unwrap_or(s).to_string(),
+        "removeprefix" => s.strip_prefix(args?.string("a", "")?.as_str()).unwrap_or(s).to_string(),
+        "removesuffix" => s.strip_suffix(args?.string("a", "")?.as_str()).unwrap_or(s).to_string(),
         _ => return Ok(None),
     };
     Ok(Some(Value::from(result)))
@@ -166,7 +195,8 @@ fn expand_tabs(s: &str, size: i64) -> Outcome<String> {
 
 /// At most `count` replacements, all when negative.
 pub fn replace(s: &str, old: &str, new: &str, count: i64) -> Outcome<String> {
-    let times = if old.is_empty() { s.chars().count() + 1 } else { s.matches(old).count() };
+    let found = if old.is_empty() { s.chars().count() + 1 } else { s.matches(old).count() };
+    let times = usize::try_from(count).map_or(found, |count| found.min(count));
     checked_size((s.len() + times.saturating_mul(new.len())) as i64)?;
     Ok(if count < 0 { s.replace(old, new) } else { s.replacen(old, new, count as usize) })
 }
@@ -196,7 +226,7 @@ fn question(s: &str, method: &str, given: &[Value]) -> Outcome<Option<Value>> {
             if options.iter().any(|option| option.kind() != ValueKind::String) {
                 return type_error(format!("{method} first arg must be str or a tuple of str, not {}", type_name(wanted)));
             }
-            options.iter().map(text).any(|o| if method == "endswith" { part.ends_with(&o) } else { part.starts_with(&o) })
+            options.iter().filter_map(Value::as_str).any(|o| if method == "endswith" { part.ends_with(o) } else { part.starts_with(o) })
         }
         _ => return Ok(None),
     })))
@@ -215,7 +245,7 @@ fn search(s: &str, method: &str, given: &[Value]) -> Outcome<Option<Value>> {
         return Ok(None);
     }
     let args = Args::parse(method, &["sub", "start", "end"], given)?;
-    let wanted = args.string("sub", "");
+    let wanted = args.string("sub", "")?;
     let start = args.integer("start", 0)?;
     let part = window(s, start, args.integer("end", i64::MAX)?);
     if method == "count" {
@@ -232,26 +262,26 @@ fn search(s: &str, method: &str, given: &[Value]) -> Outcome<Option<Value>> {
 }
 
 fn cut(s: &str, method: &str, given: &[Value]) -> Outcome<Option<Value>> {
-    let strings = |parts: Vec<String>| list(parts.into_iter().map(Value::from).collect());
+    let strings = |parts: Vec<String>| checked_items(parts.len()).map(|_| list(parts.into_iter().map(Value::from).collect()));
     Ok(Some(match method {
         "strip" | "lstrip" | "rstrip" => {
             let args = Args::parse(method, &["chars"], given)?;
-            let chars = args.get("chars").filter(|c| !c.is_none()).map(text);
+            let chars = args.get("chars").filter(|c| !c.is_none()).map(text).transpose()?;
             Value::from(strip(s, chars.as_deref(), method != "rstrip", method != "lstrip"))
         }
         "split" | "rsplit" => {
             let args = Args::parse(method, &["sep", "maxsplit"], given)?;
-            let separator = args.get("sep").filter(|sep| !sep.is_none()).map(text);
+            let separator = args.get("sep").filter(|sep| !sep.is_none()).map(text).transpose()?;
             let limit = usize::try_from(args.integer("maxsplit", -1)?).unwrap_or(usize::MAX);
             match separator.as_deref() {
                 Some("") => return type_error("empty separator"),
-                Some(sep) => strings(split_at(s, sep, limit, method == "rsplit")),
-                None => strings(split_spaces(s, limit, method == "rsplit")),
+                Some(sep) => strings(split_at(s, sep, limit, method == "rsplit"))?,
+                None => strings(split_spaces(s, limit, method == "rsplit"))?,
             }
         }
-        "splitlines" => strings(split_lines(s, Args::parse(method, &["keepends"], given)?.truth("keepends", false))),
+        "splitlines" => strings(split_lines(s, Args::parse(method, &["keepends"], given)?.truth("keepends", false)))?,
         "partition" | "rpartition" => {
-            let sep = Args::parse(method, &["sep"], given)?.string("sep", "");
+            let sep = Args::parse(method, &["sep"], given)?.string("sep", "")?;
             let found = if method == "partition" { s.split_once(sep.as_str()) } else { s.rsplit_once(sep.as_str()) };
             let parts = match found {
                 Some((head, tail)) => [head, sep.as_str(), tail],
@@ -265,13 +295,17 @@ fn cut(s: &str, method: &str, given: &[Value]) -> Outcome<Option<Value>> {
 }
 
 pub fn strip(s: &str, chars: Option<&str>, front: bool, back: bool) -> String {
-    let gone = |c: char| chars.map_or_else(|| is_space(c), |set| set.contains(c));
+    let set: Option<HashSet<char>> = chars.map(|set| set.chars().collect());
+    let gone = |c: char| set.as_ref().map_or_else(|| is_space(c), |set| set.contains(&c));
     let s = if front { s.trim_start_matches(gone) } else { s };
     (if back { s.trim_end_matches(gone) } else { s }).to_string()
 }
 
+/// One part more than a list may have; nobody looks at the rest.
+const MANY: usize = MAX_ITEMS as usize + 1;
+
 fn split_at(s: &str, separator: &str, limit: usize, from_end: bool) -> Vec<String> {
-    let pieces = limit.saturating_add(1);
+    let pieces = limit.saturating_add(1).min(MANY);
     if !from_end {
         return s.splitn(pieces, separator).map(String::from).collect();
     }
@@ -285,7 +319,7 @@ fn split_spaces(s: &str, limit: usize, from_end: bool) -> Vec<String> {
     let mut rest = s.trim_matches(is_space);
     while !rest.is_empty() {
         let cut = if from_end { rest.rfind(is_space) } else { rest.find(is_space) };
-        let Some(at) = cut.filter(|_| parts.len() < limit) else { break };
+        let Some(at) = cut.filter(|_| parts.len() < limit.min(MANY)) else { break };
         let wide = rest[at..].chars().next().map_or(1, char::len_utf8);
         let (head, tail) = (&rest[..at], &rest[at + wide..]);
         parts.push(if from_end { tail.to_string() } else { head.to_string() });
@@ -308,7 +342,7 @@ fn split_lines(s: &str, keep: bool) -> Vec<String> {
     let ends = |c: char| matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}');
     let mut lines = Vec::new();
     let mut rest = s;
-    while !rest.is_empty() {
+    while !rest.is_empty() && lines.len() < MANY {
         let Some(at) = rest.find(ends) else {
             lines.push(rest.to_string());
             break;
@@ -321,17 +355,22 @@ fn split_lines(s: &str, keep: bool) -> Vec<String> {
 }
 
 /// Sorted by Python's ordering; the first failing comparison is the error.
-pub fn sorted(mut keyed: Vec<(Value, Value)>, reverse: bool) -> Outcome<Vec<Value>> {
-    let mut problem = None;
-    keyed.sort_by(|(a, _), (b, _)| {
-        let order = compare(a, b).unwrap_or_else(|error| {
-            problem.get_or_insert(error);
-            std::cmp::Ordering::Equal
-        });
-        if reverse { order.reverse() } else { order }
-    });
-    match problem {
-        Some(error) => Err(error),
-        None => Ok(keyed.into_iter().map(|(_, item)| item).collect()),
+pub fn sorted(keyed: Vec<(Value, Value)>, reverse: bool) -> Outcome<Vec<Value>> {
+    Ok(merge_sorted(keyed, reverse, &mut Budget::new())?.into_iter().map(|(_, item)| item).collect())
+}
+
+fn merge_sorted(mut keyed: Vec<(Value, Value)>, reverse: bool, budget: &mut Budget) -> Outcome<Vec<(Value, Value)>> {
+    if keyed.len() < 2 {
+        return Ok(keyed);
     }
+    let second = keyed.split_off(keyed.len() / 2);
+    let mut left = merge_sorted(keyed, reverse, budget)?.into_iter().peekable();
+    let mut right = merge_sorted(second, reverse, budget)?.into_iter().peekable();
+    let earlier = if reverse { Ordering::Greater } else { Ordering::Less };
+    let mut out = Vec::with_capacity(left.len() + right.len());
+    while let (Some((a, _)), Some((b, _))) = (left.peek(), right.peek()) {
+        out.extend(if compare_within(b, a, budget)? == earlier { right.next() } else { left.next() });
+    }
+    out.extend(left.chain(right));
+    Ok(out)
 }

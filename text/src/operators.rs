@@ -5,9 +5,10 @@ use std::cmp::Ordering;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{AutoEscape, State};
 
-use crate::filters::{checked_size, MAX_ITEMS};
+use crate::budget::{append, checked_items, checked_size, Budget};
 use crate::formatting::percent;
-use crate::python::{compare, equal, float, hashable, integer, items, iterate, list, text, tuple, type_error, type_name, undefined_error, Outcome};
+use crate::printing::text;
+use crate::python::{compare, equal, equal_within, float, hashable, integer, items, iterate, list, tuple, type_error, type_name, undefined_error, Outcome};
 use crate::scalar::escaped;
 
 /// `value|filter("+", b, "-", c)`, from left to right.
@@ -30,12 +31,12 @@ pub fn binary(sign: &str, left: &Value, right: &Value) -> Outcome {
         },
     }
     match (sign, left.kind(), right.kind()) {
-        ("%", ValueKind::String, _) => Ok(Value::from(percent(&text(left), right)?)),
+        ("%", ValueKind::String, _) => Ok(Value::from(percent(&text(left)?, right)?)),
         (_, _, ValueKind::Undefined) => undefined_error("an operand is undefined"),
         ("+", ValueKind::String, ValueKind::String) => joined(&[left, right], left.is_safe() || right.is_safe()),
         ("+", ValueKind::Seq, ValueKind::Seq) if type_name(left) == type_name(right) => match type_name(left) {
-            "list" => Ok(list([iterate(left)?, iterate(right)?].concat())),
-            "tuple" => Ok(tuple([iterate(left)?, iterate(right)?].concat())),
+            "list" => chained(left, right).map(list),
+            "tuple" => chained(left, right).map(tuple),
             _ => unsupported(sign, left, right),
         },
         ("*", ..) => match (integer(left), integer(right)) {
@@ -51,6 +52,11 @@ fn unsupported<T>(sign: &str, left: &Value, right: &Value) -> Outcome<T> {
     type_error(format!("unsupported operand type(s) for {sign}: '{}' and '{}'", type_name(left), type_name(right)))
 }
 
+fn chained(left: &Value, right: &Value) -> Outcome<Vec<Value>> {
+    checked_items(left.len().unwrap_or(0).saturating_add(right.len().unwrap_or(0)))?;
+    Ok([iterate(left)?, iterate(right)?].concat())
+}
+
 /// None where the value cannot be repeated.
 fn repeated(value: &Value, times: i128) -> Option<Outcome> {
     let times = usize::try_from(times.max(0)).unwrap_or(usize::MAX);
@@ -64,10 +70,9 @@ fn repeated(value: &Value, times: i128) -> Option<Outcome> {
         _ => return None,
     };
     let parts = items(value);
-    if parts.len().saturating_mul(times) > MAX_ITEMS as usize {
-        return Some(type_error(format!("a sequence of more than {MAX_ITEMS} items")));
-    }
-    Some(Ok(make(std::iter::repeat_n(parts, times).flatten().collect())))
+    // Many times nothing is nothing.
+    let times = if parts.is_empty() { 0 } else { times };
+    Some(checked_items(parts.len().saturating_mul(times)).map(|_| make(std::iter::repeat_n(parts, times).flatten().collect())))
 }
 
 fn integers(sign: &str, a: i128, b: i128) -> Outcome {
@@ -137,8 +142,7 @@ pub fn concat(state: &State, value: &Value, given: &[Value]) -> Outcome {
 fn joined(parts: &[&Value], safe: bool) -> Outcome {
     let mut out = String::new();
     for part in parts {
-        out.push_str(&if safe && !part.is_safe() { escaped(&text(part)) } else { text(part) });
-        checked_size(out.len() as i64)?;
+        append(&mut out, &if safe && !part.is_safe() { escaped(&text(part)?) } else { text(part)? })?;
     }
     Ok(if safe { Value::from_safe_string(out) } else { Value::from(out) })
 }
@@ -158,8 +162,8 @@ pub fn comparison(_: &State, value: &Value, given: &[Value]) -> Outcome {
 pub fn holds(operator: &str, left: &Value, right: &Value) -> Outcome<bool> {
     let nan = |value: &Value| float(value).is_some_and(f64::is_nan);
     Ok(match operator {
-        "==" => equal(left, right),
-        "!=" => !equal(left, right),
+        "==" => equal(left, right)?,
+        "!=" => !equal(left, right)?,
         "in" => contains(right, left)?,
         "not in" => !contains(right, left)?,
         _ => {
@@ -180,8 +184,16 @@ fn contains(container: &Value, item: &Value) -> Outcome<bool> {
             Some(part) => Ok(container.as_str().unwrap_or_default().contains(part)),
             None => type_error(format!("'in <string>' requires string as left operand, not {}", type_name(item))),
         },
-        (_, "dict") if !hashable(item) => type_error(format!("unhashable type: '{}'", type_name(item))),
+        (_, "dict") if !hashable(item)? => type_error(format!("unhashable type: '{}'", type_name(item))),
         (ValueKind::Map, kind) if kind != "dict" => type_error(format!("argument of type '{kind}' is not iterable")),
-        _ => Ok(iterate(container)?.iter().any(|member| equal(member, item))),
+        _ => {
+            let mut budget = Budget::new();
+            for member in iterate(container)? {
+                if equal_within(&member, item, &mut budget)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
     }
 }

@@ -5,7 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value, ValueKind};
+use minijinja::tests::is_sameas;
 use minijinja::{Error, ErrorKind};
+
+use crate::budget::{checked_items, Budget, MAX_ITEMS};
+use crate::printing::show;
 
 pub type Outcome<T = Value> = std::result::Result<T, Error>;
 
@@ -33,9 +37,7 @@ impl Object for Tuple {
         Enumerator::Seq(self.0.len())
     }
     fn render(self: &Arc<Self>, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let parts: Vec<String> = self.0.iter().map(repr).collect();
-        let comma = if parts.len() == 1 { "," } else { "" };
-        write!(f, "({}{comma})", parts.join(", "))
+        show(self, f)
     }
 }
 
@@ -54,7 +56,7 @@ impl Object for List {
         Enumerator::Seq(self.0.len())
     }
     fn render(self: &Arc<Self>, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "[{}]", self.0.iter().map(repr).collect::<Vec<_>>().join(", "))
+        show(self, f)
     }
 }
 
@@ -80,8 +82,7 @@ impl Object for Dict {
         Some(self.keys.len())
     }
     fn render(self: &Arc<Self>, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let pair = |key: &Value| format!("{}: {}", repr(key), self.members.get(&hashed(key)).map_or(String::new(), repr));
-        write!(f, "{{{}}}", self.keys.iter().map(pair).collect::<Vec<_>>().join(", "))
+        show(self, f)
     }
 }
 
@@ -98,14 +99,17 @@ pub fn dict(pairs: impl IntoIterator<Item = (Value, Value)>) -> Value {
 
 /// The same for keys that a template gives.
 pub fn checked_dict(pairs: Vec<(Value, Value)>) -> Outcome {
-    match pairs.iter().find(|(key, _)| !hashable(key)) {
-        Some((key, _)) => type_error(format!("unhashable type: '{}'", type_name(key))),
-        None => Ok(dict(pairs)),
+    let mut budget = Budget::new();
+    for (key, _) in &pairs {
+        if !hashable_within(key, &mut budget)? {
+            return type_error(format!("unhashable type: '{}'", type_name(key)));
+        }
     }
+    Ok(dict(pairs))
 }
 
 /// One value for keys that are equal in Python: 1, 1.0 and true.
-fn hashed(key: &Value) -> Value {
+pub fn hashed(key: &Value) -> Value {
     match (integer(key), float(key)) {
         (Some(whole), _) => Value::from(whole),
         (None, Some(number)) if number.fract() == 0.0 && number.abs() < 1e18 => Value::from(number as i128),
@@ -113,11 +117,25 @@ fn hashed(key: &Value) -> Value {
     }
 }
 
-pub fn hashable(value: &Value) -> bool {
-    match type_name(value) {
-        "list" | "dict" | "dict_items" | "dict_keys" | "dict_values" => false,
-        "tuple" => items(value).iter().all(hashable),
-        _ => true,
+pub fn hashable(value: &Value) -> Outcome<bool> {
+    hashable_within(value, &mut Budget::new())
+}
+
+/// Hashing a value that passes costs no more than this walk.
+pub fn hashable_within(value: &Value, budget: &mut Budget) -> Outcome<bool> {
+    match (value.kind(), type_name(value)) {
+        (ValueKind::String, _) => budget.read(value.as_str().map_or(0, str::len)).map(|()| true),
+        (_, "tuple") => {
+            for item in members(value, budget)? {
+                if !hashable_within(&item, budget)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+        (_, "range") => members(value, budget).map(|_| true),
+        (ValueKind::Map | ValueKind::Seq | ValueKind::Iterable, name) => Ok(name == "bytes"),
+        _ => Ok(true),
     }
 }
 
@@ -137,7 +155,8 @@ pub fn tuple(parts: Vec<Value>) -> Value {
 #[derive(Debug)]
 pub struct View {
     pub name: &'static str,
-    pub printed: String,
+    /// None for one that prints its items.
+    pub printed: Option<String>,
     pub items: Vec<Value>,
 }
 
@@ -152,7 +171,7 @@ impl Object for View {
         Enumerator::Seq(self.items.len())
     }
     fn render(self: &Arc<Self>, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.printed)
+        show(self, f)
     }
 }
 
@@ -198,127 +217,91 @@ pub fn float(value: &Value) -> Option<f64> {
 }
 
 /// Python's `==`.
-pub fn equal(left: &Value, right: &Value) -> bool {
-    equal_nested(left, right, 0)
+pub fn equal(left: &Value, right: &Value) -> Outcome<bool> {
+    equal_within(left, right, &mut Budget::new())
 }
 
-fn equal_nested(left: &Value, right: &Value, depth: usize) -> bool {
+/// `==` as one of the comparisons of a step.
+pub fn equal_within(left: &Value, right: &Value, budget: &mut Budget) -> Outcome<bool> {
+    equal_nested(left, right, 0, budget)
+}
+
+fn equal_nested(left: &Value, right: &Value, depth: usize, budget: &mut Budget) -> Outcome<bool> {
     if let (Some(a), Some(b)) = (float(left), float(right)) {
-        return match (integer(left), integer(right)) {
+        return Ok(match (integer(left), integer(right)) {
             (Some(a), Some(b)) => a == b,
             _ => a == b,
-        };
+        });
     }
-    let sequence = |value: &Value| matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable);
-    if depth > MAX_NESTING || type_name(left) != type_name(right) {
-        return false;
+    if type_name(left) != type_name(right) {
+        return Ok(false);
     }
+    check_depth(depth)?;
     match left.kind() {
-        ValueKind::Undefined | ValueKind::None => true,
-        ValueKind::String => left.as_str() == right.as_str(),
-        _ if sequence(left) && sequence(right) => {
-            let (a, b) = (items(left), items(right));
-            a.len() == b.len() && a.iter().zip(&b).all(|(x, y)| equal_nested(x, y, depth + 1))
+        ValueKind::Undefined | ValueKind::None => Ok(true),
+        ValueKind::String => {
+            let (a, b) = (left.as_str().unwrap_or_default(), right.as_str().unwrap_or_default());
+            budget.read(if a.len() == b.len() { a.len() } else { 0 })?;
+            Ok(a == b)
+        }
+        _ if same_object(left, right) => Ok(true),
+        _ if is_sequence(left) && is_sequence(right) => {
+            let (a, b) = (members(left, budget)?, members(right, budget)?);
+            for (x, y) in a.iter().zip(&b) {
+                if a.len() != b.len() || !equal_nested(x, y, depth + 1, budget)? {
+                    return Ok(false);
+                }
+            }
+            Ok(a.len() == b.len())
         }
         ValueKind::Map if type_name(left) == "dict" => {
-            let keys = items(left);
-            let same = |key: &Value| match (left.get_item(key), right.get_item(key)) {
-                (Ok(a), Ok(b)) => !b.is_undefined() && equal_nested(&a, &b, depth + 1),
-                _ => false,
-            };
-            keys.len() == items(right).len() && keys.iter().all(same)
+            let keys = members(left, budget)?;
+            if keys.len() != members(right, budget)?.len() {
+                return Ok(false);
+            }
+            for key in &keys {
+                let (Ok(a), Ok(b)) = (left.get_item(key), right.get_item(key)) else { return Ok(false) };
+                if b.is_undefined() || !equal_nested(&a, &b, depth + 1, budget)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
         }
-        _ => left == right,
+        ValueKind::Map => Ok(false),
+        _ => Ok(left == right),
     }
 }
 
-pub fn is_list(value: &Value) -> bool {
-    matches!(type_name(value), "list")
+fn is_sequence(value: &Value) -> bool {
+    matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable)
 }
 
-/// Python's str().
-pub fn text(value: &Value) -> String {
-    match value.kind() {
-        ValueKind::String => value.as_str().unwrap_or_default().to_string(),
-        ValueKind::Undefined => String::new(),
-        _ => repr(value),
-    }
+/// Python finds an object equal to itself without a look inside.
+fn same_object(left: &Value, right: &Value) -> bool {
+    left.as_object().is_some() && is_sameas(left, right)
 }
 
-/// Nesting that repr follows; Python's own recursion limit is near it.
+/// Nesting that a walk follows; Python's own recursion limit is near it.
 const MAX_NESTING: usize = 500;
 
-/// Python's repr().
-pub fn repr(value: &Value) -> String {
-    repr_nested(value, 0)
+pub fn check_depth(depth: usize) -> Outcome<()> {
+    if depth > MAX_NESTING { type_error(format!("found nesting above {MAX_NESTING}")) } else { Ok(()) }
 }
 
-fn repr_nested(value: &Value, depth: usize) -> String {
-    let inner = |value: &Value| repr_nested(value, depth + 1);
-    match value.kind() {
-        ValueKind::Undefined => "Undefined".into(),
-        ValueKind::String => repr_str(value.as_str().unwrap_or_default()),
-        ValueKind::Number if !value.is_integer() => repr_float(f64::try_from(value.clone()).unwrap_or(f64::NAN)),
-        ValueKind::Seq | ValueKind::Iterable | ValueKind::Map if depth > MAX_NESTING => "...".into(),
-        ValueKind::Seq | ValueKind::Iterable if is_list(value) => {
-            format!("[{}]", items(value).iter().map(inner).collect::<Vec<_>>().join(", "))
-        }
-        ValueKind::Map => {
-            let pair = |key: Value| format!("{}: {}", inner(&key), inner(&value.get_item(&key).unwrap_or_default()));
-            let pairs = value.try_iter().map(|keys| keys.map(pair).collect::<Vec<_>>().join(", ")).unwrap_or_default();
-            if type_name(value) == "Namespace" { format!("<Namespace {{{pairs}}}>") } else { format!("{{{pairs}}}") }
-        }
-        _ => value.to_string(),
-    }
-}
-
-pub fn repr_float(number: f64) -> String {
-    if number.is_nan() || number.is_infinite() {
-        return if number.is_nan() { "nan".into() } else if number > 0.0 { "inf".into() } else { "-inf".into() };
-    }
-    let shortest = format!("{number:?}");
-    let Some((digits, exponent)) = shortest.split_once('e') else { return shortest };
-    let power: i32 = exponent.parse().unwrap_or(0);
-    format!("{digits}e{}{:02}", if power < 0 { '-' } else { '+' }, power.abs())
-}
-
-fn repr_str(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
-    let mut out = String::from(quote);
-    for letter in text.chars() {
-        match letter {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            _ if letter == quote => out.extend(['\\', letter]),
-            _ if printable(letter) => out.push(letter),
-            _ => match u32::from(letter) {
-                code @ 0..=0xff => out.push_str(&format!("\\x{code:02x}")),
-                code @ 0x100..=0xffff => out.push_str(&format!("\\u{code:04x}")),
-                code => out.push_str(&format!("\\U{code:08x}")),
-            },
-        }
-    }
-    out.push(quote);
-    out
-}
-
-/// str.isprintable for one character, by the escape rules of Rust's Debug (which escapes marks as well) and the separators.
-pub fn printable(letter: char) -> bool {
-    if letter == ' ' {
-        return true;
-    }
-    let format_or_private = matches!(u32::from(letter), 0xad | 0x600..=0x605 | 0x61c | 0x6dd | 0x70f | 0x180e | 0x200b..=0x200f
-        | 0x2028..=0x202e | 0x2060..=0x206f | 0xe000..=0xf8ff | 0xfeff | 0xfff9..=0xfffb | 0xfffe | 0xffff | 0xe0000..=0x10ffff);
-    !letter.is_control() && !letter.is_whitespace() && !format_or_private
+/// The elements of a sequence or the keys of a mapping, paid for; an empty container costs something as well.
+pub fn members(value: &Value, budget: &mut Budget) -> Outcome<Vec<Value>> {
+    budget.spend(1 + value.len().unwrap_or(0))?;
+    Ok(items(value))
 }
 
 /// The elements of a sequence, the letters of a string, the keys of a mapping; nothing of an undefined.
 pub fn iterate(value: &Value) -> Outcome<Vec<Value>> {
     match value.kind() {
         ValueKind::Undefined => Ok(Vec::new()),
-        ValueKind::String => Ok(value.as_str().unwrap_or_default().chars().map(|c| Value::from(c.to_string())).collect()),
+        ValueKind::String => {
+            checked_items(value.as_str().unwrap_or_default().chars().take(MAX_ITEMS as usize + 1).count())?;
+            Ok(value.as_str().unwrap_or_default().chars().map(|c| Value::from(c.to_string())).collect())
+        }
         ValueKind::None | ValueKind::Bool | ValueKind::Number => type_error(format!("'{}' object is not iterable", type_name(value))),
         ValueKind::Map if type_name(value) == "Namespace" => type_error("'Namespace' object is not iterable"),
         _ => Ok(value.try_iter()?.collect()),
@@ -331,19 +314,33 @@ pub fn items(value: &Value) -> Vec<Value> {
 
 /// Python's `<` ordering: numbers with numbers, text with text, sequences element by element.
 pub fn compare(left: &Value, right: &Value) -> Outcome<Ordering> {
+    compare_within(left, right, &mut Budget::new())
+}
+
+/// `<` as one of the comparisons of a step.
+pub fn compare_within(left: &Value, right: &Value, budget: &mut Budget) -> Outcome<Ordering> {
+    compare_nested(left, right, 0, budget)
+}
+
+fn compare_nested(left: &Value, right: &Value, depth: usize, budget: &mut Budget) -> Outcome<Ordering> {
     if let (Some(a), Some(b)) = (float(left), float(right)) {
         return Ok(match (integer(left), integer(right)) {
             (Some(a), Some(b)) => a.cmp(&b),
             _ => a.partial_cmp(&b).unwrap_or(Ordering::Equal),
         });
     }
+    check_depth(depth)?;
     match (left.kind(), right.kind()) {
-        (ValueKind::String, ValueKind::String) => Ok(left.as_str().cmp(&right.as_str())),
+        (ValueKind::String, ValueKind::String) => {
+            let (a, b) = (left.as_str().unwrap_or_default(), right.as_str().unwrap_or_default());
+            budget.read(a.len().min(b.len()))?;
+            Ok(a.cmp(b))
+        }
         (ValueKind::Seq, ValueKind::Seq) if type_name(left) == type_name(right) => {
-            let (a, b) = (items(left), items(right));
+            let (a, b) = (members(left, budget)?, members(right, budget)?);
             for (x, y) in a.iter().zip(&b) {
-                if !equal(x, y) {
-                    return compare(x, y);
+                if !equal_nested(x, y, depth + 1, budget)? {
+                    return compare_nested(x, y, depth + 1, budget);
                 }
             }
             Ok(a.len().cmp(&b.len()))

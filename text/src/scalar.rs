@@ -4,29 +4,31 @@ use minijinja::value::{Value, ValueKind};
 use minijinja::State;
 
 use crate::arguments::split_kwargs;
-use crate::filters::{checked_size, parse};
+use crate::budget::{append, checked_size, Budget};
+use crate::filters::parse;
 use crate::formatting::percent;
 use crate::json::Json;
 use crate::methods::{is_space, replace, strip};
-use crate::python::{float as as_float, integer, iterate, text, tuple, type_error, type_name, undefined_error, Outcome};
+use crate::printing::text;
+use crate::python::{float as as_float, integer, iterate, tuple, type_error, type_name, undefined_error, Outcome};
 
 /// A filter from text to text without arguments.
 pub fn on_text(value: &Value, given: &[Value], change: fn(&str) -> String) -> Outcome {
     parse("filter", &[], given)?;
-    Ok(Value::from(change(&text(value))))
+    Ok(Value::from(change(&text(value)?)))
 }
 
 pub fn tojson(_: &State, value: &Value, given: &[Value]) -> Outcome {
     let args = parse("tojson", &["ensure_ascii", "indent", "separators", "sort_keys"], given)?;
     let indent = match args.get("indent").filter(|indent| !indent.is_none()) {
-        Some(indent) if indent.kind() == ValueKind::String => Some(text(indent)),
+        Some(indent) if indent.kind() == ValueKind::String => Some(text(indent)?),
         Some(_) => Some(" ".repeat(checked_size(args.integer("indent", 0)?)?.min(64))),
         None => None,
     };
     let mut separators = (if indent.is_some() { "," } else { ", " }.to_string(), ": ".to_string());
     if let Some(given) = args.get("separators").filter(|s| !s.is_none()) {
         match iterate(given)?.as_slice() {
-            [item, key] => separators = (text(item), text(key)),
+            [item, key] => separators = (text(item)?, text(key)?),
             _ => return type_error("separators: expected two"),
         }
     }
@@ -35,7 +37,7 @@ pub fn tojson(_: &State, value: &Value, given: &[Value]) -> Outcome {
         item_separator: separators.0, key_separator: separators.1,
     };
     let mut out = String::new();
-    dumper.dump(value, 0, &mut out)?;
+    dumper.dump(value, 0, &mut out, &mut Budget::new())?;
     Ok(Value::from(out))
 }
 
@@ -74,14 +76,14 @@ pub fn title(s: &str) -> String {
 
 pub fn trim(_: &State, value: &Value, given: &[Value]) -> Outcome {
     let args = parse("trim", &["chars"], given)?;
-    let chars = args.get("chars").filter(|c| !c.is_none()).map(text);
-    Ok(Value::from(strip(&text(value), chars.as_deref(), true, true)))
+    let chars = args.get("chars").filter(|c| !c.is_none()).map(text).transpose()?;
+    Ok(Value::from(strip(&text(value)?, chars.as_deref(), true, true)))
 }
 
 pub fn replace_filter(_: &State, value: &Value, given: &[Value]) -> Outcome {
     let args = parse("replace", &["old", "new", "count"], given)?;
     let count = if args.get("count").is_some_and(|c| !c.is_none()) { args.integer("count", -1)? } else { -1 };
-    Ok(Value::from(replace(&text(value), &args.string("old", ""), &args.string("new", ""), count)?))
+    Ok(Value::from(replace(&text(value)?, &args.string("old", "")?, &args.string("new", "")?, count)?))
 }
 
 pub fn round(_: &State, value: &Value, given: &[Value]) -> Outcome {
@@ -89,7 +91,7 @@ pub fn round(_: &State, value: &Value, given: &[Value]) -> Outcome {
     let precision = args.integer("precision", 0)?.clamp(-300, 300) as i32;
     let Some(number) = as_float(value) else { return type_error(format!("type {} doesn't define __round__ method", type_name(value))) };
     let scale = 10f64.powi(precision);
-    let result = match args.string("method", "common").as_str() {
+    let result = match args.string("method", "common")?.as_str() {
         "ceil" => (number * scale).ceil() / scale,
         "floor" => (number * scale).floor() / scale,
         "common" if precision > 0 => format!("{number:.*}", precision as usize).parse().unwrap_or(number),
@@ -111,7 +113,7 @@ pub fn int(_: &State, value: &Value, given: &[Value]) -> Outcome {
         ValueKind::Number if value.is_integer() => value.clone(),
         ValueKind::Number => f64::try_from(value.clone()).ok().filter(|f| f.is_finite()).map_or(default, |f| Value::from(f.trunc() as i128)),
         ValueKind::String => {
-            let trimmed = strip(&text(value), None, true, true).replace('_', "");
+            let trimmed = strip(&text(value)?, None, true, true).replace('_', "");
             let lowered = trimmed.to_lowercase();
             let prefix = match base { 16 => "0x", 8 => "0o", 2 => "0b", _ => "" };
             let digits = lowered.strip_prefix(prefix).unwrap_or(&lowered);
@@ -133,7 +135,7 @@ pub fn float(_: &State, value: &Value, given: &[Value]) -> Outcome {
     Ok(match value.kind() {
         ValueKind::Bool => Value::from(f64::from(u8::from(value.is_true()))),
         ValueKind::Number => Value::from(f64::try_from(value.clone())?),
-        ValueKind::String => strip(&text(value), None, true, true).parse::<f64>().map_or(default, Value::from),
+        ValueKind::String => strip(&text(value)?, None, true, true).parse::<f64>().map_or(default, Value::from),
         _ => default,
     })
 }
@@ -149,13 +151,13 @@ pub fn abs(_: &State, value: &Value, _: &[Value]) -> Outcome {
 pub fn truncate(_: &State, value: &Value, given: &[Value]) -> Outcome {
     let args = parse("truncate", &["length", "killwords", "end", "leeway"], given)?;
     let size = checked_size(args.integer("length", 255)?)?;
-    let end = args.string("end", "...");
+    let end = args.string("end", "...")?;
     let leeway = checked_size(if args.get("leeway").is_some_and(|l| !l.is_none()) { args.integer("leeway", 5)? } else { 5 })?;
     if !matches!(value.kind(), ValueKind::String | ValueKind::Undefined) {
         let fits = iterate(value)?.len() <= size + leeway;
         return if fits { Ok(value.clone()) } else { type_error(format!("'{}' object cannot be truncated", type_name(value))) };
     }
-    let letters: Vec<char> = text(value).chars().collect();
+    let letters: Vec<char> = text(value)?.chars().collect();
     if letters.len() <= size + leeway {
         return Ok(Value::from(letters.iter().collect::<String>()));
     }
@@ -169,14 +171,14 @@ pub fn truncate(_: &State, value: &Value, given: &[Value]) -> Outcome {
 pub fn indent(_: &State, value: &Value, given: &[Value]) -> Outcome {
     let args = parse("indent", &["width", "first", "blank"], given)?;
     let pad = match args.get("width") {
-        Some(width) if width.kind() == ValueKind::String => text(width),
+        Some(width) if width.kind() == ValueKind::String => text(width)?,
         _ => " ".repeat(checked_size(args.integer("width", 4)?)?.min(10_000)),
     };
     if value.kind() != ValueKind::String {
         return type_error(format!("'{}' object cannot be indented", type_name(value)));
     }
-    let whole = text(value);
-    checked_size((whole.len() + whole.matches('\n').count() * pad.len()) as i64)?;
+    let whole = text(value)?;
+    checked_size((whole.len() + (whole.matches('\n').count() + 1) * pad.len()) as i64)?;
     let mut lines = whole.split('\n');
     let mut out = if args.truth("first", false) { pad.clone() } else { String::new() };
     out.push_str(lines.next().unwrap_or_default());
@@ -192,7 +194,7 @@ pub fn indent(_: &State, value: &Value, given: &[Value]) -> Outcome {
 
 pub fn center(_: &State, value: &Value, given: &[Value]) -> Outcome {
     let args = parse("center", &["width"], given)?;
-    let s = text(value);
+    let s = text(value)?;
     let width = checked_size(args.integer("width", 80)?)?;
     let fill = width.saturating_sub(s.chars().count());
     let front = fill / 2 + (fill & width & 1);
@@ -201,40 +203,42 @@ pub fn center(_: &State, value: &Value, given: &[Value]) -> Outcome {
 
 pub fn wordcount(_: &State, value: &Value, _: &[Value]) -> Outcome {
     let word = |c: char| c.is_alphanumeric() || c == '_';
-    Ok(Value::from(text(value).split(|c| !word(c)).filter(|part| !part.is_empty()).count()))
+    Ok(Value::from(text(value)?.split(|c| !word(c)).filter(|part| !part.is_empty()).count()))
 }
 
 pub fn wordwrap(_: &State, value: &Value, given: &[Value]) -> Outcome {
     let args = parse("wordwrap", &["width", "break_long_words", "wrapstring"], given)?;
     let width = checked_size(args.integer("width", 79)?)?.max(1);
-    let end = args.string("wrapstring", "\n");
-    let mut lines: Vec<String> = Vec::new();
-    for line in text(value).lines() {
-        let mut current = String::new();
+    let end = args.string("wrapstring", "\n")?;
+    let breaks = args.truth("break_long_words", true);
+    let mut out = String::new();
+    for (index, line) in text(value)?.lines().enumerate() {
+        append(&mut out, if index > 0 { &end } else { "" })?;
+        let mut filled = 0;
         for word in line.split(' ') {
-            let joined = current.chars().count() + 1 + word.chars().count();
-            if !current.is_empty() && joined > width {
-                lines.push(std::mem::take(&mut current));
+            let letters = word.chars().count();
+            if filled > 0 {
+                let fits = filled + 1 + letters <= width;
+                append(&mut out, if fits { " " } else { &end })?;
+                filled = if fits { filled + 1 } else { 0 };
             }
-            if !current.is_empty() {
-                current.push(' ');
-            }
-            current.push_str(word);
-            while args.truth("break_long_words", true) && current.chars().count() > width {
-                let at = current.char_indices().nth(width).map_or(current.len(), |(at, _)| at);
-                let tail = current.split_off(at);
-                lines.push(std::mem::replace(&mut current, tail));
+            for letter in word.chars() {
+                if breaks && filled == width {
+                    append(&mut out, &end)?;
+                    filled = 0;
+                }
+                append(&mut out, letter.encode_utf8(&mut [0; 4]))?;
+                filled += 1;
             }
         }
-        lines.push(current);
     }
-    Ok(Value::from(lines.join(&end)))
+    Ok(Value::from(out))
 }
 
 pub fn format(_: &State, value: &Value, given: &[Value]) -> Outcome {
     let (positional, keywords) = split_kwargs(given);
     let values = if keywords.is_empty() { tuple(positional.to_vec()) } else { keywords.into_iter().collect::<Value>() };
-    Ok(Value::from(percent(&text(value), &values)?))
+    Ok(Value::from(percent(&text(value)?, &values)?))
 }
 
 pub fn escaped(s: &str) -> String {
@@ -242,23 +246,24 @@ pub fn escaped(s: &str) -> String {
 }
 
 pub fn escape(_: &State, value: &Value, _: &[Value]) -> Outcome {
-    Ok(if value.is_safe() { value.clone() } else { Value::from_safe_string(escaped(&text(value))) })
+    Ok(if value.is_safe() { value.clone() } else { Value::from_safe_string(escaped(&text(value)?)) })
 }
 
 pub fn striptags(_: &State, value: &Value, _: &[Value]) -> Outcome {
+    let whole = text(value)?;
     let mut out = String::new();
-    let mut rest = text(value);
-    while let Some((head, tail)) = rest.split_once('<').map(|(h, t)| (h.to_string(), t.to_string())) {
-        out.push_str(&head);
+    let mut rest = whole.as_str();
+    while let Some((head, tail)) = rest.split_once('<') {
+        out.push_str(head);
         match tail.split_once('>') {
-            Some((_, after)) => rest = after.to_string(),
+            Some((_, after)) => rest = after,
             None => {
                 rest = tail;
                 break;
             }
         }
     }
-    out.push_str(&rest);
+    out.push_str(rest);
     Ok(Value::from(out.split(is_space).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")))
 }
 
@@ -276,15 +281,27 @@ pub fn percent_encoded(s: &str, query: bool) -> String {
 }
 
 pub fn urlencode(_: &State, value: &Value, _: &[Value]) -> Outcome {
-    let pair = |key: &Value, member: &Value| format!("{}={}", percent_encoded(&text(key), true), percent_encoded(&text(member), true));
-    Ok(Value::from(match value.kind() {
-        ValueKind::Map => iterate(value)?.iter().map(|key| Ok(pair(key, &value.get_item(key)?))).collect::<Outcome<Vec<_>>>()?.join("&"),
-        ValueKind::Seq => iterate(value)?.iter().map(|item| match iterate(item)?.as_slice() {
-            [key, member] => Ok(pair(key, member)),
-            parts => type_error(format!("urlencode: found {} values, expected 2", parts.len())),
-        }).collect::<Outcome<Vec<_>>>()?.join("&"),
-        _ => percent_encoded(&text(value), false),
-    }))
+    let mut pairs = Vec::new();
+    match value.kind() {
+        ValueKind::Map => for key in iterate(value)? {
+            pairs.push((key.clone(), value.get_item(&key)?));
+        },
+        ValueKind::Seq => for item in iterate(value)? {
+            match iterate(&item)?.as_slice() {
+                [key, member] => pairs.push((key.clone(), member.clone())),
+                parts => return type_error(format!("urlencode: found {} values, expected 2", parts.len())),
+            }
+        },
+        _ => return Ok(Value::from(percent_encoded(&text(value)?, false))),
+    }
+    let mut out = String::new();
+    for (index, (key, member)) in pairs.iter().enumerate() {
+        append(&mut out, if index > 0 { "&" } else { "" })?;
+        append(&mut out, &percent_encoded(&text(key)?, true))?;
+        append(&mut out, "=")?;
+        append(&mut out, &percent_encoded(&text(member)?, true))?;
+    }
+    Ok(Value::from(out))
 }
 
 pub fn filesizeformat(_: &State, value: &Value, given: &[Value]) -> Outcome {
@@ -306,13 +323,14 @@ pub fn filesizeformat(_: &State, value: &Value, given: &[Value]) -> Outcome {
 
 pub fn xmlattr(_: &State, value: &Value, given: &[Value]) -> Outcome {
     let autospace = parse("xmlattr", &["autospace"], given)?.truth("autospace", true);
-    let mut parts = Vec::new();
+    let mut out = String::new();
     for key in iterate(value)? {
         let member = value.get_item(&key)?;
         if !member.is_none() && !member.is_undefined() {
-            parts.push(format!("{}=\"{}\"", escaped(&text(&key)), escaped(&text(&member))));
+            let space = if autospace || !out.is_empty() { " " } else { "" };
+            append(&mut out, space)?;
+            append(&mut out, &format!("{}=\"{}\"", escaped(&text(&key)?), escaped(&text(&member)?)))?;
         }
     }
-    let space = if autospace && !parts.is_empty() { " " } else { "" };
-    Ok(Value::from(format!("{space}{}", parts.join(" "))))
+    Ok(Value::from(out))
 }

@@ -1,16 +1,20 @@
 //! A chat template as the transformers library renders it: Jinja2's environment rebuilt on minijinja, with bounds on work,
 //! output and depth. Nothing outside the context can be reached from a template.
 
+use std::sync::Arc;
+
 use minijinja::value::Value;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
 use serde::Deserialize;
 
 use crate::error::{exhausted, invalid, reading, Code, Error, Result};
 use crate::python::{self, Outcome};
-use crate::filters;
+use crate::budget::Made;
+use crate::{filters, printing};
 use crate::scalar::escaped;
 
 const MAX_SOURCE: usize = 256 << 10;
+const MAX_DATE_FORMAT: usize = 4096;
 
 /// The engine walks nested expressions and values by recursion. What bounds them is the size of the source and the fuel, so this
 /// is set to hold the deepest of both; only touched pages cost memory.
@@ -64,7 +68,12 @@ impl Template {
         environment.set_fuel(Some(limits.fuel));
         environment.set_recursion_limit(limits.recursion);
         let clock = Clock::parse(now)?;
-        environment.add_function("strftime_now", move |format: String| clock.format(&format));
+        environment.add_function("strftime_now", move |format: String| -> Outcome {
+            if format.len() > MAX_DATE_FORMAT {
+                return python::type_error(format!("strftime_now: found a format of {} bytes, expected at most {MAX_DATE_FORMAT}", format.len()));
+            }
+            Ok(Value::from(clock.format(&format)))
+        });
         let template = environment.template_from_str(&self.source).map_err(|problem| describe(&problem))?;
         let mut out = Bounded { text: Vec::new(), limit: limits.output_bytes };
         let values: Value = match context {
@@ -100,21 +109,25 @@ impl std::io::Write for Bounded {
 }
 
 fn environment<'a>() -> Environment<'a> {
+    let made = Arc::new(Made::default());
+    let printed = made.clone();
     let mut environment = Environment::new();
     environment.set_trim_blocks(true);
     environment.set_lstrip_blocks(true);
     environment.set_undefined_behavior(UndefinedBehavior::Lenient);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
-    environment.set_formatter(|out, state, value| {
+    // What is printed may go into a text of the template as well as into the prompt.
+    environment.set_formatter(move |out, state, value| {
         let escapes = !matches!(state.auto_escape(), AutoEscape::None) && !value.is_safe();
-        let text = python::text(value);
+        let text = printing::text(value)?;
+        printed.add(text.len())?;
         out.write_str(&if escapes { escaped(&text) } else { text }).map_err(|_| minijinja::Error::new(ErrorKind::WriteFailure, "output"))
     });
     environment.add_function("raise_exception", |message: Value| -> Outcome {
-        Err(minijinja::Error::new(ErrorKind::InvalidOperation, format!("{RAISED}{}", python::text(&message))))
+        Err(minijinja::Error::new(ErrorKind::InvalidOperation, format!("{RAISED}{}", printing::text(&message)?)))
     });
     environment.add_function("strftime_now", |_: String| -> Outcome { python::type_error("strftime_now: no clock") });
-    filters::install(&mut environment);
+    filters::install(&mut environment, &made);
     environment
 }
 

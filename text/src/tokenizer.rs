@@ -108,6 +108,8 @@ struct Addition {
 }
 
 const MAX_ADDED: usize = 100_000;
+const MAX_SPECIAL: usize = 10_000;
+const MAX_ADDED_BYTES: usize = 4 << 20;
 
 impl Settings {
     pub fn parse(json: &[u8]) -> Result<Self> {
@@ -118,6 +120,13 @@ impl Settings {
         let count = settings.added.len() + settings.special.len();
         if count > MAX_ADDED {
             return exhausted(format!("tokenizer_config.json: found {count} added tokens, expected at most {MAX_ADDED}"));
+        }
+        if settings.special.len() > MAX_SPECIAL {
+            return exhausted(format!("tokenizer_config.json: found {} special tokens, expected at most {MAX_SPECIAL}", settings.special.len()));
+        }
+        let bytes: usize = settings.added.iter().chain(&settings.special).map(|token| token.content.len()).sum();
+        if bytes > MAX_ADDED_BYTES {
+            return exhausted(format!("tokenizer_config.json: found {bytes} bytes of added tokens, expected at most {MAX_ADDED_BYTES}"));
         }
         Ok(settings)
     }
@@ -193,12 +202,10 @@ impl Tokenizer {
         plain.with_post_processor(file.get_post_processor().cloned());
         plain.with_added_vocabulary(file.get_added_vocabulary().clone());
         plain.add_tokens(added).map_err(reading("added tokens"))?;
-        for token in fallback {
-            let known = plain.get_added_vocabulary().get_vocab().contains_key(&token.content);
-            if !known {
-                plain.add_tokens([token]).map_err(reading("special tokens"))?;
-            }
-        }
+        let mut known: HashSet<String> = plain.get_added_vocabulary().get_vocab().keys().cloned().collect();
+        let missing: Vec<AddedToken> = fallback.into_iter().filter(|token| known.insert(token.content.clone())).collect();
+        // At once: the search automata are built anew with each call.
+        plain.add_tokens(missing).map_err(reading("special tokens"))?;
         let mut special = plain.clone();
         plain.set_encode_special_tokens(true);
         special.set_encode_special_tokens(false);
