@@ -25,9 +25,9 @@ std::string Rendered(const std::string& source) {
   return text.ok() ? *text : "error: " + Message(text.status());
 }
 
-Json ManySpecialTokens(int count) {
+Json ManySpecialTokens(int count, int length = 0) {
   Json tokens = Json::array();
-  for (int i = 0; i < count; ++i) tokens.push_back(Cat("<|extra_", i, "|>"));
+  for (int i = 0; i < count; ++i) tokens.push_back(Cat("<|extra_", i, "|>", std::string(length, 'x')));
   return {{"additional_special_tokens", tokens}};
 }
 
@@ -44,6 +44,22 @@ TEST(BoundsOfTokens, ManySpecialTokensLoadAtOnce) {
   const auto first = static_cast<int32_t>(bare->VocabSize());
   for (const int i : {0, 1, 2, 10, 999, 1999}) EXPECT_EQ(tokenizer->TokenId(Cat("<|extra_", i, "|>")), first + i);
   EXPECT_EQ(*tokenizer->Encode("<|extra_7|>", {.add_special_tokens = false, .parse_special = true}), std::vector<int32_t>{first + 7});
+}
+
+TEST(BoundsOfTokens, LongSpecialTokensLoadAtOnceOrAreRefused) {
+  const absl::StatusOr<TokenizerConfig> config = ReadTokenizerConfig(ManySpecialTokens(1000, 900), Json::object(), Json::object());
+  ASSERT_TRUE(config.ok()) << config.status();
+  const std::clock_t start = std::clock();
+  const absl::StatusOr<Tokenizer> tokenizer =
+      Tokenizer::FromJson(ReadAll(RepositoryText() / "features/bytelevel_gpt2/tokenizer.json"), config->settings);
+  EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
+  EXPECT_LT(Seconds(start), kMostSeconds);
+
+  const absl::StatusOr<TokenizerConfig> longer = ReadTokenizerConfig(ManySpecialTokens(1100, 4000), Json::object(), Json::object());
+  ASSERT_TRUE(longer.ok()) << longer.status();
+  const absl::StatusOr<Tokenizer> refused =
+      Tokenizer::FromJson(ReadAll(RepositoryText() / "features/bytelevel_gpt2/tokenizer.json"), longer->settings);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted) << refused.status();
 }
 
 TEST(BoundsOfTokens, OneNamedTwiceHasOneId) {
