@@ -1,18 +1,14 @@
 // See generation_config.h.
 #include "coordinator/generation_config.h"
 
-#include <algorithm>
 #include <array>
+
+#include "coordinator/json_fields.h"
 
 namespace drover {
 namespace {
 
-// Fields that change what is generated and are not applied, with the values (beside null) that ask for nothing.
-struct NotApplied {
-  const char* name;
-  const char* neutral;  // a JSON array of them
-};
-constexpr std::array kNotApplied = std::to_array<NotApplied>({
+constexpr std::array kNotApplied = std::to_array<UnservedField>({
     {"bad_words_ids", "[[]]"}, {"begin_suppress_tokens", "[[]]"}, {"diversity_penalty", "[0]"}, {"dola_layers", "[]"},
     {"encoder_no_repeat_ngram_size", "[0]"}, {"encoder_repetition_penalty", "[1]"}, {"epsilon_cutoff", "[0]"},
     {"eta_cutoff", "[0]"}, {"exponential_decay_length_penalty", "[]"}, {"forced_bos_token_id", "[]"},
@@ -22,33 +18,8 @@ constexpr std::array kNotApplied = std::to_array<NotApplied>({
     {"typical_p", "[1]"}, {"watermarking_config", "[]"},
 });
 
-std::vector<std::string> FindNotApplied(const Json& config) {
-  std::vector<std::string> found;
-  for (const NotApplied& field : kNotApplied) {
-    const auto value = config.find(field.name);
-    if (value == config.end() || value->is_null()) continue;
-    const Json neutral = Json::parse(field.neutral);
-    if (std::find(neutral.begin(), neutral.end(), *value) == neutral.end()) found.emplace_back(field.name);
-  }
-  return found;
-}
-
-// The member of that name; null counts as absent.
-const Json* Given(const Json& config, const char* name) {
-  const auto found = config.find(name);
-  return found == config.end() || found->is_null() ? nullptr : &*found;
-}
-
-absl::Status Read(const Json& config, const char* name, std::optional<double>& out) {
-  const Json* value = Given(config, name);
-  if (value == nullptr) return absl::OkStatus();
-  if (!value->is_number()) return InvalidArgument(name, ": found ", value->type_name(), ", expected a number");
-  out = value->get<double>();
-  return absl::OkStatus();
-}
-
-absl::Status Read(const Json& config, const char* name, std::optional<int64_t>& out) {
-  const Json* value = Given(config, name);
+absl::Status ReadCount(const Json& config, const char* name, std::optional<int64_t>& out) {
+  const Json* value = Field(config, name);
   if (value == nullptr) return absl::OkStatus();
   if (!value->is_number_integer() || value->get<double>() < 0 || value->get<double>() > INT32_MAX)
     return InvalidArgument(name, ": found ", value->dump().substr(0, 80), ", expected an integer from 0 to ", INT32_MAX);
@@ -66,20 +37,20 @@ absl::StatusOr<GenerationDefaults> ReadGenerationDefaults(const Json& config) {
   DROVER_RETURN_IF_ERROR(Read(config, "top_p", sampling.top_p));
   DROVER_RETURN_IF_ERROR(Read(config, "min_p", sampling.min_p));
   DROVER_RETURN_IF_ERROR(Read(config, "repetition_penalty", sampling.repetition_penalty));
-  const Json* top_k = Given(config, "top_k");
+  const Json* top_k = Field(config, "top_k");
   if (top_k != nullptr && *top_k == -1) {
     sampling.top_k = 0;  // both mean off
   } else {
-    DROVER_RETURN_IF_ERROR(Read(config, "top_k", sampling.top_k));
+    DROVER_RETURN_IF_ERROR(ReadCount(config, "top_k", sampling.top_k));
   }
-  DROVER_RETURN_IF_ERROR(Read(config, "max_new_tokens", defaults.max_tokens));
+  DROVER_RETURN_IF_ERROR(ReadCount(config, "max_new_tokens", defaults.max_tokens));
   if (defaults.max_tokens == 0) return InvalidArgument("max_new_tokens: found 0, expected at least 1");
-  if (const Json* do_sample = Given(config, "do_sample")) {
-    if (!do_sample->is_boolean()) return InvalidArgument("do_sample: found ", do_sample->type_name(), ", expected true or false");
-    if (!do_sample->get<bool>()) sampling.temperature = 0;
-  }
+  bool do_sample = true;
+  DROVER_RETURN_IF_ERROR(Read(config, "do_sample", do_sample));
+  if (!do_sample) sampling.temperature = 0;
   DROVER_RETURN_IF_ERROR(Validate(ResolveSampling(sampling, {}, 0)));
-  defaults.not_applied = FindNotApplied(config);
+  for (const UnservedField& field : kNotApplied)
+    if (Asks(config, field)) defaults.not_applied.emplace_back(field.name);
   return defaults;
 }
 

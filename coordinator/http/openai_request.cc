@@ -5,19 +5,14 @@
 #include <array>
 #include <utility>
 
-#include "coordinator/http/json_fields.h"
+#include "coordinator/json_fields.h"
 
 namespace drover {
 namespace {
 
 constexpr int64_t kMessagesMax = 4096;
 
-// Fields that change the answer and are not served, with the values that ask for nothing.
-struct Unserved {
-  const char* name;
-  const char* neutral;  // a JSON array of them
-};
-constexpr std::array kUnserved = std::to_array<Unserved>({
+constexpr std::array kUnserved = std::to_array<UnservedField>({
     {"allowed_token_ids", "[]"}, {"audio", "[]"}, {"bad_words", "[[]]"}, {"best_of", "[1]"}, {"cache_salt", "[]"},
     {"chat_template", "[]"}, {"documents", "[[]]"}, {"function_call", "[\"none\"]"}, {"functions", "[]"},
     {"guided_choice", "[]"}, {"guided_grammar", "[]"}, {"guided_json", "[]"}, {"guided_regex", "[]"},
@@ -31,13 +26,8 @@ constexpr std::array kUnserved = std::to_array<Unserved>({
 });
 
 absl::Status RefuseUnserved(const Json& body) {
-  for (const Unserved& entry : kUnserved) {
-    const Json* field = Field(body, entry.name);
-    if (field == nullptr) continue;
-    const Json neutral = Json::parse(entry.neutral);
-    if (std::find(neutral.begin(), neutral.end(), *field) == neutral.end())
-      return InvalidArgument(entry.name, ": this field is not supported; leave it out");
-  }
+  for (const UnservedField& field : kUnserved)
+    if (Asks(body, field)) return InvalidArgument(field.name, ": this field is not supported; leave it out");
   return absl::OkStatus();
 }
 

@@ -1,11 +1,20 @@
 // See json_fields.h.
-#include "coordinator/http/json_fields.h"
+#include "coordinator/json_fields.h"
+
+#include <algorithm>
 
 namespace drover {
 
 const Json* Field(const Json& object, const std::string& name) {
   const auto found = object.find(name);
   return found == object.end() || found->is_null() ? nullptr : &*found;
+}
+
+bool Asks(const Json& object, const UnservedField& unserved) {
+  const Json* field = Field(object, unserved.name);
+  if (field == nullptr) return false;
+  const Json neutral = Json::parse(unserved.neutral);
+  return std::find(neutral.begin(), neutral.end(), *field) == neutral.end();
 }
 
 absl::Status WrongType(const std::string& name, const Json& found, std::string_view expected) {

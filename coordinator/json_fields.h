@@ -13,6 +13,14 @@ namespace drover {
 // The member, or null when it is absent or JSON null.
 const Json* Field(const Json& object, const std::string& name);
 
+// A field that changes the answer and is not served.
+struct UnservedField {
+  const char* name;
+  const char* neutral;  // a JSON array of the values, beside null, that ask for nothing
+};
+// Whether the object has the field with any other value.
+bool Asks(const Json& object, const UnservedField& unserved);
+
 absl::Status Read(const Json& object, const std::string& name, bool& out);
 absl::Status Read(const Json& object, const std::string& name, std::string& out);
 absl::Status Read(const Json& object, const std::string& name, std::optional<double>& out);
