@@ -31,6 +31,9 @@ struct GroupPlan {
   bool operator==(const GroupPlan&) const = default;
 };
 
+// Rows of logits that a rank computes and gathers from its stage at a time.
+inline constexpr int64_t kLogitRowsAtOnce = 16;
+
 // Of `total` tokens, in a step or in the cache, the most that one attention part has.
 inline int64_t PartTokens(int64_t total, int64_t attention_parts) { return (total + attention_parts - 1) / attention_parts; }
 

@@ -23,7 +23,6 @@ constexpr int64_t kDefaultModelLen = 32'768;
 constexpr int64_t kDefaultKvTokens = 16'384;  // or twice the longest sequence, whichever is more
 constexpr int64_t kLeastModelLen = 256;       // below it a reduced context is of no use
 constexpr int64_t kBytesPerValue = 4;         // f32 compute and cache
-constexpr int64_t kLogitRowsAtOnce = 16;      // that a rank gathers from its stage
 constexpr int64_t kThinnestSlice = 256;       // columns of an expert on one rank
 
 absl::Status CheckOption(std::string_view name, int64_t value, int64_t lowest, int64_t highest) {
@@ -232,10 +231,6 @@ std::string Fingerprint(const Checkpoint& checkpoint, const GroupPlan& plan) {
 }
 
 }  // namespace
-
-RankCut CutOf(const GroupPlan& plan, int64_t rank) {
-  return {{plan.ranks, plan.expert_parts, plan.stages, plan.attention_parts}, rank};
-}
 
 absl::StatusOr<GroupPlan> MakePlan(const Checkpoint& checkpoint, const PlanOptions& options, const Inventory& inventory) {
   const ModelSpec& spec = checkpoint.spec;

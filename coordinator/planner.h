@@ -44,9 +44,6 @@ struct PlanOptions {
 // there is, and how many ranks would do.
 absl::StatusOr<GroupPlan> MakePlan(const Checkpoint& checkpoint, const PlanOptions& options, const Inventory& inventory);
 
-// The cut of one rank of a plan.
-RankCut CutOf(const GroupPlan& plan, int64_t rank);
-
 // 1.42 GiB, 755 MiB, 12 KiB.
 std::string FormatBytes(int64_t bytes);
 

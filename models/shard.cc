@@ -11,6 +11,11 @@ Range PartOf(int64_t total, int64_t index, int64_t parts) {
   return {index * total / parts, (index + 1) * total / parts};
 }
 
+RankCut CutOf(const GroupPlan& plan, int64_t rank) {
+  return {.grid = {.ranks = plan.ranks, .expert_parts = plan.expert_parts, .stages = plan.stages, .attention_parts = plan.attention_parts},
+          .rank = rank};
+}
+
 Range RankCut::Layers(const ModelSpec& spec) const { return PartOf(spec.layers(), stage(), grid.stages); }
 
 Range RankCut::Vocab(const ModelSpec& spec) const { return PartOf(spec.vocab, place(), grid.stage_ranks()); }

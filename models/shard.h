@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "common/plan.h"
 #include "models/spec.h"
 
 namespace drover {
@@ -55,6 +56,9 @@ struct RankCut {
   Range Experts(const struct Experts& experts) const;
   Range ExpertColumns(const struct Experts& experts) const;  // of each own expert's width
 };
+
+// The cut of one rank of a plan.
+RankCut CutOf(const GroupPlan& plan, int64_t rank);
 
 // Values of one token that a layer caches on this rank: K and V of the own KV heads, or the latent and the rotated part of all
 // heads' keys, which every rank with heads keeps whole. Of the sequences of its attention part only.

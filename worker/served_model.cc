@@ -33,8 +33,7 @@ absl::StatusOr<std::unique_ptr<RankModel>> Load(const GroupPlan& plan, const Loa
   DROVER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, OpenCheckpoint(plan.model_path));
   if (checkpoint.form == CheckpointForm::kConfigOnly)
     return NotFound(plan.model_path, ": found a config without weights, expected safetensors or GGUF files beside it");
-  const RankCut cut{.grid = {.ranks = plan.ranks, .expert_parts = plan.expert_parts, .stages = plan.stages, .attention_parts = plan.attention_parts},
-                    .rank = ranks.rank()};
+  const RankCut cut = CutOf(plan, ranks.rank());
   // Before the load: then ranks need not wait for the slowest loader.
   ranks.SetDeadline(std::chrono::steady_clock::now() + kMeet);
   DROVER_ASSIGN_OR_RETURN(RankRuns runs, SplitRanks(cut.grid, ranks));

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "common/plan.h"
 #include "worker/model/step_memory.h"
 
 namespace drover {

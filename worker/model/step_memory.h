@@ -5,9 +5,6 @@
 
 namespace drover {
 
-// Rows of logits that are computed and gathered at a time.
-inline constexpr int64_t kLogitRowsAtOnce = 16;
-
 // Floats of the largest step of `tokens` tokens on this rank; what decoder.cc and layer.cc take from the arena, added up.
 int64_t StepFloats(const ModelSpec& spec, const RankCut& cut, int64_t tokens);
 
