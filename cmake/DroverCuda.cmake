@@ -1,6 +1,9 @@
 # Finds a CUDA compiler: the one named by CMAKE_CUDA_COMPILER or CUDACXX, the system's, or what scripts/cuda-toolkit installed.
-# Sets DROVER_HAS_CUDA. Nothing but kernels/cuda and its test depends on it.
-set(DROVER_HAS_CUDA OFF)
+# Sets DROVER_HAS_CUDA and, for what the toolkit may lack, DROVER_HAS_CUBLASLT (target CUDA::cublasLt), DROVER_HAS_NCCL
+# (NCCL::nccl) and DROVER_HAS_FLASHINFER (FlashInfer::headers, with CUTLASS and a newer CCCL, for .cu sources).
+foreach(part CUDA CUBLASLT NCCL FLASHINFER)
+  set(DROVER_HAS_${part} OFF)
+endforeach()
 if(DROVER_SANITIZE OR DROVER_FUZZ OR NOT DROVER_CUDA)
   return()
 endif()
@@ -42,3 +45,50 @@ set(CMAKE_CUDA_FLAGS "${CMAKE_CUDA_FLAGS} --expt-relaxed-constexpr -Xcompiler=-W
 set(CMAKE_CUDA_FLAGS_RELWITHDEBINFO "-O3 -lineinfo")
 find_package(CUDAToolkit REQUIRED)
 set(DROVER_HAS_CUDA ON)
+set(drover_installed ${CMAKE_SOURCE_DIR}/build/cuda)
+if(EXISTS ${drover_installed}/installed)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${drover_installed}/installed)
+endif()
+
+find_path(DROVER_CUBLASLT_INCLUDE cublasLt.h HINTS ${CUDAToolkit_INCLUDE_DIRS} NO_DEFAULT_PATH)
+if(TARGET CUDA::cublasLt AND DROVER_CUBLASLT_INCLUDE)
+  set(DROVER_HAS_CUBLASLT ON)
+endif()
+
+find_path(DROVER_NCCL_INCLUDE nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+find_library(DROVER_NCCL_LIBRARY nccl HINTS ${CUDAToolkit_LIBRARY_DIR})
+if(DROVER_NCCL_INCLUDE AND DROVER_NCCL_LIBRARY)
+  set(DROVER_HAS_NCCL ON)
+  add_library(NCCL::nccl UNKNOWN IMPORTED)
+  set_target_properties(NCCL::nccl PROPERTIES IMPORTED_LOCATION ${DROVER_NCCL_LIBRARY})
+  target_include_directories(NCCL::nccl INTERFACE ${DROVER_NCCL_INCLUDE} ${CUDAToolkit_INCLUDE_DIRS})
+endif()
+
+# Its CCCL is newer than the toolkit's and must be found first.
+set(drover_flashinfer ${drover_installed}/flashinfer)
+if(EXISTS ${drover_flashinfer}/include/flashinfer/page.cuh)
+  set(DROVER_HAS_FLASHINFER ON)
+  add_library(FlashInfer::headers INTERFACE IMPORTED)
+  target_include_directories(FlashInfer::headers INTERFACE
+    ${drover_flashinfer}/cccl/cub ${drover_flashinfer}/cccl/thrust ${drover_flashinfer}/cccl/libcudacxx/include
+    ${drover_flashinfer}/include ${drover_flashinfer}/cutlass/include ${drover_flashinfer}/cutlass/tools/util/include)
+endif()
+
+# CMake takes a toolkit's folder for one that every program's loader searches.
+foreach(library CUDA::cublasLt NCCL::nccl)
+  if(TARGET ${library})
+    set_property(TARGET ${library} APPEND PROPERTY INTERFACE_LINK_OPTIONS "LINKER:-rpath,${CUDAToolkit_LIBRARY_DIR}")
+  endif()
+endforeach()
+
+foreach(part CUBLASLT NCCL FLASHINFER)
+  if(NOT DROVER_HAS_${part})
+    list(APPEND drover_lacking ${part})
+  endif()
+endforeach()
+if(drover_lacking)
+  list(JOIN drover_lacking " and " drover_lacking)
+  message(STATUS "CUDA ${CUDAToolkit_VERSION} without ${drover_lacking}: what needs it is left out (scripts/cuda-toolkit installs it)")
+else()
+  message(STATUS "CUDA ${CUDAToolkit_VERSION} with cuBLASLt, NCCL and FlashInfer's headers")
+endif()
