@@ -11,10 +11,19 @@
 namespace drover {
 namespace {
 
-double Dot(const float* a, const float* b, int64_t n) {
-  double sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(a[i]) * b[i];
-  return sum;
+float CachedAt(const std::byte* cache, DType type, int64_t i) {
+  if (type == DType::kF32) return reinterpret_cast<const float*>(cache)[i];
+  DROVER_CHECK(type == DType::kBF16);
+  return BFloat16ToFloat(reinterpret_cast<const uint16_t*>(cache)[i]);
+}
+
+void Store(std::span<const float> row, int64_t offset, DType type, std::byte* cache) {
+  if (type == DType::kF32) {
+    std::ranges::copy(row, reinterpret_cast<float*>(cache) + offset);
+    return;
+  }
+  DROVER_CHECK(type == DType::kBF16);
+  std::ranges::transform(row, reinterpret_cast<uint16_t*>(cache) + offset, FloatToBFloat16);
 }
 
 // One query head at a position: its KV head begins at `offset` within a token.
@@ -26,7 +35,10 @@ struct Query {
 };
 
 double Score(const Query& query, const SequenceRows& sequence, const KvLayer& kv, const AttentionShape& shape, int64_t key) {
-  double score = shape.scale * Dot(query.q, kv.keys + kv.Offset(sequence.blocks, key) + query.offset, shape.head_dim);
+  const int64_t offset = kv.Offset(sequence.blocks, key) + query.offset;
+  double dot = 0;
+  for (int64_t i = 0; i < shape.head_dim; ++i) dot += static_cast<double>(query.q[i]) * CachedAt(kv.keys, kv.type, offset + i);
+  double score = shape.scale * dot;
   if (shape.softcap > 0) score = shape.softcap * std::tanh(score / shape.softcap);
   if (query.slope != 0) score += AttentionShape::Bias(query.slope, shape.bias_factor, shape.bias_rounded, key, query.position);
   return score;
@@ -44,7 +56,7 @@ void AttendOne(const Query& query, const SequenceRows& sequence, const KvLayer& 
     double value = 0;
     for (size_t j = 0; j < p.size(); ++j) {
       const int64_t key = shape.FirstKey(position) + static_cast<int64_t>(j);
-      value += p[j] / sum * kv.values[kv.Offset(sequence.blocks, key) + head + static_cast<int64_t>(d)];
+      value += p[j] / sum * CachedAt(kv.values, kv.type, kv.Offset(sequence.blocks, key) + head + static_cast<int64_t>(d));
     }
     y[d] = static_cast<float>(value);
   }
@@ -63,8 +75,8 @@ void Ops::AppendKv(Tensor k, Tensor v, std::span<const SequenceRows> sequences, 
   for (const SequenceRows& sequence : sequences) {
     for (int64_t i = 0; i < sequence.rows; ++i) {
       const int64_t offset = kv.Offset(sequence.blocks, sequence.position + i);
-      std::ranges::copy(k.row(sequence.first_row + i), kv.keys + offset);
-      if (v.size() != 0) std::ranges::copy(v.row(sequence.first_row + i), kv.values + offset);
+      Store(k.row(sequence.first_row + i), offset, kv.type, kv.keys);
+      if (v.size() != 0) Store(v.row(sequence.first_row + i), offset, kv.type, kv.values);
     }
   }
 }

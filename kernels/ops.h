@@ -22,15 +22,17 @@ struct RopeAngles {
   bool interleaved = false;  // pairs (x[2i], x[2i+1]); otherwise (x[i], x[i + pairs])
 };
 
-// One layer's keys and values: [blocks, block_tokens, kv_heads, head_dim]. Values may be a part of the keys: then `values` points
-// into them and only keys are appended.
+// One layer's keys and values, f32 or bf16: [blocks, block_tokens, kv_heads, head_dim]. Values may be a part of the keys: then
+// `values` points into them and only keys are appended.
 struct KvLayer {
-  float* keys = nullptr;
-  float* values = nullptr;
+  std::byte* keys = nullptr;
+  std::byte* values = nullptr;
   int64_t block_tokens = 0, kv_heads = 0, head_dim = 0;
+  DType type = DType::kF32;
 
-  constexpr int64_t token_stride() const { return kv_heads * head_dim; }
-  // Offset of the heads of `position` in a sequence with these blocks.
+  constexpr int64_t element_bytes() const { return type == DType::kBF16 ? 2 : 4; }
+  constexpr int64_t token_stride() const { return kv_heads * head_dim; }  // in elements
+  // Offset, in elements, of the heads of `position` in a sequence with these blocks.
   int64_t Offset(std::span<const int32_t> blocks, int64_t position) const {
     const int64_t block = blocks[static_cast<size_t>(position / block_tokens)];
     return (block * block_tokens + position % block_tokens) * token_stride();
@@ -124,7 +126,7 @@ class Ops {
   // x[t] ← factors[t]·x[t].
   virtual void ScaleRows(std::span<const float> factors, Tensor x);
 
-  // K[position of t] ← k[t], V likewise unless v is empty.
+  // K[position of t] ← k[t], V likewise unless v is empty; to the nearest, ties to even, where the cache is bf16.
   virtual void AppendKv(Tensor k, Tensor v, std::span<const SequenceRows> sequences, const KvLayer& kv);
   // y[t,h] = Σ_j softmax_j(cap(scale·q[t,h]·K[j]) + bias(h, j)) · V[j] over the keys j that the shape lets t see; max subtracted first.
   // A sink joins the softmax's sum as one more score and has no value.

@@ -6,26 +6,9 @@
 #include <limits>
 
 #include "kernels/cpu/kernel_table.h"
+#include "kernels/cpu/lane_math.h"
 
 namespace drover::cpu {
-
-// exp(x) to about 1 ulp: x = n·ln2 + r, a polynomial in r, times 2^n. Zero below -87.3; NaN stays NaN.
-template <class L>
-inline typename L::V Exp(typename L::V x) {
-  using V = typename L::V;
-  const V clamped = L::Min(L::Set(88.3f), L::Max(L::Set(-88.3f), x));
-  const V n = L::Round(L::Mul(clamped, L::Set(1.44269504088896341f)));
-  V r = L::Fma(n, L::Set(-0.693359375f), clamped);
-  r = L::Fma(n, L::Set(2.12194440e-4f), r);
-  V p = L::Set(1.9875691500e-4f);
-  p = L::Fma(p, r, L::Set(1.3981999507e-3f));
-  p = L::Fma(p, r, L::Set(8.3334519073e-3f));
-  p = L::Fma(p, r, L::Set(4.1665795894e-2f));
-  p = L::Fma(p, r, L::Set(1.6666665459e-1f));
-  p = L::Fma(p, r, L::Set(5.0000001201e-1f));
-  const V y = L::Add(L::Fma(p, L::Mul(r, r), r), L::Set(1.0f));
-  return L::ZeroBelow(L::TimesPowerOfTwo(y, n), x, -87.3f);
-}
 
 struct KeyRange {
   int64_t first, last;
@@ -53,10 +36,10 @@ inline void ForEachRun(const AttendTile& tile, KeyRange range, const Body& body)
 }
 
 // Scores of Q queries against 4 keys: scale·q·k. Key pointers beyond `count` repeat the last one.
-template <class L, int Q>
-inline void ScoreKeys(const AttendTile& tile, const float* keys, int64_t count, int64_t column) {
+template <class L, int Q, class T>
+inline void ScoreKeys(const AttendTile& tile, const T* keys, int64_t count, int64_t column) {
   using V = typename L::V;
-  const float* k[4];
+  const T* k[4];
   for (int64_t j = 0; j < 4; ++j) k[j] = keys + (j < count ? j : count - 1) * tile.token_stride;
   V sum[Q][4];
 #pragma GCC unroll 4
@@ -67,13 +50,13 @@ inline void ScoreKeys(const AttendTile& tile, const float* keys, int64_t count, 
   for (; d + L::kWidth <= tile.head_dim; d += L::kWidth) {
 #pragma GCC unroll 4
     for (int j = 0; j < 4; ++j) {
-      const V key = L::Load(k[j] + d);
+      const V key = LoadCached<L>(k[j] + d);
 #pragma GCC unroll 4
       for (int i = 0; i < Q; ++i) sum[i][j] = L::Fma(L::Load(tile.q[i] + d), key, sum[i][j]);
     }
   }
   for (int j = 0; d < tile.head_dim && j < 4; ++j) {
-    const V key = L::LoadPart(k[j] + d, tile.head_dim - d);
+    const V key = LoadCachedPart<L>(k[j] + d, tile.head_dim - d);
     for (int i = 0; i < Q; ++i) sum[i][j] = L::Fma(L::LoadPart(tile.q[i] + d, tile.head_dim - d), key, sum[i][j]);
   }
   for (int i = 0; i < Q; ++i) {
@@ -81,13 +64,6 @@ inline void ScoreKeys(const AttendTile& tile, const float* keys, int64_t count, 
     L::Sum4(sum[i][0], sum[i][1], sum[i][2], sum[i][3], sums);
     for (int64_t j = 0; j < count; ++j) tile.scores[i * tile.score_stride + column + j] = sums[j] * tile.scale;
   }
-}
-
-// tanh(z) = 1 - 2 / (exp(2z) + 1).
-template <class L>
-inline typename L::V Tanh(typename L::V z) {
-  const typename L::V one = L::Set(1.0f);
-  return L::Sub(one, L::Div(L::Set(2.0f), L::Add(Exp<L>(L::Add(z, z)), one)));
 }
 
 // The soft cap on the scores of query i, then the bias of each key. `base` is the key of column 0.
@@ -129,7 +105,7 @@ inline float SoftmaxRow(float* scores, int64_t first, int64_t last, int64_t widt
 }
 
 // y[i, d…d+D·width) = Σ_j p[i,j]·V[j, d…] / sum[i], keys in order.
-template <class L, int Q, int D>
+template <class L, class T, int Q, int D>
 inline void WeighValues(const AttendTile& tile, KeyRange range, int64_t base, int64_t d, const float* sums) {
   using V = typename L::V;
   V total[Q][D];
@@ -138,12 +114,12 @@ inline void WeighValues(const AttendTile& tile, KeyRange range, int64_t base, in
 #pragma GCC unroll 4
     for (int p = 0; p < D; ++p) total[i][p] = L::Zero();
   ForEachRun(tile, range, [&](int64_t offset, int64_t key, int64_t run) __attribute__((always_inline)) {
-    const float* values = tile.values + offset + d;
+    const T* values = reinterpret_cast<const T*>(tile.values) + offset + d;
     const float* weights = tile.scores + key - base;
     for (int64_t j = 0; j < run; ++j, values += tile.token_stride) {
       V v[D];
 #pragma GCC unroll 4
-      for (int p = 0; p < D; ++p) v[p] = L::Load(values + p * L::kWidth);
+      for (int p = 0; p < D; ++p) v[p] = LoadCached<L>(values + p * L::kWidth);
 #pragma GCC unroll 4
       for (int i = 0; i < Q; ++i) {
         const V weight = L::Set(weights[i * tile.score_stride + j]);
@@ -157,44 +133,54 @@ inline void WeighValues(const AttendTile& tile, KeyRange range, int64_t base, in
 }
 
 // The same for the last, partial vector of a head.
-template <class L>
+template <class L, class T>
 inline void WeighTail(const AttendTile& tile, KeyRange range, int64_t base, int64_t d, const float* sums) {
   const int64_t rest = tile.value_dim - d;
+  const T* values = reinterpret_cast<const T*>(tile.values) + d;
   for (int64_t i = 0; i < tile.queries; ++i) {
     typename L::V total = L::Zero();
     ForEachRun(tile, range, [&](int64_t offset, int64_t key, int64_t run) {
       for (int64_t j = 0; j < run; ++j)
         total = L::Fma(L::Set(tile.scores[i * tile.score_stride + key - base + j]),
-                       L::LoadPart(tile.values + offset + d + j * tile.token_stride, rest), total);
+                       LoadCachedPart<L>(values + offset + j * tile.token_stride, rest), total);
     });
     L::StorePart(tile.y[i] + d, L::Div(total, L::Set(sums[i])), rest);
   }
 }
 
-template <class L, int Q>
+template <class L, class T, int Q>
 void AttendQueries(const AttendTile& tile) {
   const KeyRange range = RangeOf(tile);
   const int64_t base = range.first / kStride * kStride;
   const int64_t width = RoundUp(range.last + 1 - base, kStride);
+  const T* keys = reinterpret_cast<const T*>(tile.keys);
   ForEachRun(tile, range, [&](int64_t offset, int64_t key, int64_t run) __attribute__((always_inline)) {
     for (int64_t j = 0; j < run; j += 4)
-      ScoreKeys<L, Q>(tile, tile.keys + offset + j * tile.token_stride, run - j < 4 ? run - j : 4, key + j - base);
+      ScoreKeys<L, Q>(tile, keys + offset + j * tile.token_stride, run - j < 4 ? run - j : 4, key + j - base);
   });
   for (int i = 0; i < Q; ++i) AdjustScores<L>(tile, i, base);
   float sums[kQueriesMax] = {};
   for (int i = 0; i < Q; ++i)
     sums[i] = SoftmaxRow<L>(tile.scores + i * tile.score_stride, tile.first[i] - base, tile.last[i] - base, width, tile.sink[i]);
   int64_t d = 0;
-  for (; d + 4 * L::kWidth <= tile.value_dim; d += 4 * L::kWidth) WeighValues<L, Q, 4>(tile, range, base, d, sums);
-  for (; d + L::kWidth <= tile.value_dim; d += L::kWidth) WeighValues<L, Q, 1>(tile, range, base, d, sums);
-  if (d < tile.value_dim) WeighTail<L>(tile, range, base, d, sums);
+  for (; d + 4 * L::kWidth <= tile.value_dim; d += 4 * L::kWidth) WeighValues<L, T, Q, 4>(tile, range, base, d, sums);
+  for (; d + L::kWidth <= tile.value_dim; d += L::kWidth) WeighValues<L, T, Q, 1>(tile, range, base, d, sums);
+  if (d < tile.value_dim) WeighTail<L, T>(tile, range, base, d, sums);
+}
+
+template <class L, class T>
+void AttendCached(const AttendTile& tile) {
+  constexpr void (*kByQueries[])(const AttendTile&) = {AttendQueries<L, T, 1>, AttendQueries<L, T, 2>, AttendQueries<L, T, 3>,
+                                                       AttendQueries<L, T, 4>};
+  if (tile.queries > 0) kByQueries[tile.queries - 1](tile);
 }
 
 template <class L>
 void Attend(const AttendTile& tile) {
-  constexpr void (*kByQueries[])(const AttendTile&) = {AttendQueries<L, 1>, AttendQueries<L, 2>, AttendQueries<L, 3>,
-                                                       AttendQueries<L, 4>};
-  if (tile.queries > 0) kByQueries[tile.queries - 1](tile);
+  if (tile.type == DType::kBF16)
+    AttendCached<L, uint16_t>(tile);
+  else
+    AttendCached<L, float>(tile);
 }
 
 }  // namespace drover::cpu

@@ -211,6 +211,7 @@ void CpuOps::ClampedPairs(float alpha, float limit, Tensor x, Tensor y) {
 
 void CpuOps::Attend(Tensor q, std::span<const SequenceRows> sequences, const KvLayer& kv, const AttentionShape& shape, Tensor y) {
   DROVER_CHECK(q.cols == shape.heads * shape.head_dim && y.cols == shape.heads * shape.ValueDim() && y.rows == q.rows);
+  DROVER_CHECK(kv.type == DType::kF32 || kv.type == DType::kBF16);
   tasks_.clear();
   for (size_t s = 0; s < sequences.size(); ++s) {
     for (int64_t kv_head = 0; kv_head < shape.kv_heads && shape.heads > 0; ++kv_head) {
@@ -240,8 +241,9 @@ void CpuOps::RunAttendTask(const AttendTask& task, int64_t thread, Tensor q, std
     tile.slope[i] = shape.slopes.empty() ? 0 : shape.slopes[static_cast<size_t>(head)];
     DROVER_CHECK_LE(RoundUp(tile.last[i] + 1, kStride), score_stride_);
   }
-  tile.keys = kv.keys + task.kv_head * shape.head_dim;
-  tile.values = kv.values + task.kv_head * shape.head_dim;
+  tile.keys = kv.keys + task.kv_head * shape.head_dim * kv.element_bytes();
+  tile.values = kv.values + task.kv_head * shape.head_dim * kv.element_bytes();
+  tile.type = kv.type;
   tile.token_stride = kv.token_stride();
   tile.block_tokens = kv.block_tokens;
   tile.blocks = sequence.blocks.data();

@@ -47,8 +47,9 @@ struct AttendTile {
   const float* q[kQueriesMax] = {};
   float* y[kQueriesMax] = {};
   int64_t first[kQueriesMax] = {}, last[kQueriesMax] = {};  // keys, both ends included
-  const float* keys = nullptr;    // of the KV head in block 0
-  const float* values = nullptr;
+  const std::byte* keys = nullptr;  // of the KV head in block 0
+  const std::byte* values = nullptr;
+  DType type = DType::kF32;         // of keys and values
   int64_t token_stride = 0, block_tokens = 0;
   const int32_t* blocks = nullptr;
   int64_t head_dim = 0, value_dim = 0;

@@ -1,4 +1,5 @@
-// Paged attention: parity with the reference over head counts, windows, chunks and cuts of the heads; independence of the batch.
+// Paged attention: parity with the reference over head counts, windows, chunks, cuts of the heads and types of the cache;
+// independence of the batch.
 #include <algorithm>
 #include <numeric>
 
@@ -6,8 +7,6 @@
 
 namespace drover {
 namespace {
-
-class AttendParity : public OpsParity {};
 
 struct AttendCase {
   const char* name;
@@ -32,18 +31,37 @@ const AttendCase kCases[] = {
     {"alibi in bf16", 12, 3, 2, 3, 2, 1, 0, 0, 7, 0, false, 0, true, true},
 };
 
+constexpr DType kTypes[] = {DType::kF32, DType::kBF16};
+constexpr double kTolerance = 4e-6;  // for both: all back ends read the same bf16 values, and compute in f32
+
+std::string NameOf(const AttendCase& c, DType type) { return Cat(c.name, ", ", Name(type)); }
+
+// Of a cache that holds these values, or the nearest that it can.
+std::vector<std::byte> Cached(std::span<const float> values, DType type) {
+  std::vector<std::byte> bytes(values.size() * (type == DType::kBF16 ? 2 : 4));
+  for (size_t i = 0; i < values.size(); ++i) {
+    const uint16_t rounded = FloatToBFloat16(values[i]);
+    if (type == DType::kBF16)
+      std::memcpy(bytes.data() + 2 * i, &rounded, 2);
+    else
+      std::memcpy(bytes.data() + 4 * i, &values[i], 4);
+  }
+  return bytes;
+}
+
 struct Paged {
-  Owned keys, values;
+  std::vector<std::byte> keys, values;
   std::vector<std::vector<int32_t>> blocks;
   std::vector<SequenceRows> sequences;
   KvLayer kv;
 };
 
 // Sequences of these lengths whose last `rows` positions are the queries; their blocks interleave.
-Paged MakePaged(const AttendCase& c, const std::vector<std::pair<int64_t, int64_t>>& lengths_and_rows) {
+Paged MakePaged(const AttendCase& c, DType type, const std::vector<std::pair<int64_t, int64_t>>& lengths_and_rows) {
   constexpr int64_t kBlocks = 128;
   const int64_t token = c.kv_heads * c.head_dim;
-  Paged paged{Random(kBlocks * c.block_tokens, token, 5), Random(kBlocks * c.block_tokens, token, 6), {}, {}, {}};
+  const auto cache = [&](uint32_t seed) { return Cached(Random(kBlocks * c.block_tokens, token, seed).values, type); };
+  Paged paged{cache(5), cache(6), {}, {}, {}};
   int32_t next = 127;
   int64_t row = 0;
   for (const auto& [length, rows] : lengths_and_rows) {
@@ -53,8 +71,8 @@ Paged MakePaged(const AttendCase& c, const std::vector<std::pair<int64_t, int64_
     row += rows;
   }
   for (size_t s = 0; s < paged.sequences.size(); ++s) paged.sequences[s].blocks = paged.blocks[s];
-  paged.kv = {paged.keys.values.data(), paged.values.values.data(), c.block_tokens, c.kv_heads, c.head_dim};
-  if (c.value_dim > 0) paged.kv.values = paged.kv.keys + c.head_dim - c.value_dim;
+  paged.kv = {paged.keys.data(), paged.values.data(), c.block_tokens, c.kv_heads, c.head_dim, type};
+  if (c.value_dim > 0) paged.kv.values = paged.kv.keys + (c.head_dim - c.value_dim) * paged.kv.element_bytes();
   return paged;
 }
 
@@ -71,59 +89,77 @@ AttentionShape ShapeOf(const AttendCase& c) {
   return shape;
 }
 
-TEST_P(AttendParity, EveryCaseEqualsTheReference) {
-  for (const AttendCase& c : kCases) {
-    const Paged paged = MakePaged(c, {{1, 1}, {37, 37}, {70, 1}, {45, 8}});
-    const Owned q = Random(47, c.heads * c.head_dim, 7);
-    Owned expected = Poisoned(47, c.heads * ShapeOf(c).ValueDim()), found = expected;
-    reference_.Attend(q.tensor, paged.sequences, paged.kv, ShapeOf(c), expected.tensor);
-    ops_->Attend(q.tensor, paged.sequences, paged.kv, ShapeOf(c), found.tensor);
-    ExpectClose(found, expected, 4e-6, c.name);
+class AttendParity : public OpsParity {
+ protected:
+  void ExpectReference(const AttendCase& c, DType type);
+  void ExpectIndependence(const AttendCase& c, DType type);
+};
+
+void AttendParity::ExpectReference(const AttendCase& c, DType type) {
+  const Paged paged = MakePaged(c, type, {{1, 1}, {37, 37}, {70, 1}, {45, 8}});
+  const Owned q = Random(47, c.heads * c.head_dim, 7);
+  Owned expected = Poisoned(47, c.heads * ShapeOf(c).ValueDim()), found = expected;
+  reference_.Attend(q.tensor, paged.sequences, paged.kv, ShapeOf(c), expected.tensor);
+  ops_->Attend(q.tensor, paged.sequences, paged.kv, ShapeOf(c), found.tensor);
+  ExpectClose(found, expected, kTolerance, NameOf(c, type));
+}
+
+void AttendParity::ExpectIndependence(const AttendCase& c, DType type) {
+  const int64_t cols = c.heads * c.head_dim, values = c.heads * ShapeOf(c).ValueDim();
+  const Paged paged = MakePaged(c, type, {{29, 29}, {70, 9}});
+  const Owned q = Random(38, cols, 7);
+  Owned together = Poisoned(38, values);
+  ops_->Attend(q.tensor, paged.sequences, paged.kv, ShapeOf(c), together.tensor);
+  for (const auto& [sequence, row] : {std::pair<size_t, int64_t>{0, 0}, {0, 17}, {0, 28}, {1, 0}, {1, 8}}) {
+    const SequenceRows& rows = paged.sequences[sequence];
+    const SequenceRows one{0, 1, rows.position + row, rows.blocks};
+    Owned y = Poisoned(1, values);
+    alone_->Attend({q.tensor.data + (rows.first_row + row) * cols, 1, cols}, {&one, 1}, paged.kv, ShapeOf(c), y.tensor);
+    ExpectSameBits(y.values, together.tensor.row(rows.first_row + row), NameOf(c, type));
   }
 }
 
+TEST_P(AttendParity, EveryCaseEqualsTheReference) {
+  for (const AttendCase& c : kCases)
+    for (const DType type : kTypes) ExpectReference(c, type);
+}
+
 TEST_P(AttendParity, AQuerysResultDependsOnNeitherBatchNorChunkNorThreads) {
-  for (const AttendCase& c : kCases) {
-    const int64_t cols = c.heads * c.head_dim, values = c.heads * ShapeOf(c).ValueDim();
-    const Paged paged = MakePaged(c, {{29, 29}, {70, 9}});
-    const Owned q = Random(38, cols, 7);
-    Owned together = Poisoned(38, values);
-    ops_->Attend(q.tensor, paged.sequences, paged.kv, ShapeOf(c), together.tensor);
-    for (const auto& [sequence, row] : {std::pair<size_t, int64_t>{0, 0}, {0, 17}, {0, 28}, {1, 0}, {1, 8}}) {
-      const SequenceRows& rows = paged.sequences[sequence];
-      const SequenceRows one{0, 1, rows.position + row, rows.blocks};
-      Owned y = Poisoned(1, values);
-      alone_->Attend({q.tensor.data + (rows.first_row + row) * cols, 1, cols}, {&one, 1}, paged.kv, ShapeOf(c), y.tensor);
-      ExpectSameBits(y.values, together.tensor.row(rows.first_row + row), c.name);
-    }
-  }
+  for (const AttendCase& c : kCases)
+    for (const DType type : kTypes) ExpectIndependence(c, type);
 }
 
 TEST(ReferenceOps, ASinkTakesItsShareOfTheSoftmax) {
   Ops ops;
-  Owned keys(1, 2, 0), values(1, 2, 1), q(1, 2, 0), y = Poisoned(1, 2);
+  const Owned q(1, 2, 0);
+  std::vector<std::byte> keys = Cached(Owned(1, 2, 0).values, DType::kF32), values = Cached(Owned(1, 2, 1).values, DType::kF32);
+  Owned y = Poisoned(1, 2);
   const std::vector<int32_t> blocks = {0};
   const std::vector<SequenceRows> sequences = {{0, 1, 0, blocks}};
   const std::vector<float> sinks = {std::log(3.0f)};
   AttentionShape shape{.heads = 1, .kv_heads = 1, .head_dim = 2, .sinks = sinks};
-  ops.Attend(q.tensor, sequences, {keys.values.data(), values.values.data(), 1, 1, 2}, shape, y.tensor);
+  ops.Attend(q.tensor, sequences, {keys.data(), values.data(), 1, 1, 2}, shape, y.tensor);
   EXPECT_NEAR(y.values[0], 0.25, 1e-6);  // one key of score 0 beside a sink of weight 3
 }
 
 TEST_P(AttendParity, AppendedKeysAreThoseThatAreRead) {
   const AttendCase c{"append", 6, 2, 0, 2, 0, 1, 0, 0, 3};
-  Paged paged = MakePaged(c, {{8, 8}});
-  const Owned k = Random(8, 12, 8), v = Random(8, 12, 9), q = Random(8, 12, 10);
-  ops_->AppendKv(k.tensor, v.tensor, paged.sequences, paged.kv);
-  for (int64_t i = 0; i < 8; ++i) {
-    const float* at = paged.kv.keys + paged.kv.Offset(paged.blocks[0], i);
-    ExpectSameBits({at, 12}, k.tensor.row(i), "key");
+  for (const DType type : kTypes) {
+    Paged paged = MakePaged(c, type, {{8, 8}});
+    const Owned k = Random(8, 12, 8), v = Random(8, 12, 9), q = Random(8, 12, 10);
+    ops_->AppendKv(k.tensor, v.tensor, paged.sequences, paged.kv);
+    const auto bytes = static_cast<size_t>(12 * paged.kv.element_bytes());
+    for (int64_t i = 0; i < 8; ++i) {
+      const int64_t at = paged.kv.Offset(paged.blocks[0], i) * paged.kv.element_bytes();
+      EXPECT_EQ(std::memcmp(paged.kv.keys + at, Cached(k.tensor.row(i), type).data(), bytes), 0) << NameOf(c, type) << ", key " << i;
+      EXPECT_EQ(std::memcmp(paged.kv.values + at, Cached(v.tensor.row(i), type).data(), bytes), 0) << NameOf(c, type) << ", value " << i;
+    }
+    Owned y = Poisoned(8, 12);
+    ops_->Attend(q.tensor, paged.sequences, paged.kv, ShapeOf(c), y.tensor);
+    // The first position sees its own value alone.
+    const std::vector<std::byte> own = Cached(v.tensor.row(0), type), found = Cached(y.tensor.row(0), type);
+    EXPECT_EQ(std::memcmp(own.data(), found.data(), bytes), 0) << NameOf(c, type);
   }
-  Owned y = Poisoned(8, 12);
-  ops_->Attend(q.tensor, paged.sequences, paged.kv, ShapeOf(c), y.tensor);
-  ExpectClose(Owned{[&] { Owned o(1, 12, 0); std::ranges::copy(y.tensor.row(0), o.values.begin()); return o; }()},
-              Owned{[&] { Owned o(1, 12, 0); std::ranges::copy(v.tensor.row(0), o.values.begin()); return o; }()}, 1e-6,
-              "the first position sees its own value alone");
 }
 
 INSTANTIATE_TEST_SUITE_P(Isas, AttendParity, testing::ValuesIn(BackEndsHere()), [](const auto& test) { return test.param; });

@@ -45,11 +45,11 @@ class Call {
     int32_t blocks = 0;
     for (const SequenceRows& sequence : sequences)
       for (const int32_t block : sequence.blocks) blocks = std::max(blocks, block + 1);
-    const auto floats = static_cast<size_t>(blocks * kv.block_tokens * kv.token_stride());
+    const auto bytes = static_cast<size_t>(blocks * kv.block_tokens * kv.token_stride() * kv.element_bytes());
     KvLayer near = kv;
-    near.keys = Near<float>({kv.keys, floats}, written);
-    const bool inside = kv.values >= kv.keys && kv.values < kv.keys + floats;
-    near.values = inside ? near.keys + (kv.values - kv.keys) : Near<float>({kv.values, floats}, written);
+    near.keys = NearElements({kv.keys, bytes}, kv.type, written);
+    const bool inside = kv.values >= kv.keys && kv.values < kv.keys + bytes;
+    near.values = inside ? near.keys + (kv.values - kv.keys) : NearElements({kv.values, bytes}, kv.type, written);
     return near;
   }
 
@@ -78,6 +78,11 @@ class Call {
     memory_.Upload(host, near);
     regions_.push_back({host, near, written, *std::move(bytes)});
     return reinterpret_cast<T*>(near);
+  }
+
+  std::byte* NearElements(std::span<std::byte> bytes, DType type, bool written) {
+    const auto near = [&]<class T>(T* first) { return reinterpret_cast<std::byte*>(Near<T>({first, bytes.size() / sizeof(T)}, written)); };
+    return type == DType::kBF16 ? near(reinterpret_cast<uint16_t*>(bytes.data())) : near(reinterpret_cast<float*>(bytes.data()));
   }
 
   Ops& ops_;

@@ -24,21 +24,21 @@ absl::StatusOr<KvStore> KvStore::Create(const ModelSpec& spec, const RankCut& cu
   store.memory_.reset(static_cast<float*>(std::calloc(static_cast<size_t>(store.bytes_) / sizeof(float) + 1, sizeof(float))));
   if (store.memory_ == nullptr) return ResourceExhausted("KV cache: ", store.bytes_, " bytes could not be had");
   const Range own_layers = cut.Layers(spec);
-  float* next = store.memory_.get();
+  std::byte* next = std::as_writable_bytes(std::span(store.memory_.get(), static_cast<size_t>(store.bytes_) / sizeof(float))).data();
   for (int64_t i = 0; i < spec.layers(); ++i) {
     if (i < own_layers.begin || i >= own_layers.end) {
       store.layers_.push_back({});
       continue;
     }
     const Attention& attention = spec.layer(i).attention;
-    const int64_t floats = blocks * block_tokens * KvValues(attention, cut);
-    KvLayer layer{next, next + floats / 2, block_tokens, cut.KvHeads(attention).size(), attention.head_dim};
+    const int64_t bytes = blocks * block_tokens * KvValues(attention, cut) * static_cast<int64_t>(sizeof(float));
+    KvLayer layer{next, next + bytes / 2, block_tokens, cut.KvHeads(attention).size(), attention.head_dim};
     if (attention.latent) {  // [rotated part | latent]
       const int64_t rotated = attention.head_dim - attention.latent->nope_dim;
-      layer.values = next + rotated;
+      layer.values = next + rotated * layer.element_bytes();
       layer.head_dim = rotated + attention.latent->kv_rank;
     }
-    next += floats;
+    next += bytes;
     store.layers_.push_back(layer);
   }
   return store;
