@@ -29,7 +29,7 @@ void ForEach(CudaDevice& device, const char* operation, int64_t n, const F& f) {
   constexpr int64_t kBlocksMax = 1 << 16;
   if (n <= 0) return;
   const unsigned blocks = Blocks(std::min(n, kBlocksMax * kThreads), kThreads);
-  Each<<<blocks, kThreads, 0, device.stream()>>>(n, f);
+  Each<F><<<blocks, kThreads, 0, device.stream()>>>(n, f);
   device.Launched(operation);
 }
 

@@ -2,16 +2,18 @@
 // tested (and sanitised) on machines without a GPU. What only a GPU does, such as its order of threads, is not shown by that.
 #pragma once
 
+#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <type_traits>
 
 #define __global__
 #define __device__
 #define __host__
-#define __shared__ static
+#define __shared__ static thread_local
 #define __launch_bounds__(threads)
 
 struct dim3 {
@@ -24,15 +26,15 @@ struct alignas(16) uint4 {
   unsigned x, y, z, w;
 };
 
-// Of the thread that runs.
-extern dim3 threadIdx, blockIdx, blockDim, gridDim;
+// Of the thread that runs. Streams with a thread of their own run kernels beside each other.
+extern constinit thread_local dim3 threadIdx, blockIdx, blockDim, gridDim;
 void __syncthreads();
 void __syncwarp();
 
 namespace cuda_on_host {
 
 // Runs the kernel for every thread of every block, one block after the other.
-void Launch(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& kernel);
+void Run(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& kernel);
 inline dim3 Dim(unsigned n) { return {n}; }
 inline dim3 Dim(dim3 n) { return n; }
 float* DynamicShared();
@@ -61,7 +63,7 @@ inline unsigned __float_as_uint(float value) { return __builtin_bit_cast(unsigne
 inline int min(int a, int b) { return a < b ? a : b; }
 
 // The runtime: one device whose memory is the host's.
-enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2 };
+enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorNotReady = 600 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 struct cudaStreamStandIn;
 struct cudaEventStandIn;
@@ -69,28 +71,44 @@ using cudaStream_t = cudaStreamStandIn*;
 using cudaEvent_t = cudaEventStandIn*;
 inline constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2;
 
+namespace cuda_on_host {
+
+// What the stream does in its order: at once, as long as it has nothing to wait for; from its first wait on, by a thread of its own.
+void Enqueue(cudaStream_t stream, std::function<void()> work);
+// The same for work that waits for what another thread does.
+void EnqueueWait(cudaStream_t stream, std::function<void()> work);
+// Later streams have a thread from their start, which is late by this for each piece of work.
+void MakeStreamsLate(std::chrono::microseconds late);
+
+// KERNEL<<<grid, block, shared, stream>>>(arguments): they are copied here, as a GPU's driver copies them.
+template <class... Parameters>
+void Launch(dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, void (*kernel)(Parameters...),
+            std::type_identity_t<Parameters>... arguments) {
+  Enqueue(stream, [=] { Run(grid, block, shared_bytes, [&] { kernel(arguments...); }); });
+}
+
+}  // namespace cuda_on_host
+
 cudaError_t cudaMalloc(void** bytes, size_t size);
 cudaError_t cudaFree(void* bytes);
 cudaError_t cudaMallocHost(void** bytes, size_t size);
-inline cudaError_t cudaFreeHost(void* bytes) { return cudaFree(bytes); }
-inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind, cudaStream_t) {
-  std::memcpy(to, from, size);
-  return cudaSuccess;
-}
-inline cudaError_t cudaMemsetAsync(void* at, int value, size_t size, cudaStream_t) {
-  std::memset(at, value, size);
-  return cudaSuccess;
-}
+cudaError_t cudaFreeHost(void* bytes);
+// To memory of the host that is not pinned it waits, as the real one does.
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaMemsetAsync(void* at, int value, size_t size, cudaStream_t stream);
 inline cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
 inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 inline cudaError_t cudaMemGetInfo(size_t* free, size_t* total) { return *free = *total = 0, cudaSuccess; }
-inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t*, unsigned) { return cudaSuccess; }
-inline cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
-inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t*, unsigned) { return cudaSuccess; }
-inline cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
-inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
-inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamQuery(cudaStream_t stream);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags = 0);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
+cudaError_t cudaEventQuery(cudaEvent_t event);
 inline const char* cudaGetErrorString(cudaError_t) { return "stand-in"; }
 inline const char* cudaGetErrorName(cudaError_t) { return "stand-in"; }

@@ -1,12 +1,11 @@
-// Threads of a block as fibers of one thread of the host, and device memory that ends where it was asked to end.
-#include <cstdlib>
+// Threads of a block as fibers of one thread of the host.
 #include <limits>
 #include <vector>
 
 #include "common/check.h"
 #include "tests/kernels/cuda_on_host/cuda_runtime_api.h"
 
-dim3 threadIdx, blockIdx, blockDim, gridDim;
+constinit thread_local dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 // Saves what a call must preserve and the stack pointer in *save; goes on where `to` was saved.
 extern "C" void DroverSwitchStack(void** save, void* to);
@@ -36,7 +35,6 @@ namespace {
 
 constexpr unsigned kWarp = 32;
 constexpr size_t kStackBytes = 64 << 10;
-constexpr size_t kReadableAfterEnd = 64;  // of CudaMemory; kernels are not to rely on it, and here they cannot
 
 // Threads that wait for each other; those that have returned are not waited for.
 struct Meeting {
@@ -63,8 +61,8 @@ struct Block {
   unsigned running = 0;
   const std::function<void()>* kernel = nullptr;
 };
-Block block;
-std::vector<float> shared_floats;
+thread_local Block block;
+thread_local std::vector<float> shared_floats;
 
 void Yield() { DroverSwitchStack(&block.fibers[block.running].at, block.scheduler); }
 
@@ -131,7 +129,7 @@ uint32_t Exchange(uint32_t value, unsigned from) {
   return taken;
 }
 
-void Launch(dim3 grid, dim3 threads, size_t shared_bytes, const std::function<void()>& kernel) {
+void Run(dim3 grid, dim3 threads, size_t shared_bytes, const std::function<void()>& kernel) {
   DROVER_CHECK(grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.y < 65536 && grid.z < 65536 && threads.x > 0 && threads.x <= 1024);
   DROVER_CHECK_LE(shared_bytes, size_t{48} << 10);
   gridDim = grid;
@@ -150,18 +148,3 @@ void Launch(dim3 grid, dim3 threads, size_t shared_bytes, const std::function<vo
 
 void __syncthreads() { cuda_on_host::Meet(cuda_on_host::block.all); }
 void __syncwarp() { cuda_on_host::Meet(cuda_on_host::block.warps[cuda_on_host::block.running / cuda_on_host::kWarp]); }
-
-cudaError_t cudaMallocHost(void** bytes, size_t size) {
-  if (posix_memalign(bytes, 256, size) != 0) return cudaErrorMemoryAllocation;
-  std::memset(*bytes, 0xff, size);
-  return cudaSuccess;
-}
-
-cudaError_t cudaMalloc(void** bytes, size_t size) {
-  return cudaMallocHost(bytes, size > cuda_on_host::kReadableAfterEnd ? size - cuda_on_host::kReadableAfterEnd : size);
-}
-
-cudaError_t cudaFree(void* bytes) {
-  std::free(bytes);
-  return cudaSuccess;
-}

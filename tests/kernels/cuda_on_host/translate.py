@@ -9,14 +9,15 @@ import sys
 
 
 def launches(text):
-    """KERNEL<<<GRID, THREADS, SHARED, STREAM>>>(ARGUMENTS); -> Launch(GRID, THREADS, SHARED, [&] { KERNEL(ARGUMENTS); });"""
+    """KERNEL<<<GRID, THREADS, SHARED, STREAM>>>(ARGUMENTS); -> Launch(GRID, THREADS, SHARED, STREAM, KERNEL, ARGUMENTS);
+    KERNEL says all its template's arguments."""
     pattern = re.compile(r"([\w:]+(?:<[\w, ]+>)?)<<<(.*?)>>>\s*(\(.*?\));", re.S)
 
     def call(match):
         kernel, shape, arguments = match.groups()
-        grid, threads, shared = arguments_of(shape)[:3]
-        return (f"::cuda_on_host::Launch(::cuda_on_host::Dim({grid}), ::cuda_on_host::Dim({threads}), {shared},"
-                f" [&] {{ {kernel}{arguments}; }});")
+        grid, threads, shared, stream = arguments_of(shape)
+        return (f"::cuda_on_host::Launch(::cuda_on_host::Dim({grid}), ::cuda_on_host::Dim({threads}), {shared}, {stream},"
+                f" {kernel}, {arguments[1:-1]});")
 
     return pattern.sub(call, text)
 

@@ -1,0 +1,214 @@
+// Streams, events and memory of the stand-in: a stream works in order, beside others once it has had to wait for one of them.
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstdlib>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "tests/kernels/cuda_on_host/cuda_runtime_api.h"
+
+struct cudaStreamStandIn {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::deque<std::function<void()>> queue;  // its first is the one that runs
+  bool ends = false;
+  std::chrono::microseconds late{0};
+  std::thread thread;
+
+  void Start() {
+    if (!thread.joinable()) thread = std::thread([this] { Work(); });
+  }
+  void Push(std::function<void()> work) {
+    const std::lock_guard lock(mutex);
+    queue.push_back(std::move(work));
+    changed.notify_all();
+  }
+  bool Idle() {
+    const std::lock_guard lock(mutex);
+    return queue.empty();
+  }
+  void WaitUntilIdle() {
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [this] { return queue.empty(); });
+  }
+
+ private:
+  void Work() {
+    std::unique_lock lock(mutex);
+    while (true) {
+      changed.wait(lock, [this] { return ends || !queue.empty(); });
+      if (queue.empty()) return;
+      const std::function<void()> work = queue.front();
+      lock.unlock();
+      if (late.count() > 0) std::this_thread::sleep_for(late);
+      work();
+      lock.lock();
+      queue.pop_front();
+      changed.notify_all();
+    }
+  }
+};
+
+struct cudaEventStandIn {
+  struct State {
+    std::mutex mutex;
+    std::condition_variable changed;
+    uint64_t recorded = 0, reached = 0;
+    void Reach(uint64_t record) {
+      const std::lock_guard lock(mutex);
+      reached = std::max(reached, record);
+      changed.notify_all();
+    }
+    void WaitFor(uint64_t record) {
+      std::unique_lock lock(mutex);
+      changed.wait(lock, [&] { return reached >= record; });
+    }
+    bool Reached(uint64_t record) {
+      const std::lock_guard lock(mutex);
+      return reached >= record;
+    }
+    uint64_t Last() {
+      const std::lock_guard lock(mutex);
+      return recorded;
+    }
+  };
+  std::shared_ptr<State> state = std::make_shared<State>();  // may outlive its destruction in what is queued
+};
+
+namespace cuda_on_host {
+namespace {
+
+constexpr size_t kReadableAfterEnd = 64;  // of CudaMemory; kernels are not to rely on it, and here they cannot
+
+std::atomic<int64_t> late_us = -1;
+std::mutex pinned_mutex;
+std::map<const std::byte*, size_t> pinned;
+
+bool IsPinned(const void* at) {
+  const std::lock_guard lock(pinned_mutex);
+  const auto* byte = static_cast<const std::byte*>(at);
+  const auto after = pinned.upper_bound(byte);
+  return after != pinned.begin() && byte < std::prev(after)->first + std::prev(after)->second;
+}
+
+std::mutex streams_mutex;
+std::map<cudaStream_t, std::thread::id> streams;  // and who made them
+
+cudaError_t Allocate(void** bytes, size_t size) {
+  if (posix_memalign(bytes, 256, size) != 0) return cudaErrorMemoryAllocation;
+  std::memset(*bytes, 0xff, size);
+  return cudaSuccess;
+}
+
+}  // namespace
+
+void Enqueue(cudaStream_t stream, std::function<void()> work) {
+  if (stream == nullptr || !stream->thread.joinable()) return work();
+  stream->Push(std::move(work));
+}
+
+void EnqueueWait(cudaStream_t stream, std::function<void()> work) {
+  stream->Start();
+  stream->Push(std::move(work));
+}
+
+void MakeStreamsLate(std::chrono::microseconds late) { late_us = late.count(); }
+
+}  // namespace cuda_on_host
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  *stream = new cudaStreamStandIn;
+  if (const int64_t late = cuda_on_host::late_us; late >= 0) {
+    (*stream)->late = std::chrono::microseconds(late);
+    (*stream)->Start();
+  }
+  const std::lock_guard lock(cuda_on_host::streams_mutex);
+  cuda_on_host::streams[*stream] = std::this_thread::get_id();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  stream->WaitUntilIdle();
+  {
+    const std::lock_guard lock(stream->mutex);
+    stream->ends = true;
+    stream->changed.notify_all();
+  }
+  if (stream->thread.joinable()) stream->thread.join();
+  const std::lock_guard lock(cuda_on_host::streams_mutex);
+  cuda_on_host::streams.erase(stream);
+  delete stream;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) { return stream->WaitUntilIdle(), cudaSuccess; }
+cudaError_t cudaStreamQuery(cudaStream_t stream) { return stream->Idle() ? cudaSuccess : cudaErrorNotReady; }
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  const uint64_t record = event->state->Last();
+  if (event->state->Reached(record)) return cudaSuccess;
+  cuda_on_host::EnqueueWait(stream, [state = event->state, record] { state->WaitFor(record); });
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return *event = new cudaEventStandIn, cudaSuccess; }
+cudaError_t cudaEventDestroy(cudaEvent_t event) { return delete event, cudaSuccess; }
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  uint64_t record = 0;
+  {
+    const std::lock_guard lock(event->state->mutex);
+    record = ++event->state->recorded;
+  }
+  cuda_on_host::Enqueue(stream, [state = event->state, record] { state->Reach(record); });
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) { return event->state->WaitFor(event->state->Last()), cudaSuccess; }
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  return event->state->Reached(event->state->Last()) ? cudaSuccess : cudaErrorNotReady;
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind kind, cudaStream_t stream) {
+  cuda_on_host::Enqueue(stream, [=] { std::memcpy(to, from, size); });
+  if (kind == cudaMemcpyDeviceToHost && stream != nullptr && !cuda_on_host::IsPinned(to)) stream->WaitUntilIdle();
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void* at, int value, size_t size, cudaStream_t stream) {
+  cuda_on_host::Enqueue(stream, [=] { std::memset(at, value, size); });
+  return cudaSuccess;
+}
+
+cudaError_t cudaMallocHost(void** bytes, size_t size) {
+  if (const cudaError_t error = cuda_on_host::Allocate(bytes, size); error != cudaSuccess) return error;
+  const std::lock_guard lock(cuda_on_host::pinned_mutex);
+  cuda_on_host::pinned[static_cast<const std::byte*>(*bytes)] = size;
+  return cudaSuccess;
+}
+
+cudaError_t cudaFreeHost(void* bytes) {
+  {
+    const std::lock_guard lock(cuda_on_host::pinned_mutex);
+    cuda_on_host::pinned.erase(static_cast<const std::byte*>(bytes));
+  }
+  std::free(bytes);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void** bytes, size_t size) {
+  return cuda_on_host::Allocate(bytes, size > cuda_on_host::kReadableAfterEnd ? size - cuda_on_host::kReadableAfterEnd : size);
+}
+
+// Waits for the device, which is what the calling thread made streams on: ranks as threads stand for ranks with a device each.
+cudaError_t cudaFree(void* bytes) {
+  const std::lock_guard lock(cuda_on_host::streams_mutex);
+  for (const auto& [stream, maker] : cuda_on_host::streams)
+    if (maker == std::this_thread::get_id()) stream->WaitUntilIdle();
+  std::free(bytes);
+  return cudaSuccess;
+}
