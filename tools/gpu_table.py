@@ -13,14 +13,16 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE, RESULTS = ROOT / "docs" / "gpu.md", ROOT / "bench" / "results"
-PARITY = ["ops", "linear", "groups", "attend", "rows"]  # tests/kernels/*_test.cc that cuda_ops_test is made of
+PARITY = ["ops", "linear", "groups", "attend", "rows", "bf16_linear"]  # tests/kernels/*_test.cc that cuda_ops_test is made of
+IN = {"cuda_bf16": " in bf16"}  # what a back end's name adds to a test's
 BEGIN, END = "<!-- what was run: made by tools/gpu_table.py page -->\n", "<!-- end of what was run -->"
 
 
 def suites(results):
     for suite in results["testsuites"]:
         for test in suite["testsuite"]:
-            yield f"{suite['name'].split('/')[-1]}.{test['name'].split('/')[0]}", test
+            name, back_end = test["name"].split("/")
+            yield f"{suite['name'].split('/')[-1]}.{name}{IN.get(back_end, '')}", test
 
 
 def outcome(test):
@@ -49,7 +51,9 @@ def record(arguments):
 def parity_tests():
     for stem in PARITY:
         text = (ROOT / "tests" / "kernels" / f"{stem}_test.cc").read_text()
-        yield from (f"{suite}.{name}" for suite, name in re.findall(r"^TEST_P\((\w+), (\w+)\)", text, re.M))
+        own = IN.values() if "LinearBackEndsHere" in text else []
+        for suite, name in re.findall(r"^TEST_P\((\w+), (\w+)\)", text, re.M):
+            yield from (f"{suite}.{name}{back_end}" for back_end in ["", *own])
 
 
 def table():

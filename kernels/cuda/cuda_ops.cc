@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "common/check.h"
+#include "kernels/cuda/bf16_linear.h"
 #include "kernels/cuda/device.h"
 
 namespace drover {
@@ -13,6 +14,9 @@ absl::StatusOr<std::unique_ptr<CudaOps>> CudaOps::Create(const CudaOptions& opti
   DROVER_ASSIGN_OR_RETURN(std::unique_ptr<CudaDevice> device, CudaDevice::Open(options));
   std::unique_ptr<CudaOps> ops(new CudaOps(std::move(device)));
   DROVER_ASSIGN_OR_RETURN(ops->memory_, CudaMemory::Create(*ops->device_));
+  if (options.compute == CudaCompute::kBF16) {
+    DROVER_ASSIGN_OR_RETURN(ops->bf16_, Bf16Linear::Create(options, *ops->device_, *ops->memory_));
+  }
   return ops;
 }
 

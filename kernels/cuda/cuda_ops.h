@@ -1,4 +1,4 @@
-// CudaOps: every operation on one NVIDIA GPU, in f32 over weights in their storage form. Each group of operations has a file with
+// CudaOps: every operation on one NVIDIA GPU, over f32 activations and weights in their storage form. Each group of operations has a file with
 // its kernels beside it. Operations queue work on one stream and return; nothing is copied to the host.
 #pragma once
 
@@ -9,17 +9,30 @@
 
 namespace drover {
 
+class Bf16Linear;
 class CudaDevice;
 class CudaMemory;
+
+// How Linear multiplies. kF32: f32 products and sums, the same bits for a token whatever its batch. kBF16: beyond kFewTokens tokens
+// weights and activations are rounded to bf16 and multiplied on tensor cores with f32 sums, within 1e-2 of kF32; a token's bits then
+// depend on the number of tokens beside it, as the library chooses its way by that.
+enum class CudaCompute { kF32, kBF16 };
 
 struct CudaOptions {
   int device = 0;
   bool wait_for_each = false;  // waits after each operation, so that a fault is laid to the one that caused it; slow
+  CudaCompute compute = CudaCompute::kF32;
+  // Bounds of what Linear will be asked, so that nothing is allocated later; kBF16 needs them. What exceeds them is computed as by
+  // kF32.
+  int64_t tokens = 0, cols = 0;
+  int64_t tile_bytes = 64 << 20;  // for a part of a weight that is not stored in bf16
 };
 
 class CudaOps : public Ops {
  public:
-  // kUnavailable: no such device, or no driver. kResourceExhausted: no memory for staging.
+  static constexpr int64_t kFewTokens = 8;
+
+  // kUnavailable: no such device, or no driver. kResourceExhausted: no memory for staging. kInvalidArgument: see CudaOptions.
   static absl::StatusOr<std::unique_ptr<CudaOps>> Create(const CudaOptions& options);
   ~CudaOps() override;
 
@@ -58,6 +71,7 @@ class CudaOps : public Ops {
 
   std::unique_ptr<CudaDevice> device_;
   std::unique_ptr<CudaMemory> memory_;
+  std::unique_ptr<Bf16Linear> bf16_;  // null: kF32
   // The step's sequences: for each row its position and where its sequence's blocks begin, then the blocks of all sequences.
   std::span<const SequenceRows> begun_;
   int64_t begun_rows_ = 0;

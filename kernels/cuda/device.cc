@@ -41,7 +41,12 @@ void CudaDevice::Keep(cudaError_t error, const char* operation) {
   if (error != cudaSuccess && status_.ok()) status_ = Error(error, operation);
 }
 
+void CudaDevice::Keep(absl::Status error) {
+  if (status_.ok()) status_ = std::move(error);
+}
+
 void CudaDevice::Launched(const char* operation) {
+  ++work_;
   last_ = operation;
   Keep(cudaGetLastError(), operation);
   if (options_.wait_for_each) Keep(cudaStreamSynchronize(stream_), operation);

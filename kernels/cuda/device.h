@@ -20,11 +20,19 @@ class CudaDevice {
   CudaDevice& operator=(const CudaDevice&) = delete;
 
   cudaStream_t stream() const { return stream_; }
+  int index() const { return options_.device; }
+  // Changes with everything that is asked of the device. Whoever writes into its memory by other means (a communicator, a graph that
+  // is captured or launched) calls Use() or Launched() beside it: what is kept between operations depends on that.
+  uint64_t work() const { return work_; }
   // Makes this the calling thread's device.
-  void Use() { Keep(cudaSetDevice(options_.device), "choosing the device"); }
+  void Use() {
+    ++work_;
+    Keep(cudaSetDevice(options_.device), "choosing the device");
+  }
   // After each launch: keeps its error, if any.
   void Launched(const char* operation);
   void Keep(cudaError_t error, const char* operation);
+  void Keep(absl::Status error);
   // Waits for the stream; the first error kept since the last call.
   absl::Status Finish();
   absl::Status Error(cudaError_t error, std::string_view operation) const;
@@ -35,6 +43,7 @@ class CudaDevice {
   const CudaOptions options_;
   cudaStream_t stream_ = nullptr;
   const char* last_ = "nothing";  // launched
+  uint64_t work_ = 0;
   absl::Status status_;
 };
 

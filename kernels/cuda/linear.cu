@@ -1,6 +1,7 @@
 // Linear and HeadLinear over weights in every storage form. A sum takes the columns in an order that only the weight decides, so
 // that a token's result does not depend on its batch.
 #include "common/check.h"
+#include "kernels/cuda/bf16_linear.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/weight_view.cuh"
 
@@ -112,6 +113,7 @@ void CudaOps::Linear(const PackedWeight& weight, std::span<const float> bias, Te
   const float* added = bias.empty() ? nullptr : bias.data();
   if (weight.empty()) return cuda::ForEach(*device_, "Linear", y.size(), cuda::BiasAlone{added, y.data, y.cols});
   if (y.size() == 0) return;
+  if (bf16_ != nullptr && x.rows > kFewTokens && bf16_->Run(weight, added, x, y)) return;
   cuda::LinearTask task{.weight = cuda::ViewOf(weight), .x = x.data, .bias = added, .y = y.data, .x_token = x.cols, .y_token = y.cols};
   task.tokens = static_cast<int32_t>(x.rows);
   task.rows = static_cast<int32_t>(y.cols);

@@ -10,6 +10,9 @@ std::vector<std::string> BackEndsHere() {
   return isas;
 }
 
+std::vector<std::string> LinearBackEndsHere() { return BackEndsHere(); }
+LinearPromise PromiseOf(const std::string&) { return {}; }
+
 std::unique_ptr<Ops> OpsOf(const std::string& back_end, int64_t threads) {
   absl::StatusOr<std::unique_ptr<Ops>> ops = MakeOps({.threads = threads, .isa = back_end, .tokens = 128, .cols = 2048, .keys = 1024});
   EXPECT_TRUE(ops.ok()) << ops.status();

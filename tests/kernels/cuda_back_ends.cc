@@ -1,4 +1,4 @@
-// The CUDA back end, for the parity tests, with fresh inputs in each run; --gtest_random_seed repeats one.
+// The CUDA back end in f32 and bf16, for the parity tests, with fresh inputs in each run; --gtest_random_seed repeats one.
 #include <iostream>
 
 #include "kernels/cuda/cuda_ops.h"
@@ -8,9 +8,22 @@
 namespace drover {
 
 std::vector<std::string> BackEndsHere() { return {"cuda"}; }
+std::vector<std::string> LinearBackEndsHere() { return {"cuda", "cuda_bf16"}; }
 
-std::unique_ptr<Ops> OpsOf(const std::string&, int64_t) {
-  absl::StatusOr<std::unique_ptr<CudaOps>> ops = CudaOps::Create({.wait_for_each = true});
+LinearPromise PromiseOf(const std::string& back_end) {
+  if (back_end == "cuda") return {};
+  return {.tolerance = 1e-2, .same_bits = CudaOps::kFewTokens};
+}
+
+std::unique_ptr<Ops> OpsOf(const std::string& back_end, int64_t) {
+  CudaOptions options{.wait_for_each = true};
+  if (back_end == "cuda_bf16") {
+    options.compute = CudaCompute::kBF16;
+    options.tokens = 128;
+    options.cols = 2048;
+    options.tile_bytes = 80 << 10;  // so that weights are opened in parts
+  }
+  absl::StatusOr<std::unique_ptr<CudaOps>> ops = CudaOps::Create(options);
   if (absl::IsUnavailable(ops.status())) return nullptr;
   EXPECT_TRUE(ops.ok()) << ops.status();
   return std::make_unique<NearOps>(*std::move(ops));

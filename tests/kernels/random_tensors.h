@@ -82,8 +82,18 @@ inline void ExpectSameBits(std::span<const float> a, std::span<const float> b, c
 
 // The back ends that a test binary is about: cpu_back_ends.cc or cuda_back_ends.cc is linked into it.
 std::vector<std::string> BackEndsHere();
+// The same and those that differ in Linear alone.
+std::vector<std::string> LinearBackEndsHere();
 // Over host memory. Null where the machine lacks what the back end needs.
 std::unique_ptr<Ops> OpsOf(const std::string& back_end, int64_t threads);
+
+// What Linear of a back end keeps to.
+struct LinearPromise {
+  double tolerance = 0;        // of relative errors; 0: that of f32
+  int64_t same_bits = 1 << 20;  // up to so many tokens, a token's result does not depend on the others
+};
+LinearPromise PromiseOf(const std::string& back_end);
+
 class OpsParity : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {

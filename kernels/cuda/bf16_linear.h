@@ -1,0 +1,39 @@
+// Bf16Linear: Linear of more than a few tokens with weights and activations rounded to bf16, on tensor cores. Owns the rounded
+// activations of one tensor and room for a part of one opened weight.
+#pragma once
+
+#include <memory>
+
+#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/matmul.h"
+
+namespace drover {
+
+class Bf16Linear {
+ public:
+  // Errors name the option that is missing, or the bytes that were wanted.
+  static absl::StatusOr<std::unique_ptr<Bf16Linear>> Create(const CudaOptions& options, CudaDevice& device, CudaMemory& memory);
+
+  // The weight is not empty; bias may be null. False: y is for the caller to compute, in full.
+  bool Run(const PackedWeight& weight, const float* bias, Tensor x, Tensor y);
+
+ private:
+  Bf16Linear(CudaDevice& device, std::unique_ptr<Matmul> matmul, AlignedBytes activations, AlignedBytes tile)
+      : device_(device), matmul_(std::move(matmul)), activations_(std::move(activations)), tile_(std::move(tile)) {}
+
+  // The rounded x; once for all consecutive calls with one x.
+  const uint16_t* Rounded(Tensor x, int64_t stride);
+  bool Multiply(MatmulTask task);
+  // Opens a part of the weight and multiplies by it, until all is done.
+  bool RunOpened(const PackedWeight& weight, MatmulTask task);
+
+  CudaDevice& device_;
+  const std::unique_ptr<Matmul> matmul_;
+  AlignedBytes activations_, tile_;
+  // What activations_ holds, as long as the device was given no other work since.
+  Tensor held_;
+  uint64_t held_work_ = 0;
+};
+
+}  // namespace drover
