@@ -141,6 +141,7 @@ absl::Status Run(Options& options, const sigset_t& signals) {
 int main(int argc, char** argv) {
   drover::Options options;
   CLI::App app("Plans how a model is cut over worker ranks, keeps them alive, and serves clients.", "drover-coordinator");
+  app.set_version_flag("--version", "drover-coordinator " DROVER_VERSION);
   app.formatter(drover::HelpFormat(31));
   drover::AddFlags(app, options);
   app.footer("Example:\n  drover-coordinator --model demo/model --http 0.0.0.0:8000 \\\n    --cluster 0.0.0.0:8002\n");

@@ -1,0 +1,46 @@
+"""What scripts/gpu-check runs on a machine with a GPU: one row per stage, in the order of their worth."""
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    name: str
+    shows: str  # what is known once it passes
+    program: str  # as the build lays it out, below its folder
+    kind: str = "tests"  # tests: a GoogleTest program; memory: one under compute-sanitizer; numbers: prints JSON; run: its status counts
+    arguments: tuple = ()  # {demo}, {smollm2}, {root}, {bin} are filled in
+    environment: tuple = ()  # of name and value
+    limit_s: int = 60
+    needs: tuple = ()  # of: sanitizer, smollm2
+    sources: tuple = ()  # of the tests, for docs/gpu.md
+
+
+# NCCL takes processes with ids of their own for hosts: sockets over loopback, whatever the GPU. Nothing is learned about speed.
+ONE_GPU_AS_HOSTS = tuple({
+    "NCCL_SOCKET_IFNAME": "lo", "NCCL_IB_DISABLE": "1", "NCCL_P2P_DISABLE": "1", "NCCL_SHM_DISABLE": "1", "NCCL_NVLS_ENABLE": "0",
+    "NCCL_MNNVL_ENABLE": "0", "NCCL_ALGO": "Ring", "NCCL_PROTO": "Simple", "NCCL_MAX_CTAS": "2"}.items())
+
+STAGES = [
+    Stage("parity", "every operation equals its reference", "tests/cuda_ops_test", arguments=("--gtest_filter=*/cuda*",), limit_s=90,
+          sources=tuple(f"tests/kernels/{name}_test.cc" for name in ("ops", "linear", "groups", "attend", "rows", "bf16_linear"))),
+    Stage("golden", "checkpoints of every family give the reference's logits", "tests/cuda_golden_test", limit_s=90,
+          sources=("tests/worker/cuda_golden_test.cc",)),
+    Stage("loopback", "tier C: ranks as streams of one GPU", "tests/cuda_comm_test", arguments=("--gtest_filter=*oopback*",), limit_s=40),
+    Stage("nccl-1", "tier D: NCCL with one rank", "tests/cuda_comm_test", arguments=("--gtest_filter=*Nccl*",), limit_s=30),
+    Stage("nccl-n", "tier E: NCCL with 2 to 4 processes of one GPU", "tests/cuda_nccl_ranks_test", environment=ONE_GPU_AS_HOSTS, limit_s=60),
+    Stage("demo", "the demo model served on 1 and 2 ranks: the same tokens as on the CPU", "bin/drover", kind="run",
+          arguments=("{root}/tools/gpu_serve.py", "{bin}", "{demo}", "--expect", "Paris", "--same", "cpu:1", "cuda:1", "cuda:2"), limit_s=60),
+    Stage("memcheck", "the parity tests touch no memory that is not theirs", "tests/cuda_ops_test", kind="memory",
+          arguments=("--tool", "memcheck", "{program}", "--gtest_filter=*/cuda*"), needs=("sanitizer",), limit_s=90),
+    Stage("kernels", "speed of each kernel against the device's limits", "bin/cuda_bench", kind="numbers", arguments=("--json",), limit_s=90),
+    Stage("decode", "speed of the demo model's decoder", "bin/drover-worker-cuda", kind="numbers",
+          arguments=("bench", "--device", "cuda", "--model", "{demo}", "--json"), limit_s=30),
+    Stage("smollm2", "SmolLM2 served on 1 and 2 ranks", "bin/drover", kind="run",
+          arguments=("{root}/tools/gpu_serve.py", "{bin}", "{smollm2}", "--expect", "Paris", "cuda:1", "cuda:2"), needs=("smollm2",), limit_s=60),
+    Stage("racecheck", "no races in shared memory", "tests/cuda_ops_test", kind="memory",
+          arguments=("--tool", "racecheck", "{program}", "--gtest_filter=*/cuda*:-*Linear*"), needs=("sanitizer",), limit_s=60),
+]
+TOTAL_S = 480  # of all stages; those that no time is left for are told as not reached
+
+# Beside the programs of every bundle.
+PROGRAMS = sorted({stage.program for stage in STAGES} - {"bin/drover"})
