@@ -1,80 +1,132 @@
 #!/usr/bin/env python3
-"""Keeps what was run on GPUs: `record` makes a JSON of one run, `page` makes the table of docs/gpu.md from all of bench/results/.
+"""Makes the tables of docs/gpu.md from what scripts/gpu-check left in bench/results/: what was run on a GPU, what was only compiled.
 
-usage: tools/gpu_table.py record --tests GTEST.json --log LOG --gpu TEXT --commit ID --sanitizer TEXT --out FILE
-       tools/gpu_table.py page [--check]
+usage: tools/gpu_table.py page [--check]
 """
 import argparse
-import datetime
+import collections
 import json
 import pathlib
 import re
 import sys
 
+import gpu_stages
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE, RESULTS = ROOT / "docs" / "gpu.md", ROOT / "bench" / "results"
-PARITY = ["ops", "linear", "groups", "attend", "rows", "bf16_linear"]  # tests/kernels/*_test.cc that cuda_ops_test is made of
 IN = {"cuda_bf16": " in bf16"}  # what a back end's name adds to a test's
 BEGIN, END = "<!-- what was run: made by tools/gpu_table.py page -->\n", "<!-- end of what was run -->"
+RAN = ("passed", "failed", "not finished")
+WORST_FIRST = ("failed", "not finished", "passed")
 
 
-def suites(results):
-    for suite in results["testsuites"]:
-        for test in suite["testsuite"]:
-            name, back_end = test["name"].split("/")
-            yield f"{suite['name'].split('/')[-1]}.{name}{IN.get(back_end, '')}", test
+def load_runs(folder):
+    """Every record, the oldest first."""
+    return sorted((json.loads(path.read_text()) for path in folder.glob("*.json")), key=lambda run: run["date"])
 
 
-def outcome(test):
-    if test["status"] != "RUN" or test["result"] == "SKIPPED":
-        return "skipped"
-    return "failed" if test.get("failures") else "passed"
+def where(run):
+    return f"{run['date']}, {run['commit']}, {run['gpu']}, driver {run['driver']}"
 
 
-def record(arguments):
-    name, driver, memory = [part.strip() for part in (arguments.gpu + ",,").split(",")[:3]]
-    seed = re.search(r"random seed: (\d+)", pathlib.Path(arguments.log).read_text())
-    tests = {name: outcome(test) for name, test in suites(json.loads(pathlib.Path(arguments.tests).read_text()))}
-    if set(tests.values()) <= {"skipped"}:
-        sys.exit("gpu_table: every test was skipped; nothing is recorded")
-    result = {
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), "commit": arguments.commit,
-        "gpu": name, "driver": driver, "memory": memory, "seed": int(seed.group(1)) if seed else None,
-        "memcheck": arguments.sanitizer, "tests": tests,
-    }
-    pathlib.Path(arguments.out).write_text(json.dumps(result, indent=1) + "\n")
-    for name, found in tests.items():
-        print(f"{found:8} {name}")
-    print(f"{sum(found == 'passed' for found in tests.values())} of {len(tests)} passed on {result['gpu']}; memcheck: {arguments.sanitizer}")
+def row(*cells):
+    return "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
 
-def parity_tests():
-    for stem in PARITY:
-        text = (ROOT / "tests" / "kernels" / f"{stem}_test.cc").read_text()
-        own = IN.values() if "LinearBackEndsHere" in text else []
-        for suite, name in re.findall(r"^TEST_P\((\w+), (\w+)\)", text, re.M):
-            yield from (f"{suite}.{name}{back_end}" for back_end in ["", *own])
+def built_programs(root):
+    """The names of all targets that the build makes."""
+    folders = [folder for folder in root.iterdir() if folder.is_dir() and folder.name != "build" and not folder.name.startswith(".")]
+    text = "\n".join(path.read_text() for folder in folders for path in folder.rglob("CMakeLists.txt"))
+    return set(re.findall(r"drover_(?:test|binary)\(([\w-]+)", text))
 
 
-def table():
-    runs = sorted((json.loads(path.read_text()) for path in RESULTS.glob("*.json")), key=lambda run: run["date"])
-    lines = ["| parity test | last run | result |", "|---|---|---|"]
-    for name in parity_tests():
-        ran = [run for run in runs if run["tests"].get(name, "skipped") != "skipped"]
-        if not ran:
-            lines.append(f"| {name} | never | only compiled |")
+def short_name(test):
+    """Suite.Name of All/Suite.Name/parameter, with what the back end's name adds."""
+    suite, _, name = test.partition(".")
+    name, _, parameter = name.partition("/")
+    return f"{suite.split('/')[-1]}.{name}{IN.get(parameter, '')}"
+
+
+def tests_in(stage):
+    """The same names as the sources of a stage's tests have them; of sources for several back ends, those with the back end as parameter."""
+    kinds = "_P" if any("*/cuda" in argument for argument in stage.arguments) else "(?:_P|_F)?"
+    for source in stage.sources:
+        path = ROOT / source
+        text = path.read_text() if path.exists() else ""
+        own = list(IN.values()) if "LinearBackEndsHere" in text else []
+        for suite, name in re.findall(rf"^TEST{kinds}\((\w+), (\w+)\)", text, re.M):
+            yield from (f"{suite}.{name}{kind}" for kind in ["", *own])
+
+
+def last_result(runs, stage):
+    """The newest run in which a stage was really run, and what it found; None when there is none."""
+    ran = [run for run in runs if run["stages"].get(stage.name, {}).get("outcome") in RAN]
+    return (ran[-1], ran[-1]["stages"][stage.name]) if ran else None
+
+
+def stage_rows(stages, runs, built):
+    for stage in stages:
+        found = last_result(runs, stage)
+        if found is None:
+            compiled = pathlib.Path(stage.program).name in built
+            yield row(stage.name, stage.shows, "never", "only compiled" if compiled else "no program yet")
+        else:
+            run, result = found
+            yield row(stage.name, stage.shows, where(run), f"{result['outcome']}: {result['detail']}".rstrip(": "))
+
+
+def test_rows(stage, runs):
+    """One row per test as it is written, its parameters summed up. The newest run that has the test counts."""
+    names = list(dict.fromkeys(tests_in(stage)))
+    latest = {}
+    for run in runs:
+        sums = collections.defaultdict(collections.Counter)
+        for test, outcome in run["stages"].get(stage.name, {}).get("tests", {}).items():
+            sums[short_name(test)][outcome] += 1
+        latest.update({name: (run, counts) for name, counts in sums.items() if set(counts) & set(RAN)})
+    for name in names:
+        if name not in latest:
+            yield row(name, "never", "only compiled")
             continue
-        run = ran[-1]
-        lines.append(f"| {name} | {run['date']}, {run['commit']}, {run['gpu']}, driver {run['driver']} | {run['tests'][name]} |")
-    lines.append(f"| all of them under compute-sanitizer | {runs[-1]['date'] if runs else 'never'} | {runs[-1]['memcheck'] if runs else 'not run'} |")
+        run, counts = latest[name]
+        worst = next(outcome for outcome in WORST_FIRST if counts[outcome])
+        several = f" ({', '.join(f'{count} {outcome}' for outcome, count in sorted(counts.items()))})" if sum(counts.values()) > 1 else ""
+        yield row(name, where(run), worst + several)
+
+
+def number(value):
+    return f"{value:.4g}" if isinstance(value, float) else value
+
+
+def number_rows(numbers):
+    """A table of what a program printed as JSON: a list of rows, alone or under `results`, or one row of names and values."""
+    rows = numbers.get("results", numbers) if isinstance(numbers, dict) else numbers
+    if isinstance(rows, dict):
+        rows = [{"what": name, "value": value} for name, value in rows.items()]
+    columns = list(dict.fromkeys(column for entry in rows for column in entry))
+    yield from (row(*columns), "|" + "---|" * len(columns))
+    for entry in rows:
+        yield row(*(number(entry.get(column, "")) for column in columns))
+
+
+def table(stages, runs, built):
+    lines = [row("stage", "shows", "last run", "result"), "|---|---|---|---|", *stage_rows(stages, runs, built)]
+    for stage in stages:
+        rows = list(test_rows(stage, runs))
+        if rows:
+            lines += ["", row(f"{stage.name}: test", "last run", "result"), "|---|---|---|", *rows]
+    for stage in stages:
+        found = last_result(runs, stage)
+        if found and found[1].get("numbers"):
+            lines += ["", f"{stage.name}, {where(found[0])}:", "", *number_rows(found[1]["numbers"])]
     return "\n".join(lines) + "\n"
 
 
-def page(arguments):
+def page(check):
     text = PAGE.read_text()
     before, rest = text.split(BEGIN)
-    made = before + BEGIN + table() + END + rest.split(END)[1]
-    if arguments.check and made != text:
+    made = before + BEGIN + table(gpu_stages.STAGES, load_runs(RESULTS), built_programs(ROOT)) + END + rest.split(END)[1]
+    if check and made != text:
         sys.exit("gpu_table: docs/gpu.md does not tell what bench/results/ and the tests say; run tools/gpu_table.py page")
     if made != text:
         PAGE.write_text(made)
@@ -83,15 +135,9 @@ def page(arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     actions = parser.add_subparsers(required=True)
-    recorder = actions.add_parser("record")
-    for name in ("tests", "log", "gpu", "commit", "sanitizer", "out"):
-        recorder.add_argument(f"--{name}", required=True)
-    recorder.set_defaults(run=record)
-    pager = actions.add_parser("page")
-    pager.add_argument("--check", action="store_true", help="only say whether the page is up to date")
-    pager.set_defaults(run=page)
-    arguments = parser.parse_args()
-    arguments.run(arguments)
+    pager = actions.add_parser("page", help="make the tables anew")
+    pager.add_argument("--check", action="store_true", help="only say whether they are up to date")
+    page(parser.parse_args().check)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -42,11 +43,17 @@ inline constexpr std::string_view kDataParallelCases[] = {
 // Largest difference of any logit in f32, as the corpus's README demands of these cases.
 inline constexpr double kGoldenTolerance = 1e-4;
 
+// The repository: where the test was built, or where the environment says on another machine.
+inline std::string SourceDir() {
+  const char* moved = std::getenv("DROVER_SOURCE_DIR");
+  return moved != nullptr ? moved : DROVER_SOURCE_DIR;
+}
+
 // Cases of tests/testdata/golden that the corpus does not have.
 inline std::vector<std::string> OwnGoldenCases() {
   std::vector<std::string> names;
   std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(DROVER_SOURCE_DIR "/tests/testdata/golden", error)) {
+  for (const auto& entry : std::filesystem::directory_iterator(SourceDir() + "/tests/testdata/golden", error)) {
     const std::string name = entry.path().filename().string();
     if (entry.is_directory() && std::ranges::find(kGoldenCases, name) == std::end(kGoldenCases)) names.push_back(name);
   }
@@ -63,7 +70,7 @@ inline std::vector<std::string> AllGoldenCases() {
 
 // The folder of a case: in the repository, else in the shared corpus beside it; empty when it is in neither.
 inline std::string GoldenFolder(const std::string& name) {
-  for (const std::string& root : {std::string(DROVER_SOURCE_DIR "/tests/testdata/golden/"), std::string(DROVER_SHARED_DIR "/golden/")})
+  for (const std::string& root : {SourceDir() + "/tests/testdata/golden/", std::string(DROVER_SHARED_DIR "/golden/"), SourceDir() + "/shared/golden/"})
     if (std::filesystem::exists(root + name + "/reference.safetensors")) return root + name;
   return {};
 }
