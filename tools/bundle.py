@@ -46,6 +46,14 @@ def needed(path):
     return found
 
 
+def commit_of_sources():
+    try:
+        asked = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    except OSError:  # no git here
+        return "unknown"
+    return asked.stdout.strip() or "unknown"
+
+
 class Bundle:
     """The folder while it is made: each library once, by the name under which it is looked for."""
 
@@ -148,9 +156,8 @@ def make(arguments):
     add_licenses(bundle)
     for name in ("env.sh", "check"):
         shutil.copy(ROOT / "deploy" / "bundle" / name, bundle.out / name)
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     size = sum(path.stat().st_size for path in bundle.out.rglob("*") if path.is_file())
-    manifest = {"commit": commit or "unknown", "programs": [pathlib.Path(name).name for name in programs],
+    manifest = {"commit": commit_of_sources(), "programs": [pathlib.Path(name).name for name in programs],
                 "not_built": [pathlib.Path(name).name for name in missing], "glibc": newest_glibc(bundle.out),
                 "left_to_nvidia": sorted(bundle.nvidia), "bytes": size}
     (bundle.out / "MANIFEST.json").write_text(json.dumps(manifest, indent=1) + "\n")

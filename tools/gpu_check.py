@@ -15,6 +15,7 @@ import tempfile
 import time
 
 import gpu_stages
+from bundle import commit_of_sources
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TEST_LINE = re.compile(r"^\[ +(OK|FAILED|SKIPPED) +\] (\S+?\.\S+?)(?:, where .*)? \(\d+ ms\)$", re.M)
@@ -47,8 +48,7 @@ class Programs:
     def commit(self):
         if self.bundled:
             return json.loads((self.folder / "MANIFEST.json").read_text())["commit"]
-        asked = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-        return asked.stdout.strip() or "unknown"
+        return commit_of_sources()
 
 
 def sanitizer():

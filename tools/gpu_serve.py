@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Serves one model on several devices in turn, asks each the same, and compares: `drover serve` from the client's side.
 
-usage: tools/gpu_serve.py BIN MODEL [--expect TEXT] [--same] DEVICE:RANKS...   e.g. cpu:1 cuda:1 cuda:2
+usage: tools/gpu_serve.py BIN MODEL [--expect TEXT] [--same] DEVICE:RANKS...   e.g. cpu:1 cuda:0:1 cuda:0:2
 Each answers a question greedily, with TEXT in it, and with --same the sampled tokens of a fixed seed must be those of the first.
 """
 import argparse

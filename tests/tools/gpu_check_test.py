@@ -113,7 +113,7 @@ class GpuCheck(unittest.TestCase):
     def command(self, *arguments, gpu=True):
         if gpu:
             self.program("path/nvidia-smi", SMI)
-        path = f"{self.folder / 'programs' / 'path'}:/usr/bin:/bin"
+        path = f"{self.folder / 'programs' / 'path'}:/usr/bin:/bin"  # there may be no git in it
         return subprocess.run([ROOT / "scripts" / "gpu-check", "--programs", self.folder / "programs", "--out", self.out, *arguments],
                               capture_output=True, text=True, check=False, env={"PATH": path, "HOME": os.environ.get("HOME", "/")})
 
