@@ -19,7 +19,7 @@ set -e
 root=$1 show=$2 at=$3; shift 3
 mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
-mount --rbind -o ro /sys "$root/sys"
+mount --rbind /sys "$root/sys" || :
 mount -t tmpfs tmpfs "$root/tmp"
 mount -t tmpfs tmpfs "$root/dev/shm"
 for device in %s; do mount --bind "/dev/$device" "$root/dev/$device"; done
