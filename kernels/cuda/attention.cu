@@ -1,155 +1,150 @@
-// Paged attention of any head size over a KV cache in f32 or bf16, and the appending to it. One block of threads for each query head of
-// each row: it walks the keys that the query sees in tiles from the first one on, so that a result depends on nothing beside it.
+// Paged attention of any head size over a KV cache in f32 or bf16, and the appending to it. Rows of decoding have their keys cut over
+// blocks of threads, whose results a second kernel merges; of a long prompt each block takes some rows and all their keys.
+#include <bit>
+
 #include "common/check.h"
-#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/attend_block.cuh"
 
 namespace drover {
 namespace cuda {
 namespace {
 
-constexpr int kAttendThreads = 128, kAttendWarps = kAttendThreads / kWarp;
-constexpr int kKeys = 64;       // of a tile
-constexpr int kKeysAtOnce = 4;  // whose loads a warp has in flight
-constexpr int64_t kSharedBytesMax = 48 << 10;
-
-// The step's sequences, as CudaOps::Begin lays them out.
-struct Places {
-  const int32_t* rows = nullptr;  // position (negative: none) and first block of each row
-  const int32_t* blocks = nullptr;
-
-  __device__ int32_t Position(int64_t row) const { return rows[2 * row]; }
-  // Where the heads of a position lie: KvLayer::Offset.
-  __device__ int64_t Offset(int64_t row, int32_t position, const KvLayer& kv) const {
-    const int32_t tokens = static_cast<int32_t>(kv.block_tokens);
-    const int64_t block = blocks[rows[2 * row + 1] + position / tokens];
-    return (block * kv.block_tokens + position % tokens) * kv.token_stride();
-  }
-};
-
-// An element of a cache as f32, and back: a float, or the 16 bits of a bfloat16.
-__device__ inline float Opened(float x) { return x; }
-__device__ inline float Opened(uint16_t x) { return __uint_as_float(static_cast<unsigned>(x) << 16); }
-
-// To bfloat16 and back, nearest even.
-__device__ inline float Rounded(float x) {
-  const unsigned bits = __float_as_uint(x);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return __uint_as_float(bits | 0x400000u);  // keep NaN a NaN
-  return __uint_as_float((bits + 0x7fffu + (bits >> 16 & 1)) & 0xffff0000u);
-}
-__device__ inline void Store(float x, float* at) { *at = x; }
-__device__ inline void Store(float x, uint16_t* at) { *at = static_cast<uint16_t>(__float_as_uint(Rounded(x)) >> 16); }
+constexpr int64_t kSharedBytesMax = 44 << 10, kPartsBytesMax = 256 << 20;
 
 // K[position of t] ← k[t], V likewise unless v is null. T: float or uint16_t, the cache's elements.
 template <class T>
-__global__ void AppendRows(const float* k, const float* v, Places places, KvLayer kv) {
+__global__ void AppendRows(const float* k, const float* v, const int32_t* places, const int32_t* blocks, KvLayer kv) {
   const int64_t row = blockIdx.x, width = kv.token_stride();
-  const int32_t position = places.Position(row);
+  const int32_t position = places[2 * row], tokens = static_cast<int32_t>(kv.block_tokens);
   if (position < 0) return;
-  const int64_t offset = places.Offset(row, position, kv);
+  const int64_t block = blocks[places[2 * row + 1] + position / tokens];
+  const int64_t offset = (block * tokens + position % tokens) * width;  // KvLayer::Offset
   for (int64_t i = threadIdx.x; i < width; i += blockDim.x) {
     Store(k[row * width + i], reinterpret_cast<T*>(kv.keys) + offset + i);
     if (v != nullptr) Store(v[row * width + i], reinterpret_cast<T*>(kv.values) + offset + i);
   }
 }
 
-struct AttendTask {
-  const float* q = nullptr;
-  float* y = nullptr;
-  Places places;
-  KvLayer kv;
-  AttentionShape shape;
-};
-
-// cap(scale·q·k) + bias, as AttentionShape says.
-__device__ inline float ScoreOf(const AttentionShape& shape, float dot, int64_t head, int32_t key, int32_t position) {
-  float score = shape.scale * dot;
-  if (shape.softcap > 0) score = shape.softcap * tanhf(score / shape.softcap);
-  const float slope = shape.slopes.empty() ? 0 : shape.slopes.data()[head];
-  if (slope == 0) return score;
-  if (!shape.bias_rounded) return score + shape.bias_factor * slope * static_cast<float>(key - position);
-  return score + shape.bias_factor * Rounded(Rounded(slope) * Rounded(static_cast<float>(key)));
+// y[t,h] = Σ_j softmax_j(score of key j)·V[j] for the keys that t sees, or that sum for a part of the keys. Block x takes an item, y
+// the queries and value columns (AttendCut), z the part.
+template <class T, int kQueries>
+__global__ void __launch_bounds__(kAttendThreads) AttendItems(const AttendTask task) {
+  extern __shared__ float4 room[];
+  AttendBlock<T, kQueries> block(task, reinterpret_cast<float*>(room));
+  if (!block.FindQueries()) return;
+  for (int32_t tile = block.first / kTileKeys * kTileKeys; tile <= block.last; tile += kTileKeys) {
+    const int count = min(kTileKeys, block.last - tile + 1);
+    __syncthreads();  // of the tile before
+    if (task.cut.parts == 0) block.CloseParts(tile);
+    block.FindKeys(tile);
+    __syncthreads();
+    block.Score(tile, count);
+    __syncthreads();
+    WeighKeys<kQueries>(tile, block.queries, block.scores);
+    __syncthreads();
+    block.AddValues(count);
+  }
+  __syncthreads();
+  block.Write();
 }
 
-// scores[j] of the tile's keys, whose heads begin at offsets[j]; a warp takes kKeysAtOnce keys at a time, its lanes the dimensions.
-template <class T>
-__device__ inline void ScoreTile(const AttendTask& task, const float* q, const int64_t* offsets, int32_t key, int count, float* scores) {
-  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  const int dim = static_cast<int>(task.shape.head_dim);
-  const int32_t position = task.places.Position(blockIdx.x);
-  for (int j = warp * kKeysAtOnce; j < count; j += kAttendWarps * kKeysAtOnce) {
-    float sums[kKeysAtOnce] = {};
-    const T* keys[kKeysAtOnce];
-#pragma unroll
-    for (int n = 0; n < kKeysAtOnce; ++n) keys[n] = reinterpret_cast<const T*>(task.kv.keys) + offsets[min(j + n, count - 1)];
-    for (int d = lane; d < dim; d += kWarp) {
-#pragma unroll
-      for (int n = 0; n < kKeysAtOnce; ++n) sums[n] = fmaf(q[d], Opened(keys[n][d]), sums[n]);
-    }
-#pragma unroll
-    for (int n = 0; n < kKeysAtOnce; ++n) {
-      const float dot = WarpSum(sums[n]);
-      if (lane == 0 && j + n < count) scores[j + n] = ScoreOf(task.shape, dot, blockIdx.y, key + j + n, position);
-    }
-  }
-}
-
-// What of the softmax is known after some tiles; the same in every thread.
-struct Softmax {
-  float max, sum;
-
-  // Takes a tile's scores in: they become exp(score - max), and the factor of what was summed before is returned.
-  __device__ float Add(const float* scores, int count, float* weights) {
-    const int lane = threadIdx.x % kWarp;
-    float best = -INFINITY, total = 0;
-    for (int j = lane; j < count; j += kWarp) best = fmaxf(best, scores[j]);
-    best = fmaxf(max, WarpMax(best));
-    for (int j = lane; j < count; j += kWarp) {
-      const float weight = expf(scores[j] - best);
-      total += weight;
-      if (threadIdx.x < kWarp) weights[j] = weight;
-    }
-    const float factor = expf(max - best);
-    sum = fmaf(sum, factor, WarpSum(total));
-    max = best;
-    return factor;
-  }
-};
-
-// y[t,h] = Σ_j softmax_j(score of key j)·V[j] for the keys that t sees. A sink joins the sum and has no value.
-template <class T>
-__global__ void __launch_bounds__(kAttendThreads) AttendHead(const AttendTask task) {
-  extern __shared__ float room[];  // q, then the sums of values
-  __shared__ float scores[kKeys], weights[kKeys];
-  __shared__ int64_t offsets[kKeys];
+// The results of few rows from those of their parts, in the order of the keys. Block x takes an item, y a head, z a row of it.
+__global__ void MergeParts(const AttendTask task) {
   const AttentionShape& shape = task.shape;
-  const int64_t row = blockIdx.x, head = blockIdx.y;
-  const int32_t position = task.places.Position(row);
-  if (position < 0) return;
-  const int dim = static_cast<int>(shape.head_dim), values = static_cast<int>(shape.ValueDim());
-  const int64_t kv_head = ((shape.first_head + head) / shape.group - shape.first_kv_head) * dim;
-  float *q = room, *sums = room + dim;
-  for (int d = threadIdx.x; d < dim; d += kAttendThreads) q[d] = task.q[(row * shape.heads + head) * dim + d];
-  for (int d = threadIdx.x; d < values; d += kAttendThreads) sums[d] = 0;
-  Softmax softmax{-INFINITY, 0};
-  if (!shape.sinks.empty()) softmax = {shape.sinks.data()[head], 1};
-  for (int32_t key = static_cast<int32_t>(shape.FirstKey(position)); key <= position; key += kKeys) {
-    const int count = min(kKeys, position - key + 1);
-    for (int j = threadIdx.x; j < count; j += kAttendThreads) offsets[j] = task.places.Offset(row, key + j, task.kv) + kv_head;
-    __syncthreads();
-    ScoreTile<T>(task, q, offsets, key, count, scores);
-    __syncthreads();
-    const float factor = softmax.Add(scores, count, weights);
-    __syncthreads();
-    for (int d = threadIdx.x; d < values; d += kAttendThreads) {
-      float sum = sums[d] * factor;
-#pragma unroll 4
-      for (int j = 0; j < count; ++j) sum = fmaf(weights[j], Opened(reinterpret_cast<const T*>(task.kv.values)[offsets[j] + d]), sum);
-      sums[d] = sum;
+  const AttendItem item = task.items[blockIdx.x];
+  const int row = static_cast<int>(blockIdx.z), values = static_cast<int>(shape.ValueDim());
+  const int64_t head = blockIdx.y;
+  if (row >= item.rows) return;
+  const int32_t position = item.position + row, first = static_cast<int32_t>(shape.FirstKey(position));
+  const int32_t part_keys = PartKeys(position - first + 1, shape.group);
+  const int parts = position / part_keys - first / part_keys + 1;
+  const int64_t at = task.PartAt(item.slot + row, head, 0);
+  for (int d = static_cast<int>(threadIdx.x); d < values; d += static_cast<int>(blockDim.x)) {
+    Softmax all = Start(shape, head);
+    float value = 0;
+    for (int64_t part = at; part < at + parts; ++part) {
+      const MergeFactors factors(all.max, task.softmax[2 * part]);
+      value = factors.Sum(value, task.values[part * values + d]);
+      all = {factors.max, factors.Sum(all.sum, task.softmax[2 * part + 1])};
     }
-    __syncthreads();
+    task.y[((item.row + row) * shape.heads + head) * values + d] = value / all.sum;
   }
-  float* y = task.y + (row * shape.heads + head) * values;
-  for (int d = threadIdx.x; d < values; d += kAttendThreads) y[d] = sums[d] / softmax.sum;
+}
+
+constexpr int64_t DivideUp(int64_t n, int64_t by) { return (n + by - 1) / by; }
+
+int VectorOf(DType type) { return type == DType::kBF16 ? kVector<uint16_t> : kVector<float>; }
+
+bool IsWide(const KvLayer& kv, const AttentionShape& shape) {
+  const int64_t vector = VectorOf(kv.type);
+  const auto aligned = [](const std::byte* at) { return reinterpret_cast<uintptr_t>(at) % 16 == 0; };
+  return shape.head_dim % vector == 0 && shape.ValueDim() % vector == 0 && kv.head_dim % vector == 0 && aligned(kv.keys) &&
+         aligned(kv.values);
+}
+
+// For items of at most `rows` rows, `queries` at once.
+AttendCut CutOf(const KvLayer& kv, const AttentionShape& shape, int64_t rows, int queries) {
+  const int64_t vector = VectorOf(kv.type), group = std::min(shape.group, shape.heads);
+  const int64_t pieces = DivideUp(shape.head_dim, vector);
+  AttendCut cut;
+  cut.head_blocks = static_cast<int>(DivideUp(group, queries));
+  cut.heads = static_cast<int>(DivideUp(group, cut.head_blocks));
+  cut.rows = queries / cut.heads;
+  cut.row_blocks = static_cast<int>(DivideUp(rows, cut.rows));
+  cut.value_blocks = static_cast<int>(DivideUp(shape.ValueDim(), kAttendThreads * vector));
+  cut.values = static_cast<int>(DivideUp(DivideUp(shape.ValueDim(), cut.value_blocks), vector) * vector);
+  cut.key_lanes = static_cast<int>(std::bit_ceil(static_cast<unsigned>(std::clamp<int64_t>(pieces, 8, kWarp))));
+  cut.wide = IsWide(kv, shape);
+  return cut;
+}
+
+struct LaunchAttend {
+  const AttendTask& task;
+  dim3 grid;
+  size_t shared;
+  cudaStream_t stream;
+
+  template <class T, int kQueries>
+  void Run() const {
+    AttendItems<T, kQueries><<<grid, kAttendThreads, shared, stream>>>(task);
+  }
+  template <class T>
+  void With(int queries) const {
+    if (queries == 1) return Run<T, 1>();
+    if (queries == 4) return Run<T, 4>();
+    Run<T, 8>();
+  }
+};
+
+// Queries at once: as many as share keys, as far as shared memory goes.
+int QueriesOf(const KvLayer& kv, const AttentionShape& shape, int64_t rows) {
+  const auto room = [&](int queries) {
+    return AttendRoom(queries, VectorOf(kv.type), shape.head_dim, CutOf(kv, shape, rows, queries).values) * static_cast<int64_t>(sizeof(float));
+  };
+  const int64_t shared = std::min(shape.group, shape.heads) * rows;
+  if (shared > 4 && room(8) <= kSharedBytesMax) return 8;
+  if (shared > 1 && room(4) <= kSharedBytesMax) return 4;
+  DROVER_CHECK_LE(room(1), kSharedBytesMax);
+  return 1;
+}
+
+// Attention of `items` items of at most `rows` rows each.
+void Launch(AttendTask task, int64_t items, int64_t rows, int64_t parts, cudaStream_t stream) {
+  const int queries = QueriesOf(task.kv, task.shape, rows);
+  task.cut = CutOf(task.kv, task.shape, rows, queries);
+  task.cut.parts = static_cast<int>(parts);
+  const AttendCut& cut = task.cut;
+  const int64_t blocks = task.shape.kv_heads * cut.head_blocks * cut.row_blocks * cut.value_blocks;
+  const int64_t room = AttendRoom(queries, VectorOf(task.kv.type), task.shape.head_dim, cut.values);
+  const LaunchAttend launch{task, {Blocks(items, 1), static_cast<unsigned>(blocks), static_cast<unsigned>(std::max<int64_t>(parts, 1))},
+                            static_cast<size_t>(room) * sizeof(float), stream};
+  if (task.kv.type == DType::kBF16)
+    launch.With<uint16_t>(queries);
+  else
+    launch.With<float>(queries);
+  if (parts == 0) return;
+  const dim3 grid{Blocks(items, 1), static_cast<unsigned>(task.shape.heads), static_cast<unsigned>(rows)};
+  MergeParts<<<grid, ThreadsFor(task.shape.ValueDim()), 0, stream>>>(task);
 }
 
 }  // namespace
@@ -158,35 +153,49 @@ __global__ void __launch_bounds__(kAttendThreads) AttendHead(const AttendTask ta
 void CudaOps::AppendKv(Tensor k, Tensor v, std::span<const SequenceRows> sequences, const KvLayer& kv) {
   DROVER_CHECK(kv.type == DType::kF32 || kv.type == DType::kBF16);
   DROVER_CHECK(k.cols == kv.token_stride() && (v.size() == 0 || v.cols == kv.token_stride()));
-  DROVER_CHECK(sequences.data() == begun_.data() && sequences.size() == begun_.size());
-  DROVER_CHECK_LE(begun_rows_, k.rows);
-  if (begun_rows_ == 0 || k.cols == 0) return;
-  const auto* places = reinterpret_cast<const int32_t*>(near_places_.data());
+  CheckBegun(sequences, k.rows);
+  if (places_.rows() == 0 || k.cols == 0) return;
+  const std::byte* base = near_places_.data();
+  const unsigned blocks = cuda::Blocks(places_.rows(), 1), threads = cuda::ThreadsFor(k.cols);
   const float* values = v.size() == 0 ? nullptr : v.data;
-  const cuda::Places at{places, places + 2 * begun_rows_};
-  const unsigned blocks = cuda::Blocks(begun_rows_, 1), threads = cuda::ThreadsFor(k.cols);
   if (kv.type == DType::kBF16)
-    cuda::AppendRows<uint16_t><<<blocks, threads, 0, device_->stream()>>>(k.data, values, at, kv);
+    cuda::AppendRows<uint16_t><<<blocks, threads, 0, device_->stream()>>>(k.data, values, places_.RowsAt(base), places_.BlocksAt(base), kv);
   else
-    cuda::AppendRows<float><<<blocks, threads, 0, device_->stream()>>>(k.data, values, at, kv);
+    cuda::AppendRows<float><<<blocks, threads, 0, device_->stream()>>>(k.data, values, places_.RowsAt(base), places_.BlocksAt(base), kv);
   device_->Launched("AppendKv");
+}
+
+// How many parts the keys of few rows are cut into, with room for their results; 0: none, or there is no room.
+int64_t CudaOps::PartsOf(const AttentionShape& shape, cuda::AttendTask* task) {
+  int64_t keys = places_.few_keys();
+  for (const int64_t bound : {shape.window, shape.chunk})
+    if (bound > 0) keys = std::min(keys, bound);
+  const int64_t parts = cuda::PartsBound(keys, shape.group), results = places_.few_rows() * shape.heads * parts;
+  const int64_t bytes = results * (2 + shape.ValueDim()) * static_cast<int64_t>(sizeof(float));
+  if (parts == 1 || bytes > cuda::kPartsBytesMax) return 0;
+  if (bytes > parts_.size()) {
+    absl::StatusOr<AlignedBytes> room = memory_->Allocate(bytes);
+    if (!room.ok()) return 0;
+    parts_ = *std::move(room);
+  }
+  task->softmax = reinterpret_cast<float*>(parts_.data());
+  task->values = task->softmax + 2 * results;
+  return parts;
 }
 
 void CudaOps::Attend(Tensor q, std::span<const SequenceRows> sequences, const KvLayer& kv, const AttentionShape& shape, Tensor y) {
   DROVER_CHECK(kv.type == DType::kF32 || kv.type == DType::kBF16);
   DROVER_CHECK(q.cols == shape.heads * shape.head_dim && y.cols == shape.heads * shape.ValueDim() && y.rows == q.rows);
-  DROVER_CHECK(sequences.data() == begun_.data() && sequences.size() == begun_.size());
-  DROVER_CHECK_LE(begun_rows_, q.rows);
-  const int64_t shared = (shape.head_dim + shape.ValueDim()) * static_cast<int64_t>(sizeof(float));
-  DROVER_CHECK_LE(shared, cuda::kSharedBytesMax - (4 << 10));  // less what the kernel has besides
-  if (begun_rows_ == 0 || shape.heads == 0) return;
-  const auto* places = reinterpret_cast<const int32_t*>(near_places_.data());
-  const cuda::AttendTask task{q.data, y.data, {places, places + 2 * begun_rows_}, kv, shape};
-  const dim3 grid{cuda::Blocks(begun_rows_, 1), static_cast<unsigned>(shape.heads)};
-  if (kv.type == DType::kBF16)
-    cuda::AttendHead<uint16_t><<<grid, cuda::kAttendThreads, static_cast<size_t>(shared), device_->stream()>>>(task);
-  else
-    cuda::AttendHead<float><<<grid, cuda::kAttendThreads, static_cast<size_t>(shared), device_->stream()>>>(task);
+  CheckBegun(sequences, q.rows);
+  if (places_.rows() == 0 || shape.heads == 0) return;
+  const std::byte* base = near_places_.data();
+  cuda::AttendTask task{.q = q.data, .y = y.data, .items = places_.ItemsAt(base), .blocks = places_.BlocksAt(base), .kv = kv, .shape = shape};
+  if (places_.few() > 0) {
+    const int64_t parts = PartsOf(shape, &task);
+    cuda::Launch(task, places_.few(), places_.few_rows_each(), parts, device_->stream());
+  }
+  task.items += places_.few();
+  if (places_.many() > 0) cuda::Launch(task, places_.many(), cuda::AttendItem::kRowsMax, 0, device_->stream());
   device_->Launched("Attend");
 }
 

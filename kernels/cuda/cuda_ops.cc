@@ -1,9 +1,6 @@
 // See cuda_ops.h: what is not an operation of its own.
 #include "kernels/cuda/cuda_ops.h"
 
-#include <algorithm>
-#include <limits>
-
 #include "common/check.h"
 #include "kernels/cuda/bf16_linear.h"
 #include "kernels/cuda/device.h"
@@ -28,36 +25,23 @@ Memory& CudaOps::memory() { return *memory_; }
 void CudaOps::Begin(std::span<const SequenceRows> sequences) {
   device_->Use();
   begun_ = sequences;
-  begun_rows_ = 0;
-  size_t blocks = 0;
-  for (const SequenceRows& sequence : sequences) {
-    begun_rows_ = std::max(begun_rows_, sequence.first_row + sequence.rows);
-    blocks += sequence.blocks.size();
-  }
-  places_.assign(2 * static_cast<size_t>(begun_rows_), -1);  // a row of no sequence has no position
-  places_.reserve(places_.size() + blocks);
-  int32_t first_block = 0;
-  for (const SequenceRows& sequence : sequences) {
-    DROVER_CHECK_LE(sequence.position + sequence.rows, std::numeric_limits<int32_t>::max());
-    for (int64_t i = 0; i < sequence.rows; ++i) {
-      const auto row = static_cast<size_t>(sequence.first_row + i);
-      places_[2 * row] = static_cast<int32_t>(sequence.position + i);
-      places_[2 * row + 1] = first_block;
-    }
-    first_block += static_cast<int32_t>(sequence.blocks.size());
-    places_.insert(places_.end(), sequence.blocks.begin(), sequence.blocks.end());
-  }
-  const std::span<const std::byte> bytes = std::as_bytes(std::span(places_));
-  if (static_cast<int64_t>(bytes.size()) > near_places_.size()) {
-    absl::StatusOr<AlignedBytes> room = memory_->Allocate(2 * static_cast<int64_t>(bytes.size()));
+  places_.Lay(sequences);
+  const auto bytes = static_cast<int64_t>(places_.bytes().size());
+  if (bytes > near_places_.size()) {
+    absl::StatusOr<AlignedBytes> room = memory_->Allocate(2 * bytes);
     if (!room.ok()) {
       device_->Keep(cudaErrorMemoryAllocation, "room for the step's sequences");
-      begun_rows_ = 0;
+      places_.Lay({});
       return;
     }
     near_places_ = *std::move(room);
   }
-  memory_->Upload(bytes, near_places_.data());
+  memory_->Upload(places_.bytes(), near_places_.data());
+}
+
+void CudaOps::CheckBegun(std::span<const SequenceRows> sequences, int64_t rows) const {
+  DROVER_CHECK(sequences.data() == begun_.data() && sequences.size() == begun_.size());
+  DROVER_CHECK_LE(places_.rows(), rows);
 }
 
 absl::Status CudaOps::Finish() {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "kernels/cuda/step_places.h"
 #include "kernels/ops.h"
 
 namespace drover {
@@ -12,6 +13,9 @@ namespace drover {
 class Bf16Linear;
 class CudaDevice;
 class CudaMemory;
+namespace cuda {
+struct AttendTask;
+}
 
 // How Linear multiplies. kF32: f32 products and sums, the same bits for a token whatever its batch. kBF16: beyond kFewTokens tokens
 // weights and activations are rounded to bf16 and multiplied on tensor cores with f32 sums, within 1e-2 of kF32; a token's bits then
@@ -68,15 +72,17 @@ class CudaOps : public Ops {
 
  private:
   explicit CudaOps(std::unique_ptr<CudaDevice> device);
+  // An operation on `rows` rows gets the sequences that were begun.
+  void CheckBegun(std::span<const SequenceRows> sequences, int64_t rows) const;
+  int64_t PartsOf(const AttentionShape& shape, cuda::AttendTask* task);
 
   std::unique_ptr<CudaDevice> device_;
   std::unique_ptr<CudaMemory> memory_;
   std::unique_ptr<Bf16Linear> bf16_;  // null: kF32
-  // The step's sequences: for each row its position and where its sequence's blocks begin, then the blocks of all sequences.
   std::span<const SequenceRows> begun_;
-  int64_t begun_rows_ = 0;
-  std::vector<int32_t> places_;
+  cuda::StepPlaces places_;  // of the sequences begun
   AlignedBytes near_places_;
+  AlignedBytes parts_;       // of attention
 };
 
 }  // namespace drover

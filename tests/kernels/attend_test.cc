@@ -1,7 +1,7 @@
 // Paged attention: parity with the reference over head counts, windows, chunks, cuts of the heads and types of the cache;
 // independence of the batch.
 #include <algorithm>
-#include <numeric>
+#include <set>
 
 #include "tests/kernels/random_tensors.h"
 
@@ -29,10 +29,30 @@ const AttendCase kCases[] = {
     {"latent", 40, 3, 2, 1, 0, 9, 0, 0, 7, 32},       {"latent of odd size", 37, 5, 0, 1, 0, 5, 0, 0, 4, 21, true},
     {"soft cap", 24, 4, 0, 2, 0, 2, 16, 0, 5, 0, false, 2.0f}, {"alibi", 12, 3, 2, 3, 2, 1, 0, 0, 7, 0, false, 0, true},
     {"alibi in bf16", 12, 3, 2, 3, 2, 1, 0, 0, 7, 0, false, 0, true, true},
+    {"twelve to one", 16, 12, 0, 1, 0, 12, 0, 0, 8},
+};
+
+using Lengths = std::vector<std::pair<int64_t, int64_t>>;  // of a sequence, and of these the last rows that are queries
+
+// Contexts that a back end may cut into parts; some with so many queries that it may not.
+const struct {
+  AttendCase c;
+  Lengths lengths;
+} kLongCases[] = {
+    {{"long and grouped", 64, 8, 0, 2, 0, 4, 0, 0, 16}, {{1100, 1}, {703, 3}, {257, 1}, {256, 8}, {530, 20}}},
+    {{"long and cut inside a group", 12, 4, 4, 2, 1, 3, 0, 0, 16}, {{1025, 5}, {20, 1}, {600, 9}}},
+    {{"long window", 16, 2, 0, 1, 0, 2, 300, 0, 16}, {{1300, 2}, {510, 1}, {770, 12}}},
+    {{"long chunk", 20, 3, 0, 1, 0, 3, 0, 400, 16}, {{1300, 1}, {805, 7}, {810, 15}}},
+    {{"long with sinks and soft cap", 24, 3, 3, 1, 1, 3, 0, 0, 16, 0, true, 2.0f}, {{900, 2}, {600, 10}}},
+    {{"long with alibi", 12, 3, 2, 3, 2, 1, 0, 0, 16, 0, false, 0, true}, {{900, 2}, {600, 10}}},
+    {{"long latent", 576, 16, 0, 1, 0, 16, 0, 0, 16, 512}, {{1030, 1}, {60, 1}, {600, 9}}},
+    {{"wide values", 640, 2, 0, 1, 0, 2, 0, 0, 16}, {{600, 1}, {300, 9}}},
+    {{"very long", 8, 1, 0, 1, 0, 1, 0, 0, 160}, {{20000, 2}, {16384, 1}, {16385, 1}}},
 };
 
 constexpr DType kTypes[] = {DType::kF32, DType::kBF16};
 constexpr double kTolerance = 4e-6;  // for both: all back ends read the same bf16 values, and compute in f32
+constexpr double kLongTolerance = 2e-5;  // thousands of terms
 
 std::string NameOf(const AttendCase& c, DType type) { return Cat(c.name, ", ", Name(type)); }
 
@@ -57,14 +77,15 @@ struct Paged {
 };
 
 // Sequences of these lengths whose last `rows` positions are the queries; their blocks interleave.
-Paged MakePaged(const AttendCase& c, DType type, const std::vector<std::pair<int64_t, int64_t>>& lengths_and_rows) {
-  constexpr int64_t kBlocks = 128;
+Paged MakePaged(const AttendCase& c, DType type, const Lengths& lengths) {
+  int64_t blocks = 2;
+  for (const auto& [length, rows] : lengths) blocks += (length + c.block_tokens - 1) / c.block_tokens;
   const int64_t token = c.kv_heads * c.head_dim;
-  const auto cache = [&](uint32_t seed) { return Cached(Random(kBlocks * c.block_tokens, token, seed).values, type); };
+  const auto cache = [&](uint32_t seed) { return Cached(Random(blocks * c.block_tokens, token, seed).values, type); };
   Paged paged{cache(5), cache(6), {}, {}, {}};
-  int32_t next = 127;
+  auto next = static_cast<int32_t>(blocks - 1);
   int64_t row = 0;
-  for (const auto& [length, rows] : lengths_and_rows) {
+  for (const auto& [length, rows] : lengths) {
     paged.blocks.emplace_back();
     for (int64_t held = 0; held < length; held += c.block_tokens) paged.blocks.back().push_back(next--);
     paged.sequences.push_back({row, rows, length - rows, {}});
@@ -89,44 +110,63 @@ AttentionShape ShapeOf(const AttendCase& c) {
   return shape;
 }
 
-class AttendParity : public OpsParity {
- protected:
-  void ExpectReference(const AttendCase& c, DType type);
-  void ExpectIndependence(const AttendCase& c, DType type);
-};
-
-void AttendParity::ExpectReference(const AttendCase& c, DType type) {
-  const Paged paged = MakePaged(c, type, {{1, 1}, {37, 37}, {70, 1}, {45, 8}});
-  const Owned q = Random(47, c.heads * c.head_dim, 7);
-  Owned expected = Poisoned(47, c.heads * ShapeOf(c).ValueDim()), found = expected;
-  reference_.Attend(q.tensor, paged.sequences, paged.kv, ShapeOf(c), expected.tensor);
-  ops_->Attend(q.tensor, paged.sequences, paged.kv, ShapeOf(c), found.tensor);
-  ExpectClose(found, expected, kTolerance, NameOf(c, type));
+int64_t RowsOf(const Lengths& lengths) {
+  int64_t rows = 0;
+  for (const auto& sequence : lengths) rows += sequence.second;
+  return rows;
 }
 
-void AttendParity::ExpectIndependence(const AttendCase& c, DType type) {
+class AttendParity : public OpsParity {
+ protected:
+  void ExpectReference(const AttendCase& c, DType type, const Lengths& lengths, double tolerance);
+  void ExpectIndependence(const AttendCase& c, DType type, const Lengths& lengths);
+};
+
+void AttendParity::ExpectReference(const AttendCase& c, DType type, const Lengths& lengths, double tolerance) {
+  const Paged paged = MakePaged(c, type, lengths);
+  const int64_t rows = RowsOf(lengths);
+  const Owned q = Random(rows, c.heads * c.head_dim, 7);
+  Owned expected = Poisoned(rows, c.heads * ShapeOf(c).ValueDim()), found = expected;
+  reference_.Attend(q.tensor, paged.sequences, paged.kv, ShapeOf(c), expected.tensor);
+  ops_->Attend(q.tensor, paged.sequences, paged.kv, ShapeOf(c), found.tensor);
+  ExpectClose(found, expected, tolerance, NameOf(c, type));
+}
+
+void AttendParity::ExpectIndependence(const AttendCase& c, DType type, const Lengths& lengths) {
   const int64_t cols = c.heads * c.head_dim, values = c.heads * ShapeOf(c).ValueDim();
-  const Paged paged = MakePaged(c, type, {{29, 29}, {70, 9}});
-  const Owned q = Random(38, cols, 7);
-  Owned together = Poisoned(38, values);
+  const Paged paged = MakePaged(c, type, lengths);
+  const int64_t rows_in_all = RowsOf(lengths);
+  const Owned q = Random(rows_in_all, cols, 7);
+  Owned together = Poisoned(rows_in_all, values);
   ops_->Attend(q.tensor, paged.sequences, paged.kv, ShapeOf(c), together.tensor);
-  for (const auto& [sequence, row] : {std::pair<size_t, int64_t>{0, 0}, {0, 17}, {0, 28}, {1, 0}, {1, 8}}) {
-    const SequenceRows& rows = paged.sequences[sequence];
-    const SequenceRows one{0, 1, rows.position + row, rows.blocks};
-    Owned y = Poisoned(1, values);
-    alone_->Attend({q.tensor.data + (rows.first_row + row) * cols, 1, cols}, {&one, 1}, paged.kv, ShapeOf(c), y.tensor);
-    ExpectSameBits(y.values, together.tensor.row(rows.first_row + row), NameOf(c, type));
+  for (const SequenceRows& rows : paged.sequences) {
+    for (const int64_t row : std::set<int64_t>{0, rows.rows / 2, rows.rows - 1}) {
+      const SequenceRows one{0, 1, rows.position + row, rows.blocks};
+      Owned y = Poisoned(1, values);
+      alone_->Attend({q.tensor.data + (rows.first_row + row) * cols, 1, cols}, {&one, 1}, paged.kv, ShapeOf(c), y.tensor);
+      ExpectSameBits(y.values, together.tensor.row(rows.first_row + row), Cat(NameOf(c, type), ", row ", rows.first_row + row));
+    }
   }
 }
 
 TEST_P(AttendParity, EveryCaseEqualsTheReference) {
   for (const AttendCase& c : kCases)
-    for (const DType type : kTypes) ExpectReference(c, type);
+    for (const DType type : kTypes) ExpectReference(c, type, {{1, 1}, {37, 37}, {70, 1}, {45, 8}}, kTolerance);
+}
+
+TEST_P(AttendParity, LongContextsEqualTheReference) {
+  for (const auto& [c, lengths] : kLongCases)
+    for (const DType type : kTypes) ExpectReference(c, type, lengths, kLongTolerance);
 }
 
 TEST_P(AttendParity, AQuerysResultDependsOnNeitherBatchNorChunkNorThreads) {
   for (const AttendCase& c : kCases)
-    for (const DType type : kTypes) ExpectIndependence(c, type);
+    for (const DType type : kTypes) ExpectIndependence(c, type, {{29, 29}, {70, 9}});
+}
+
+TEST_P(AttendParity, AQuerysResultInALongContextDependsOnNothingBesideIt) {
+  for (const auto& [c, lengths] : kLongCases)
+    for (const DType type : kTypes) ExpectIndependence(c, type, lengths);
 }
 
 TEST(ReferenceOps, ASinkTakesItsShareOfTheSoftmax) {

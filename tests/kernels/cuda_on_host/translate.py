@@ -34,7 +34,7 @@ def arguments_of(text):
 
 
 def translate(text):
-    text = re.sub(r"extern __shared__ float (\w+)\[\];", r"float* \1 = ::cuda_on_host::DynamicShared();", text)
+    text = re.sub(r"extern __shared__ (\w+) (\w+)\[\];", r"auto* \2 = reinterpret_cast<\1*>(::cuda_on_host::DynamicShared());", text)
     return re.sub(r"#pragma unroll.*", "", launches(text))
 
 

@@ -1,0 +1,125 @@
+// What the kernels of paged attention share: how the keys of a query are cut into parts, what a block of threads takes on, and the
+// cache's elements. The cut depends on the keys that a query sees and on the model, never on the batch: partial results are merged in
+// the order of the keys with the same operations wherever that happens, so that a query's bits depend on nothing beside it.
+#pragma once
+
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/step_places.h"
+
+namespace drover::cuda {
+
+inline constexpr int kAttendThreads = 128, kAttendWarps = kAttendThreads / kWarp;
+inline constexpr int kTileKeys = 64;
+inline constexpr int32_t kPartKeysMin = 256, kPartKeysMost = 4096;  // the least that PartKeys may give, by the group
+inline constexpr int64_t kPartsMax = 65;
+
+// Keys of each part of a query that sees `keys` of them; parts begin at multiples of it. Large groups write much for each part, so
+// that theirs are larger; long contexts have larger parts, so that there are never more than kPartsMax.
+constexpr int32_t PartKeys(int64_t keys, int64_t group) {
+  int32_t part = kPartKeysMin;
+  while (part < kPartKeysMost && part * 8 < kPartKeysMin * group) part *= 2;
+  while (part * (kPartsMax - 1) < keys) part *= 2;
+  return part;
+}
+
+// No query that sees at most so many keys has more parts.
+constexpr int64_t PartsBound(int64_t keys, int64_t group) {
+  const int64_t part = PartKeys(1, group), parts = (keys + part - 2) / part + 1;
+  return parts < kPartsMax ? parts : kPartsMax;
+}
+
+// How the work of one KV head on the rows of an item is cut over blocks.
+struct AttendCut {
+  int heads = 1, head_blocks = 1;    // query heads at once, and the blocks they take
+  int rows = 1, row_blocks = 1;      // of the item, likewise
+  int values = 0, value_blocks = 1;  // of a value row, likewise
+  int key_lanes = 8;                 // of a warp that share a key
+  int parts = 0;                     // blocks of each query's keys; 0: a block takes all keys and writes the result itself
+  bool wide = false;                 // heads in the cache lie on multiples of 16 bytes
+};
+
+struct AttendTask {
+  const float* q = nullptr;
+  float* y = nullptr;
+  const AttendItem* items = nullptr;
+  const int32_t* blocks = nullptr;
+  KvLayer kv;
+  AttentionShape shape;
+  AttendCut cut;
+  // Results of parts: for each [slot, head, part] the highest score and the sum, and the sums of values.
+  float* softmax = nullptr;
+  float* values = nullptr;
+
+  __device__ int64_t PartAt(int64_t slot, int64_t head, int64_t part) const {
+    return (slot * shape.heads + head) * cut.parts + part;
+  }
+};
+
+// An element of a cache as f32, and back: a float, or the 16 bits of a bfloat16.
+template <class T>
+inline constexpr int kVector = 16 / sizeof(T);  // elements of 16 bytes
+
+__device__ inline float Opened(float x) { return x; }
+__device__ inline float Opened(uint16_t x) { return __uint_as_float(static_cast<unsigned>(x) << 16); }
+
+// To bfloat16 and back, nearest even.
+__device__ inline float Rounded(float x) {
+  const unsigned bits = __float_as_uint(x);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return __uint_as_float(bits | 0x400000u);  // keep NaN a NaN
+  return __uint_as_float((bits + 0x7fffu + (bits >> 16 & 1)) & 0xffff0000u);
+}
+__device__ inline void Store(float x, float* at) { *at = x; }
+__device__ inline void Store(float x, uint16_t* at) { *at = static_cast<uint16_t>(__float_as_uint(Rounded(x)) >> 16); }
+
+__device__ inline void OpenVector(const float* at, float (&values)[4]) {
+  const float4 v = *reinterpret_cast<const float4*>(at);
+  values[0] = v.x, values[1] = v.y, values[2] = v.z, values[3] = v.w;
+}
+__device__ inline void OpenVector(const uint16_t* at, float (&values)[8]) {
+  const uint4 v = *reinterpret_cast<const uint4*>(at);
+  const unsigned words[4] = {v.x, v.y, v.z, v.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    values[2 * i] = __uint_as_float(words[i] << 16);
+    values[2 * i + 1] = __uint_as_float(words[i] & 0xffff0000u);
+  }
+}
+
+// Elements [first, first + kVector) of a row of `n`; zero from its end on.
+template <class T>
+__device__ inline void LoadVector(const T* row, int first, int n, bool wide, float (&values)[kVector<T>]) {
+  if (wide) return OpenVector(row + first, values);
+#pragma unroll
+  for (int i = 0; i < kVector<T>; ++i) values[i] = first + i < n ? Opened(row[first + i]) : 0;
+}
+
+// cap(scale·q·k) + bias, as AttentionShape says.
+__device__ inline float ScoreOf(const AttentionShape& shape, float dot, int64_t head, int32_t key, int32_t position) {
+  float score = shape.scale * dot;
+  if (shape.softcap > 0) score = shape.softcap * tanhf(score / shape.softcap);
+  const float slope = shape.slopes.empty() ? 0 : shape.slopes.data()[head];
+  if (slope == 0) return score;
+  if (!shape.bias_rounded) return score + shape.bias_factor * slope * static_cast<float>(key - position);
+  return score + shape.bias_factor * Rounded(Rounded(slope) * Rounded(static_cast<float>(key)));
+}
+
+// exp(score - max) is summed. The sums of two sets of scores are brought to the higher of their maxima by these factors.
+struct Softmax {
+  float max = -INFINITY, sum = 0;
+
+  __device__ static float Factor(float from, float to) { return expf(from - (to == -INFINITY ? 0 : to)); }
+};
+struct MergeFactors {
+  float max, before, part;
+  __device__ MergeFactors(float max_before, float max_part)
+      : max(fmaxf(max_before, max_part)), before(Softmax::Factor(max_before, max)), part(Softmax::Factor(max_part, max)) {}
+  __device__ float Sum(float of_before, float of_part) const { return fmaf(of_before, before, of_part * part); }
+};
+
+// Before the first part: a sink joins the sum and has no value.
+__device__ inline Softmax Start(const AttentionShape& shape, int64_t head) {
+  if (shape.sinks.empty()) return {};
+  return {shape.sinks.data()[head], 1};
+}
+
+}  // namespace drover::cuda

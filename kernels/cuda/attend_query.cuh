@@ -1,0 +1,48 @@
+// AttendQuery: one query of a block of attention, the keys that it sees there and what is known of its softmax.
+#pragma once
+
+#include "kernels/cuda/attend.cuh"
+
+namespace drover::cuda {
+
+struct AttendQuery {
+  int32_t row = -1, head = 0, slot = 0, position = 0;  // no row: no query
+  int32_t first = INT32_MAX, last = -1;                // keys
+  int32_t part_keys = kTileKeys;
+  float factor = 1;  // of what was summed before the tile
+  Softmax part, all;
+};
+
+// Floats of shared memory, in the order of AttendBlock's members.
+constexpr int64_t AttendRoom(int queries, int vector, int64_t head_dim, int64_t values) {
+  const int64_t key_pieces = (head_dim + vector - 1) / vector;
+  return queries * (key_pieces * vector + kTileKeys + static_cast<int64_t>(sizeof(AttendQuery) / sizeof(float)) + values) +
+         kAttendThreads * vector + 2 * kTileKeys;
+}
+
+// Query i of the block: rows of the item first, then heads.
+__device__ inline AttendQuery QueryOf(const AttendTask& task, const AttendItem& item, int64_t kv_head, int i) {
+  const AttentionShape& shape = task.shape;
+  const AttendCut& cut = task.cut;
+  const int block = static_cast<int>(blockIdx.y) / cut.value_blocks;
+  const int row = block % cut.row_blocks * cut.rows + i / cut.heads;
+  const int64_t begin = (shape.first_kv_head + kv_head) * shape.group - shape.first_head, end = begin + shape.group;
+  const int64_t head = (begin > 0 ? begin : 0) + block / cut.row_blocks % cut.head_blocks * cut.heads + i % cut.heads;
+  AttendQuery query;
+  if (i >= cut.rows * cut.heads || row >= item.rows || head >= end || head >= shape.heads) return query;
+  const int32_t position = item.position + row, visible = static_cast<int32_t>(shape.FirstKey(position));
+  query.part_keys = PartKeys(position - visible + 1, shape.group);
+  int64_t from = visible, to = position;
+  if (cut.parts > 0) {
+    const int64_t part = (visible / query.part_keys + static_cast<int64_t>(blockIdx.z)) * query.part_keys;
+    if (part > from) from = part;
+    if (part + query.part_keys - 1 < to) to = part + query.part_keys - 1;
+  }
+  if (from > to) return query;
+  query.row = item.row + row, query.slot = item.slot + row, query.head = static_cast<int32_t>(head), query.position = position;
+  query.first = static_cast<int32_t>(from), query.last = static_cast<int32_t>(to);
+  query.all = Start(shape, head);
+  return query;
+}
+
+}  // namespace drover::cuda
