@@ -1,8 +1,8 @@
-// What the kernels of paged attention share: how the keys of a query are cut into parts, what a block of threads takes on, and the
-// cache's elements. The cut depends on the keys that a query sees and on the model, never on the batch: partial results are merged in
-// the order of the keys with the same operations wherever that happens, so that a query's bits depend on nothing beside it.
+// What the kernels of paged attention share: what a block of threads takes on, the cache's elements, and the merging of partial
+// results.
 #pragma once
 
+#include "kernels/cuda/attend_parts.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/step_places.h"
 
@@ -10,23 +10,6 @@ namespace drover::cuda {
 
 inline constexpr int kAttendThreads = 128, kAttendWarps = kAttendThreads / kWarp;
 inline constexpr int kTileKeys = 64;
-inline constexpr int32_t kPartKeysMin = 256, kPartKeysMost = 4096;  // the least that PartKeys may give, by the group
-inline constexpr int64_t kPartsMax = 65;
-
-// Keys of each part of a query that sees `keys` of them; parts begin at multiples of it. Large groups write much for each part, so
-// that theirs are larger; long contexts have larger parts, so that there are never more than kPartsMax.
-constexpr int32_t PartKeys(int64_t keys, int64_t group) {
-  int32_t part = kPartKeysMin;
-  while (part < kPartKeysMost && part * 8 < kPartKeysMin * group) part *= 2;
-  while (part * (kPartsMax - 1) < keys) part *= 2;
-  return part;
-}
-
-// No query that sees at most so many keys has more parts.
-constexpr int64_t PartsBound(int64_t keys, int64_t group) {
-  const int64_t part = PartKeys(1, group), parts = (keys + part - 2) / part + 1;
-  return parts < kPartsMax ? parts : kPartsMax;
-}
 
 // How the work of one KV head on the rows of an item is cut over blocks.
 struct AttendCut {

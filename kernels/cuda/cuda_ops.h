@@ -41,6 +41,8 @@ class CudaOps : public Ops {
   ~CudaOps() override;
 
   Memory& memory() override;
+  // The shapes of launches depend on these alone: on the numbers of rows and sequences and, of sequences with at most 8 rows, on the
+  // longest. What was captured once its room was there serves later steps of as many rows and sequences that are no longer.
   void Begin(std::span<const SequenceRows> sequences) override;
   absl::Status Finish() override;
 
