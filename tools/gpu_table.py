@@ -33,11 +33,19 @@ def row(*cells):
     return "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
 
-def built_programs(root):
-    """The names of all targets that the build makes."""
-    folders = [folder for folder in root.iterdir() if folder.is_dir() and folder.name != "build" and not folder.name.startswith(".")]
-    text = "\n".join(path.read_text() for folder in folders for path in folder.rglob("CMakeLists.txt"))
-    return set(re.findall(r"drover_(?:test|binary)\(([\w-]+)", text))
+def targets(root):
+    """{name: paths of the sources} of all programs that the build makes, as its CMakeLists.txt say."""
+    found = {}
+    for folder in sorted(root.iterdir()):
+        if folder.name == "build" or folder.name.startswith(".") or not folder.is_dir():
+            continue
+        for file in folder.rglob("CMakeLists.txt"):
+            text = file.read_text()
+            lists = dict(re.findall(r"\bset\((\w+)\s+([^()$]*)\)", text))
+            for name, sources in re.findall(r"drover_(?:test|binary)\(([\w-]+)\s+SOURCES\s+(.*?)\s+DEPS", text, re.S):
+                names = re.sub(r"\$\{(\w+)\}", lambda match: lists.get(match.group(1), ""), sources).split()
+                found[name] = [file.parent / source for source in names]
+    return found
 
 
 def short_name(test):
@@ -47,12 +55,11 @@ def short_name(test):
     return f"{suite.split('/')[-1]}.{name}{IN.get(parameter, '')}"
 
 
-def tests_in(stage):
+def tests_in(stage, built):
     """The same names as the sources of a stage's tests have them; of sources for several back ends, those with the back end as parameter."""
     kinds = "_P" if any("*/cuda" in argument for argument in stage.arguments) else "(?:_P|_F)?"
-    for source in stage.sources:
-        path = ROOT / source
-        text = path.read_text() if path.exists() else ""
+    for source in built.get(pathlib.Path(stage.program).name, []) if stage.kind == "tests" else []:
+        text = source.read_text() if source.exists() else ""
         own = list(IN.values()) if "LinearBackEndsHere" in text else []
         for suite, name in re.findall(rf"^TEST{kinds}\((\w+), (\w+)\)", text, re.M):
             yield from (f"{suite}.{name}{kind}" for kind in ["", *own])
@@ -75,9 +82,9 @@ def stage_rows(stages, runs, built):
             yield row(stage.name, stage.shows, where(run), f"{result['outcome']}: {result['detail']}".rstrip(": "))
 
 
-def test_rows(stage, runs):
+def test_rows(stage, runs, built):
     """One row per test as it is written, its parameters summed up. The newest run that has the test counts."""
-    names = list(dict.fromkeys(tests_in(stage)))
+    names = list(dict.fromkeys(tests_in(stage, built)))
     latest = {}
     for run in runs:
         sums = collections.defaultdict(collections.Counter)
@@ -112,7 +119,7 @@ def number_rows(numbers):
 def table(stages, runs, built):
     lines = [row("stage", "shows", "last run", "result"), "|---|---|---|---|", *stage_rows(stages, runs, built)]
     for stage in stages:
-        rows = list(test_rows(stage, runs))
+        rows = list(test_rows(stage, runs, built))
         if rows:
             lines += ["", row(f"{stage.name}: test", "last run", "result"), "|---|---|---|", *rows]
     for stage in stages:
@@ -125,7 +132,7 @@ def table(stages, runs, built):
 def page(check):
     text = PAGE.read_text()
     before, rest = text.split(BEGIN)
-    made = before + BEGIN + table(gpu_stages.STAGES, load_runs(RESULTS), built_programs(ROOT)) + END + rest.split(END)[1]
+    made = before + BEGIN + table(gpu_stages.STAGES, load_runs(RESULTS), targets(ROOT)) + END + rest.split(END)[1]
     if check and made != text:
         sys.exit("gpu_table: docs/gpu.md does not tell what bench/results/ and the tests say; run tools/gpu_table.py page")
     if made != text:
