@@ -37,11 +37,16 @@ class Programs:
 
     def __init__(self, folder):
         self.folder, self.bundled = folder, (folder / "MANIFEST.json").exists()
-        self.environment = {**os.environ, "DROVER_SOURCE_DIR": str(ROOT)}
+        self.plain = {**os.environ, "DROVER_SOURCE_DIR": str(ROOT)}
+        self.environment = dict(self.plain)
         if self.bundled:
             asked = subprocess.run(["sh", "-c", '. "$here/env.sh"; env -0'], env={**os.environ, "here": str(folder)}, capture_output=True, check=True)
             found = dict(entry.split("=", 1) for entry in asked.stdout.decode().split("\0") if "=" in entry)
             self.environment.update({name: value for name, value in found.items() if name != "here"})
+
+    def environment_of(self, stage):
+        """Python keeps to its own libraries; the programs of a bundle's bin/ find theirs by themselves."""
+        return self.plain if stage.kind == "script" else self.environment
 
     def path(self, program):
         return self.folder / "libexec" / pathlib.Path(program).name if self.bundled else self.folder / program
@@ -67,7 +72,7 @@ def command_of(stage, programs, given):
     lacking = [need for need in stage.needs if not given.get(need)]
     if lacking:
         return None, ("skipped", {"sanitizer": "no compute-sanitizer here", "smollm2": "no --smollm2 PATH was given"}[lacking[0]])
-    fill = {"program": program, "bin": program.parent, "root": ROOT, "demo": ROOT / "demo" / "model", "smollm2": given.get("smollm2")}
+    fill = {"program": program, "bin": programs.folder / "bin", "root": ROOT, "demo": ROOT / "demo" / "model", "smollm2": given.get("smollm2")}
     words = [word.format(**fill) for word in stage.arguments]
     first = {"memory": [given.get("sanitizer"), "--error-exitcode", "9", "--target-processes", "all"], "script": [sys.executable, "-B"]}
     return [str(word) for word in (*first.get(stage.kind, [program]), *words)], None
@@ -149,7 +154,7 @@ def run_stage(stage, programs, given, limit_s):
         return {"outcome": why_not[0], "detail": why_not[1]}, ""
     if limit_s < 1:
         return {"outcome": "not reached", "detail": "no time was left"}, ""
-    status, output, seconds = run(words, programs.environment, limit_s)
+    status, output, seconds = run(words, programs.environment_of(stage), limit_s)
     outcome, detail, tests, numbers = judge(stage, status, output)
     if outcome == "not finished":
         detail = f"cut off after {limit_s:.0f} s; {detail}"

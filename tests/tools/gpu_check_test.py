@@ -3,8 +3,10 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import unittest
@@ -152,6 +154,20 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual(record["stages"]["golden"]["outcome"], "absent")
         self.assertIn("ABSENT, so not shown:", result.stdout)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+
+    def test_what_was_packed_runs_with_the_libraries_beside_it(self):
+        bundle = self.folder / "bundle"
+        looks = f'case ":$LD_LIBRARY_PATH:" in *"/bundle/lib:"*) [ "$DROVER_SOURCE_DIR" = "{ROOT}" ] && {{ {OK}; }} ;; esac'
+        for name, text in (("drover", "true"), ("cuda_ops_test", looks)):
+            self.program(f"../bundle/libexec/{name}", text)
+        shutil.copy(ROOT / "deploy" / "bundle" / "env.sh", bundle)
+        (bundle / "MANIFEST.json").write_text('{"commit": "abc1234"}')
+        with tarfile.open(self.folder / "bundle.tar.xz", "w:xz") as archive:
+            archive.add(bundle, "bundle")
+        result = self.command("--only", "parity", "--packed", self.folder)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertEqual(json.loads(self.out.read_text())["commit"], "abc1234")
+        self.assertIn("scripts/gpu-check --pack", self.command("--packed", self.folder / "programs").stderr)
 
     def test_the_stages_are_well_formed(self):
         self.assertLessEqual(gpu_stages.TOTAL_S, 480)
