@@ -136,11 +136,11 @@ def judge(stage, status, output):
         if outcome == "passed" and (not summary or clean != summary):
             outcome = "failed"
         return outcome, f"{detail}; {summary[-1] if summary else 'no summary'}", {}, None
-    if status == SKIPPED and stage.kind in ("status", "script"):
+    if status == SKIPPED and stage.kind == "script":
         return "skipped", last, {}, None
     if status != 0:
         return "failed", f"status {status}: {last}", {}, None
-    if stage.kind in ("status", "script"):
+    if stage.kind == "script":
         return "passed", last, {}, None
     try:
         return "passed", "", {}, json.loads(output[min(i for i in (output.find("{"), output.find("[")) if i >= 0):])

@@ -5,6 +5,7 @@ usage: tools/gpu_table.py page [--check]
 """
 import argparse
 import collections
+import fnmatch
 import json
 import pathlib
 import re
@@ -57,12 +58,14 @@ def short_name(test):
 
 def tests_in(stage, built):
     """The same names as the sources of a stage's tests have them; of sources for several back ends, those with the back end as parameter."""
-    kinds = "_P" if any("*/cuda" in argument for argument in stage.arguments) else "(?:_P|_F)?"
+    pattern = next((argument.partition("=")[2] for argument in stage.arguments if argument.startswith("--gtest_filter=")), "*")
+    kinds, pattern = ("_P", "*") if pattern == "*/cuda*" else ("(?:_P|_F)?", pattern)
     for source in built.get(pathlib.Path(stage.program).name, []) if stage.kind == "tests" else []:
         text = source.read_text() if source.exists() else ""
         own = list(IN.values()) if "LinearBackEndsHere" in text else []
         for suite, name in re.findall(rf"^TEST{kinds}\((\w+), (\w+)\)", text, re.M):
-            yield from (f"{suite}.{name}{kind}" for kind in ["", *own])
+            if fnmatch.fnmatch(f"{suite}.{name}", pattern):
+                yield from (f"{suite}.{name}{kind}" for kind in ["", *own])
 
 
 def last_result(runs, stage):

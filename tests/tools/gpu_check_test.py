@@ -48,7 +48,7 @@ class GpuCheck(unittest.TestCase):
     def outcome(self, script, kind="tests", limit_s=20, **given):
         """The outcome and the detail of one stage whose program is `script`, and the verdict of a run of it alone."""
         self.program("tests/t", script)
-        arguments = ("{program}",) if kind == "memory" else ()
+        arguments = ("{program}",) if kind in ("memory", "script") else ()
         record, status = self.run_stages(Stage("s", "", "tests/t", kind, arguments, limit_s=limit_s), **given)
         return record["stages"]["s"]["outcome"], record["stages"]["s"]["detail"], status
 
@@ -105,11 +105,11 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual(self.outcome(OK, "memory", sanitizer=racy)[0], "failed")
         self.assertEqual(self.outcome("true", "memory", sanitizer=sanitizer)[0], "failed")
 
-    def test_an_exit_status_counts(self):
-        self.assertEqual(self.outcome("echo fine", "status"), ("passed", "fine", 0))
-        self.assertEqual(self.outcome("echo no device; exit 77", "status"), ("skipped", "no device", 1))
-        self.assertEqual(self.outcome("echo broken; exit 1", "status"), ("failed", "status 1: broken", 1))
-        self.assertEqual(self.outcome("sleep 30", "status", limit_s=1)[::2], ("not finished", 1))
+    def test_the_exit_status_of_a_script_counts(self):
+        self.assertEqual(self.outcome("print('fine')", "script"), ("passed", "fine", 0))
+        self.assertEqual(self.outcome("print('no device'); exit(77)", "script"), ("skipped", "no device", 1))
+        self.assertEqual(self.outcome("print('broken'); exit(1)", "script"), ("failed", "status 1: broken", 1))
+        self.assertEqual(self.outcome("import time; time.sleep(30)", "script", limit_s=1)[::2], ("not finished", 1))
 
     def test_numbers_are_kept_and_must_be_numbers(self):
         self.program("bin/b", """echo 'warming up'; echo '{"results": [{"name": "copy", "value": 3.0}]}'""")
