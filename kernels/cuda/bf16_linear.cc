@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "kernels/cuda/small_batch.h"
 #include "kernels/cuda/tiles.h"
 
 namespace drover {
@@ -27,7 +28,13 @@ absl::StatusOr<std::unique_ptr<Bf16Linear>> Bf16Linear::Create(const CudaOptions
   return std::unique_ptr<Bf16Linear>(new Bf16Linear(device, std::move(matmul), std::move(activations), std::move(tile)));
 }
 
+// Few tokens leave the memory to decide the pace: f32 weights are then read as they are, and the library has no way for other forms.
 bool Bf16Linear::Run(const PackedWeight& weight, const float* bias, Tensor x, Tensor y) {
+  if (x.rows <= cuda::kSmallTokens) {
+    if (weight.dtype == DType::kF32) return false;
+    cuda::SmallBatch(device_, weight, bias, x, y);
+    return true;
+  }
   const int64_t depth = Padded(x.cols);
   if (x.rows * depth * kValueBytes > activations_.size() || depth * kValueBytes > tile_.size()) return false;
   MatmulTask task{.bias = bias, .y = y.data, .rows = y.cols, .tokens = x.rows, .depth = depth, .x_stride = depth, .y_stride = y.cols};
@@ -38,6 +45,9 @@ bool Bf16Linear::Run(const PackedWeight& weight, const float* bias, Tensor x, Te
     task.w = reinterpret_cast<const uint16_t*>(weight.bytes.data()) + weight.lead;
     task.w_stride = weight.row_bytes / kValueBytes;
     done = Multiply(task);
+  } else if (x.rows <= cuda::kMediumTokens && weight.dtype != DType::kBF16 && weight.dtype != DType::kF32) {
+    cuda::MediumBatch(device_, weight, bias, task.x, depth, y);
+    done = true;
   } else {
     done = RunOpened(weight, task);
   }

@@ -1,5 +1,6 @@
-// Bf16Linear: Linear of more than a few tokens with weights and activations rounded to bf16, on tensor cores. Owns the rounded
-// activations of one tensor and room for a part of one opened weight.
+// Bf16Linear: Linear with weights and activations rounded to bf16, on tensor cores. Up to 8 tokens, and up to 32 over weights that are
+// not stored in bf16, an own kernel reads the weight in its storage form; beyond, the library multiplies. Owns the rounded activations
+// of one tensor and room for a part of one opened weight.
 #pragma once
 
 #include <memory>

@@ -17,9 +17,10 @@ namespace cuda {
 struct AttendTask;
 }
 
-// How Linear multiplies. kF32: f32 products and sums, the same bits for a token whatever its batch. kBF16: beyond kFewTokens tokens
-// weights and activations are rounded to bf16 and multiplied on tensor cores with f32 sums, within 1e-2 of kF32; a token's bits then
-// depend on the number of tokens beside it, as the library chooses its way by that.
+// How Linear multiplies. kF32: f32 products and sums, the same bits for a token whatever its batch. kBF16: weights and activations are
+// rounded to bf16 and multiplied on tensor cores with f32 sums, within 1e-2 of kF32; f32 weights are left alone up to kFewTokens
+// tokens. A token's bits are then the same among all batches of up to kFewTokens tokens (32 where the weight is stored neither in bf16
+// nor in f32); beyond, they depend on the number of tokens, as the library chooses its way by that.
 enum class CudaCompute { kF32, kBF16 };
 
 struct CudaOptions {
@@ -27,7 +28,7 @@ struct CudaOptions {
   bool wait_for_each = false;  // waits after each operation, so that a fault is laid to the one that caused it; slow
   CudaCompute compute = CudaCompute::kF32;
   // Bounds of what Linear will be asked, so that nothing is allocated later; kBF16 needs them. What exceeds them is computed as by
-  // kF32.
+  // kF32, beyond kFewTokens tokens.
   int64_t tokens = 0, cols = 0;
   int64_t tile_bytes = 64 << 20;  // for a part of a weight that is not stored in bf16
 };

@@ -1,92 +1,109 @@
-// Linear and HeadLinear over weights in every storage form. A sum takes the columns in an order that only the weight decides, so
+// Linear and HeadLinear in f32 over weights in every storage form. A sum takes the columns in an order that only the weight decides, so
 // that a token's result does not depend on its batch.
 #include "common/check.h"
 #include "kernels/cuda/bf16_linear.h"
-#include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/weight_view.cuh"
+#include "kernels/cuda/linear_task.cuh"
 
 namespace drover {
 namespace cuda {
 namespace {
 
-constexpr int kWarps = kThreads / kWarp;
-
-// Matrices of `heads` heads, all in one weight; a plain matrix is one head. Strides are in values, between rows or heads.
-struct LinearTask {
-  WeightView weight;
-  const float* x = nullptr;
-  const float* bias = nullptr;  // may be null
-  float* y = nullptr;
-  int64_t x_token = 0, x_head = 0, y_token = 0, y_head = 0;
-  int32_t tokens = 0, heads = 1;
-  int32_t rows = 0, first_row = 0, row_stride = 0;  // of a head's part of the weight
-  bool wide_x = false;  // four activations can be loaded at once
-
-  __device__ int64_t WeightRow(int32_t head, int32_t row) const { return int64_t{head} * row_stride + first_row + row; }
-};
-
-// The 8 activations that meet the stored columns from c on; zero where there are none.
-__device__ inline void LoadPiece(const LinearTask& task, const float* x, int32_t c, float* values) {
-  const WeightView& weight = task.weight;
-  if (task.wide_x && weight.Whole(c)) {
-    const float4* at = reinterpret_cast<const float4*>(x + (c - weight.first));
-    const float4 a = at[0], b = at[1];
-    values[0] = a.x, values[1] = a.y, values[2] = a.z, values[3] = a.w;
-    values[4] = b.x, values[5] = b.y, values[6] = b.z, values[7] = b.w;
-    return;
+// The products of rows with tokens over 8 columns.
+template <int kRows, int kTokens>
+__device__ inline void AddPiece(const LinearTask& task, const float* x, int token, int32_t c, const float (&w)[kRows][kPiece],
+                                float (&sums)[kTokens][kRows]) {
+#pragma unroll
+  for (int t = 0; t < kTokens; ++t) {
+    float values[kPiece];
+    LoadPiece(task, x + min(token + t, task.tokens - 1) * task.x_token, c, values);
+#pragma unroll
+    for (int r = 0; r < kRows; ++r)
+#pragma unroll
+      for (int i = 0; i < kPiece; ++i) sums[t][r] = fmaf(w[r][i], values[i], sums[t][r]);
   }
-  for (int i = 0; i < kPiece; ++i) values[i] = weight.Has(c + i) ? x[weight.Meets(c + i)] : 0;
 }
 
-// y[t,h,r] = Σ_c W[row r of head h, c]·x[t,h,c] + bias[r]. A warp computes kRows rows for kTokens tokens; its lanes take pieces of
-// 8 columns in turn, then their sums are added up.
+// A lane's share of the sums: chunk after chunk of its rows. A chunk that is not whole is opened piece by piece.
 template <class Read, int kRows, int kTokens>
-__global__ void __launch_bounds__(kThreads) LinearRows(const LinearTask task) {
-  const int lane = threadIdx.x % kWarp, head = blockIdx.z;
-  const int row = (static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / kWarp) * kRows;
-  const int token = static_cast<int>(blockIdx.y) * kTokens;
-  if (row >= task.rows) return;
-  const float* x = task.x + head * task.x_head;
-  float sums[kTokens][kRows] = {};
-  for (int c = task.weight.first / kPiece * kPiece + lane * kPiece; c < task.weight.end; c += kWarp * kPiece) {
+__device__ inline void AddChunks(const LinearTask& task, const float* x, int token, int64_t (&weight_rows)[kRows],
+                                 float (&sums)[kTokens][kRows]) {
+  const int lane = threadIdx.x % kWarp;
+  RowAt rows[kRows];
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) rows[r] = RowOf(task.weight, weight_rows[r]);
+  for (int chunk = task.first_chunk + task.Part() * kWarp + lane; chunk < task.end_chunk; chunk += task.parts * kWarp) {
+    const int32_t c = chunk * kColumns<Read>;
     float w[kRows][kPiece];
+    if (task.in_chunks && task.weight.Whole(c, kColumns<Read>)) {
+      typename Chunk<Read>::Raw raw[kRows];
 #pragma unroll
-    for (int r = 0; r < kRows; ++r) OpenPiece<Read>(task.weight, task.WeightRow(head, min(row + r, task.rows - 1)), c, w[r]);
+      for (int r = 0; r < kRows; ++r) raw[r] = Chunk<Read>::Load(task.weight, rows[r], c);
 #pragma unroll
-    for (int t = 0; t < kTokens; ++t) {
-      float values[kPiece];
-      LoadPiece(task, x + min(token + t, task.tokens - 1) * task.x_token, c, values);
+      for (int p = 0; p < Chunk<Read>::kPieces; ++p) {
 #pragma unroll
-      for (int r = 0; r < kRows; ++r)
+        for (int r = 0; r < kRows; ++r) Chunk<Read>::Open(raw[r], p, w[r]);
+        AddPiece(task, x, token, c + p * kPiece, w, sums);
+      }
+    } else {
+      for (int32_t at = c; at < min(c + kColumns<Read>, task.weight.end); at += kPiece) {
 #pragma unroll
-        for (int i = 0; i < kPiece; ++i) sums[t][r] = fmaf(w[r][i], values[i], sums[t][r]);
+        for (int r = 0; r < kRows; ++r) OpenPiece<Read>(task.weight, weight_rows[r], at, w[r]);
+        AddPiece(task, x, token, at, w, sums);
+      }
     }
   }
+}
+
+// y[t,h,r] = Σ_c W[row r of head h, c]·x[t,h,c] + bias[r]. A group of `parts` warps computes kRows rows for kTokens tokens; their
+// lanes take chunks of columns in turn, then the sums of lanes and of warps are added up in their order.
+template <class Read, int kRows, int kTokens>
+__global__ void __launch_bounds__(kThreads) LinearRows(const LinearTask task) {
+  static_assert(kRows * kTokens <= kWarp);
+  __shared__ float partial[kWarps][kWarp];
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, head = blockIdx.z;
+  const int row = task.RowGroup() * kRows, token = static_cast<int>(blockIdx.y) * kTokens;
+  if (row >= task.rows) return;
+  int64_t weight_rows[kRows];
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) weight_rows[r] = task.WeightRow(head, row + r);
+  float sums[kTokens][kRows] = {};
+  AddChunks<Read, kRows, kTokens>(task, task.x + head * task.x_head, token, weight_rows, sums);
+  float own = 0;  // each lane finishes one sum
 #pragma unroll
   for (int t = 0; t < kTokens; ++t) {
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       const float sum = WarpSum(sums[t][r]);
-      if (lane != 0 || token + t >= task.tokens || row + r >= task.rows) continue;
-      task.y[(token + t) * task.y_token + head * task.y_head + row + r] = task.bias == nullptr ? sum : sum + task.bias[row + r];
+      if (lane == t * kRows + r) own = sum;
     }
   }
+  if (task.parts > 1) {
+    partial[warp][lane] = own;
+    __syncthreads();
+    if (task.Part() != 0) return;
+    for (int part = 1; part < task.parts; ++part) own += partial[warp + part][lane];
+  }
+  const int t = token + lane / kRows, r = row + lane % kRows;
+  if (lane >= kRows * kTokens || t >= task.tokens || r >= task.rows) return;
+  task.y[t * task.y_token + head * task.y_head + r] = task.bias == nullptr ? own : own + task.bias[r];
 }
 
 struct LaunchLinear {
   const LinearTask& task;
   cudaStream_t stream;
 
-  template <int kRows, int kTokens>
-  dim3 Grid() const {
-    return {Blocks(task.rows, kWarps * kRows), Blocks(task.tokens, kTokens), static_cast<unsigned>(task.heads)};
-  }
   template <class Read>
   void operator()(Read) const {
-    if (task.tokens == 1)
-      LinearRows<Read, 2, 1><<<Grid<2, 1>(), kThreads, 0, stream>>>(task);
-    else
-      LinearRows<Read, 4, 8><<<Grid<4, 8>(), kThreads, 0, stream>>>(task);
+    constexpr int kRows = 4, kTokens = 8;
+    LinearTask own = task;
+    ShareOut<Read>(own, kRows, kWarp);
+    dim3 grid(RowBlocks(own, kRows), 1, static_cast<unsigned>(task.heads));
+    if (task.tokens == 1) {
+      LinearRows<Read, kRows, 1><<<grid, kThreads, 0, stream>>>(own);
+    } else {
+      grid.y = Blocks(task.tokens, kTokens);
+      LinearRows<Read, kRows, kTokens><<<grid, kThreads, 0, stream>>>(own);
+    }
   }
 };
 
@@ -98,11 +115,6 @@ struct BiasAlone {
   __device__ void operator()(int64_t i) const { y[i] = bias == nullptr ? 0 : bias[i % cols]; }
 };
 
-bool IsWide(const WeightView& weight, const float* x, int64_t x_token, int64_t x_head) {
-  return weight.order == nullptr && weight.first % 4 == 0 && x_token % 4 == 0 && x_head % 4 == 0 &&
-         reinterpret_cast<uintptr_t>(x) % 16 == 0;
-}
-
 }  // namespace
 }  // namespace cuda
 
@@ -113,7 +125,7 @@ void CudaOps::Linear(const PackedWeight& weight, std::span<const float> bias, Te
   const float* added = bias.empty() ? nullptr : bias.data();
   if (weight.empty()) return cuda::ForEach(*device_, "Linear", y.size(), cuda::BiasAlone{added, y.data, y.cols});
   if (y.size() == 0) return;
-  if (bf16_ != nullptr && x.rows > kFewTokens && bf16_->Run(weight, added, x, y)) return;
+  if (bf16_ != nullptr && bf16_->Run(weight, added, x, y)) return;
   cuda::LinearTask task{.weight = cuda::ViewOf(weight), .x = x.data, .bias = added, .y = y.data, .x_token = x.cols, .y_token = y.cols};
   task.tokens = static_cast<int32_t>(x.rows);
   task.rows = static_cast<int32_t>(y.cols);

@@ -27,11 +27,8 @@ __device__ inline float E8M0(unsigned exponent) {
   if (exponent == 255) return __uint_as_float(0x7fc00000u);
   return exponent == 0 ? __uint_as_float(0x00400000u) : __uint_as_float(exponent << 23);
 }
-__device__ inline float E2M1(unsigned code) {
-  const unsigned exponent = code >> 1 & 3;
-  const float size = exponent == 0 ? 0.5f * static_cast<float>(code & 1) : __uint_as_float((126 + exponent) << 23 | (code & 1) << 22);
-  return (code & 8) != 0 ? -size : size;
-}
+// A float with the same fields is 2^-126 of the value.
+__device__ inline float E2M1(unsigned code) { return 0x1p126f * __uint_as_float((code & 8) << 28 | (code & 7) << 22); }
 __device__ const float kLevels[16] = {kNF4Values[0],  kNF4Values[1],  kNF4Values[2],  kNF4Values[3], kNF4Values[4],  kNF4Values[5],
                                       kNF4Values[6],  kNF4Values[7],  kNF4Values[8],  kNF4Values[9], kNF4Values[10], kNF4Values[11],
                                       kNF4Values[12], kNF4Values[13], kNF4Values[14], kNF4Values[15]};

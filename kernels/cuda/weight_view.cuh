@@ -24,42 +24,47 @@ struct WeightView {
   // Where stored column c meets the activations.
   __device__ int64_t Meets(int64_t c) const { return order == nullptr ? c - first : order[c]; }
   __device__ bool Has(int64_t c) const { return c >= first && c < end; }
-  __device__ bool Whole(int64_t piece) const { return piece >= first && piece + kPiece <= end; }
+  __device__ bool Whole(int64_t c, int64_t columns = kPiece) const { return c >= first && c + columns <= end; }
 };
 
 struct ReadU4 : Form<16, 32> {
   static constexpr bool kCodes = true;
+  static __device__ float Value(unsigned code) { return ToFloat(code); }
   static __device__ void Open(const std::byte* row, int64_t c, float* w) {
     const uint64_t q = LoadNibbles<8>(Block(row, c), c);
-    for (int i = 0; i < kPiece; ++i) w[i] = ToFloat(ByteOf(q, i));
+    for (int i = 0; i < kPiece; ++i) w[i] = Value(ByteOf(q, i));
   }
 };
 struct ReadU8 : Form<32, 32> {
   static constexpr bool kCodes = true;
+  static __device__ float Value(unsigned code) { return ToFloat(code); }
   static __device__ void Open(const std::byte* row, int64_t c, float* w) {
     const uint64_t q = LoadEight<8>(row + c);
-    for (int i = 0; i < kPiece; ++i) w[i] = ToFloat(ByteOf(q, i));
+    for (int i = 0; i < kPiece; ++i) w[i] = Value(ByteOf(q, i));
   }
 };
 struct ReadF8 : Form<32, 32> {
   static constexpr bool kCodes = true;
+  static __device__ float Value(unsigned code) { return E4M3(code); }
   static __device__ void Open(const std::byte* row, int64_t c, float* w) {
     const uint64_t q = LoadEight<8>(row + c);
-    for (int i = 0; i < kPiece; ++i) w[i] = E4M3(ByteOf(q, i));
+    for (int i = 0; i < kPiece; ++i) w[i] = Value(ByteOf(q, i));
   }
 };
 struct ReadE2M1 : Form<16, 32> {
   static constexpr bool kCodes = true;
+  static __device__ float Value(unsigned code) { return E2M1(code); }
   static __device__ void Open(const std::byte* row, int64_t c, float* w) {
     const uint64_t q = LoadNibbles<8>(Block(row, c), c);
-    for (int i = 0; i < kPiece; ++i) w[i] = E2M1(ByteOf(q, i));
+    for (int i = 0; i < kPiece; ++i) w[i] = Value(ByteOf(q, i));
   }
 };
 struct ReadNF4 : Form<16, 32> {
   static constexpr bool kCodes = true;
+  static __device__ float Value(unsigned code) { return kLevels[code]; }
   static __device__ void Open(const std::byte* row, int64_t c, float* w) {
     const uint64_t q = LoadNibbles<8>(Block(row, c), c);
-    for (int i = 0; i < kPiece; ++i) w[i] = kLevels[ByteOf(q, i)];
+    for (int i = 0; i < kPiece; ++i) w[i] = Value(ByteOf(q, i));
   }
 };
 

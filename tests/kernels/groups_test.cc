@@ -9,10 +9,7 @@
 namespace drover {
 namespace {
 
-class GroupsParity : public OpsParity {
- protected:
-  const LinearPromise promise_ = PromiseOf(GetParam());
-};
+class GroupsParity : public LinearOpsParity {};
 
 struct GroupCase {
   const char* name;
@@ -40,6 +37,12 @@ const GroupCase kCases[] = {
     {"four-bit floats cut inside", DType::kE2M1, 10, 45, 1, 32, 0, 11, DType::kE8M0},
     {"nf4", DType::kNF4, 12, 192, 1, 64},
     {"nf4 cut inside", DType::kNF4, 12, 101, 1, 64, 0, 50},
+    {"fp8 blocks, long", DType::kF8E4M3, 37, 1100, 128, 128, 100, 256},
+    {"fp8 a scale a row, long", DType::kF8E4M3, 18, 1024, 1, 1024, 0, 0, DType::kBF16},
+    {"int4, long", DType::kU4, 19, 1152, 1, 128, 0, 128, DType::kF16, true},
+    {"int4 in any order, long", DType::kU4, 17, 1024, 1, 32, 0, 0, DType::kF16, true, true},
+    {"four-bit floats, long", DType::kE2M1, 20, 1120, 1, 32, 0, 64, DType::kE8M0},
+    {"nf4, long", DType::kNF4, 18, 1088, 1, 64},
 };
 
 void FillScales(const GroupCase& c, std::mt19937& engine, Groups& groups) {
@@ -89,13 +92,14 @@ PackedWeight RandomGroups(const GroupCase& c) {
 TEST_P(GroupsParity, EveryFormEqualsTheReference) {
   for (const GroupCase& c : kCases) {
     const PackedWeight weight = RandomGroups(c);
-    for (const int64_t tokens : {1, 2, 3, 4, 7, 65}) {
+    const double scale = ScaleOf(weight);
+    for (const int64_t tokens : {1, 2, 3, 4, 7, 21, 65}) {
       const Owned x = Random(tokens, c.cols, 2);
       Owned expected = Poisoned(tokens, c.rows), found = Poisoned(tokens, c.rows);
       reference_.Linear(weight, {}, x.tensor, expected.tensor);
       ops_->Linear(weight, {}, x.tensor, found.tensor);
       const double f32 = 3e-6 * std::sqrt(static_cast<double>(c.cols));
-      ExpectClose(found, expected, std::max(f32, promise_.tolerance), Cat(c.name, ", tokens ", tokens));
+      ExpectClose(found, expected, std::max(f32, promise_.tolerance), Cat(c.name, ", tokens ", tokens), scale);
     }
   }
 }

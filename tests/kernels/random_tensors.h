@@ -65,10 +65,16 @@ inline PackedWeight RandomWeight(DType dtype, int64_t rows, int64_t cols, int64_
   return weight;
 }
 
-inline void ExpectClose(const Owned& found, const Owned& expected, double tolerance, const std::string& what) {
+inline double LargestOf(const Owned& x) {
+  double largest = 0;
+  for (const float value : x.values) largest = std::max(largest, std::abs(static_cast<double>(value)));
+  return largest;
+}
+
+// Errors are relative to the largest expected value, or to `scale` where that is larger.
+inline void ExpectClose(const Owned& found, const Owned& expected, double tolerance, const std::string& what, double scale = 1e-6) {
   ASSERT_EQ(found.values.size(), expected.values.size()) << what;
-  double scale = 1e-6;
-  for (const float value : expected.values) scale = std::max(scale, std::abs(static_cast<double>(value)));
+  scale = std::max(scale, LargestOf(expected));
   for (size_t i = 0; i < found.values.size(); ++i) {
     const double error = std::abs(static_cast<double>(found.values[i]) - expected.values[i]) / scale;
     ASSERT_FALSE(!(error <= tolerance)) << what << ": value " << i << " is " << found.values[i] << ", expected " << expected.values[i];
@@ -103,6 +109,20 @@ class OpsParity : public testing::TestWithParam<std::string> {
   Ops reference_;
   std::unique_ptr<Ops> ops_ = OpsOf(GetParam(), 3);
   std::unique_ptr<Ops> alone_ = OpsOf(GetParam(), 1);
+};
+
+// For back ends that differ in Linear.
+class LinearOpsParity : public OpsParity {
+ protected:
+  // What errors of rounded values are relative to: of a few results alone, all may happen to be small.
+  double ScaleOf(const PackedWeight& weight) {
+    if (promise_.tolerance == 0) return 0;
+    Owned y = Poisoned(50, weight.rows);
+    reference_.Linear(weight, {}, Random(50, weight.cols, 4).tensor, y.tensor);
+    return LargestOf(y);
+  }
+
+  const LinearPromise promise_ = PromiseOf(GetParam());
 };
 
 }  // namespace drover

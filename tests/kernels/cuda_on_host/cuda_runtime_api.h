@@ -40,6 +40,8 @@ inline dim3 Dim(dim3 n) { return n; }
 float* DynamicShared();
 // What the warp's lane `from` gives; all lanes must be there.
 uint32_t Exchange(uint32_t value, unsigned from);
+// all[l] = what lane l of the warp shows; all lanes must be there.
+void Gather(const void* own, size_t bytes, void* all);
 unsigned Lane();
 
 template <class T>
@@ -60,6 +62,13 @@ T __shfl_sync(unsigned, T value, int lane) {
 }
 inline float __uint_as_float(unsigned bits) { return __builtin_bit_cast(float, bits); }
 inline unsigned __float_as_uint(float value) { return __builtin_bit_cast(unsigned, value); }
+inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned shift) {
+  return static_cast<unsigned>((uint64_t{high} << 32 | low) >> (shift & 31));
+}
+template <class T>
+T __ldcs(const T* at) {
+  return *at;
+}
 inline int min(int a, int b) { return a < b ? a : b; }
 inline int max(int a, int b) { return a > b ? a : b; }
 

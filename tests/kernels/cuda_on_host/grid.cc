@@ -56,6 +56,7 @@ struct Block {
   std::vector<Fiber> fibers;
   std::vector<Meeting> warps;
   std::vector<uint32_t> given;  // to the warp, by thread
+  std::vector<const void*> shown;
   Meeting all;
   void* scheduler = nullptr;
   unsigned running = 0;
@@ -96,6 +97,7 @@ void Prepare(Fiber& fiber) {
 void RunBlock(unsigned threads) {
   block.fibers.resize(threads);
   block.given.resize(threads);
+  block.shown.resize(threads);
   block.warps.assign((threads + kWarp - 1) / kWarp, {});
   block.all = {threads, 0, 0};
   for (unsigned t = 0; t < threads; ++t) {
@@ -127,6 +129,16 @@ uint32_t Exchange(uint32_t value, unsigned from) {
   const uint32_t taken = block.given[block.running / kWarp * kWarp + from];
   Meet(warp);
   return taken;
+}
+
+void Gather(const void* own, size_t bytes, void* all) {
+  Meeting& warp = block.warps[block.running / kWarp];
+  DROVER_CHECK_EQ(warp.present, kWarp);
+  block.shown[block.running] = own;
+  Meet(warp);
+  for (unsigned lane = 0; lane < kWarp; ++lane)
+    std::memcpy(static_cast<std::byte*>(all) + lane * bytes, block.shown[block.running / kWarp * kWarp + lane], bytes);
+  Meet(warp);
 }
 
 void Run(dim3 grid, dim3 threads, size_t shared_bytes, const std::function<void()>& kernel) {

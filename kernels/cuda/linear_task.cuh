@@ -1,0 +1,72 @@
+// LinearTask: what the kernels of Linear and HeadLinear compute, how their warps share it out, and how activations are read.
+#pragma once
+
+#include "kernels/cuda/block_chunks.cuh"
+#include "kernels/cuda/launch.cuh"
+
+namespace drover::cuda {
+
+inline constexpr int kWarps = kThreads / kWarp;
+
+// Matrices of `heads` heads, all in one weight; a plain matrix is one head. Strides are in values, between rows or heads.
+struct LinearTask {
+  WeightView weight;
+  const float* x = nullptr;
+  const float* bias = nullptr;  // may be null
+  float* y = nullptr;
+  int64_t x_token = 0, x_head = 0, y_token = 0, y_head = 0;
+  int32_t tokens = 0, heads = 1;
+  int32_t rows = 0, first_row = 0, row_stride = 0;  // of a head's part of the weight
+  bool wide_x = false;  // four activations can be loaded at once
+  // Set at the launch. Columns are taken in chunks, numbered from column 0; `parts` warps share those of their rows.
+  bool in_chunks = false;
+  int32_t first_chunk = 0, end_chunk = 0, parts = 1;
+
+  __device__ int64_t WeightRow(int32_t head, int32_t row) const {
+    return int64_t{head} * row_stride + first_row + min(row, rows - 1);
+  }
+  // The place of a warp's rows among all groups of rows.
+  __device__ int32_t RowGroup() const {
+    return static_cast<int32_t>(blockIdx.x) * (kWarps / parts) + static_cast<int32_t>(threadIdx.x) / kWarp / parts;
+  }
+  __device__ int32_t Part() const { return static_cast<int32_t>(threadIdx.x) / kWarp % parts; }
+};
+
+inline bool IsWide(const WeightView& weight, const float* x, int64_t x_token, int64_t x_head) {
+  return weight.order == nullptr && weight.first % 4 == 0 && x_token % 4 == 0 && x_head % 4 == 0 &&
+         reinterpret_cast<uintptr_t>(x) % 16 == 0;
+}
+
+// Sets what the reader's chunks decide. A warp takes kRows rows, and `at_once` chunks of each in one turn. The parts depend on the
+// weight alone, so that a token's sums are made in one order whatever its batch.
+template <class Read>
+void ShareOut(LinearTask& task, int32_t rows_of_warp, int32_t at_once) {
+  constexpr int64_t kEnoughWarps = 4096;  // to keep the memory of a large device busy
+  const WeightView& weight = task.weight;
+  task.in_chunks = InChunks<Read>(weight);
+  task.first_chunk = weight.first / kColumns<Read>;
+  task.end_chunk = (weight.end + kColumns<Read> - 1) / kColumns<Read>;
+  const int64_t warps = int64_t{task.heads} * ((task.rows + rows_of_warp - 1) / rows_of_warp);
+  const int64_t turns = (task.end_chunk - task.first_chunk + at_once - 1) / at_once;
+  task.parts = 1;
+  while (task.parts < kWarps && warps * task.parts < kEnoughWarps && task.parts * 2 <= turns) task.parts *= 2;
+}
+
+inline unsigned RowBlocks(const LinearTask& task, int32_t rows_of_warp) {
+  return Blocks(task.rows, int64_t{rows_of_warp} * (kWarps / task.parts));
+}
+
+// The 8 activations that meet the stored columns from c on; zero where there are none.
+__device__ inline void LoadPiece(const LinearTask& task, const float* x, int32_t c, float* values) {
+  const WeightView& weight = task.weight;
+  if (task.wide_x && weight.Whole(c)) {
+    const float4* at = reinterpret_cast<const float4*>(x + (c - weight.first));
+    const float4 a = at[0], b = at[1];
+    values[0] = a.x, values[1] = a.y, values[2] = a.z, values[3] = a.w;
+    values[4] = b.x, values[5] = b.y, values[6] = b.z, values[7] = b.w;
+    return;
+  }
+  for (int i = 0; i < kPiece; ++i) values[i] = weight.Has(c + i) ? x[weight.Meets(c + i)] : 0;
+}
+
+}  // namespace drover::cuda
