@@ -214,7 +214,8 @@ def gpu_here():
 
 def new_record(out, commit, gpu):
     """An empty record, or the one in `out` if it is of the same commit and device, so that stages can be run one by one."""
-    record = {"date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), "commit": commit, **gpu, "stages": {}}
+    now = datetime.datetime.now(datetime.timezone.utc)
+    record = {"date": now.strftime("%Y-%m-%d"), "time": now.strftime("%H:%M"), "commit": commit, **gpu, "stages": {}}
     try:
         old = json.loads(out.read_text())
     except (OSError, ValueError):

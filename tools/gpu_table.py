@@ -23,7 +23,7 @@ WORST_FIRST = ("failed", "not finished", "passed")
 
 def load_runs(folder):
     """Every record, the oldest first."""
-    return sorted((json.loads(path.read_text()) for path in folder.glob("*.json")), key=lambda run: run["date"])
+    return sorted((json.loads(path.read_text()) for path in folder.glob("*.json")), key=lambda run: (run["date"], run["time"]))
 
 
 def where(run):

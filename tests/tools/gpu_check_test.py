@@ -90,6 +90,13 @@ class GpuCheck(unittest.TestCase):
         record, status = self.run_stages(Stage("s", "", "tests/nowhere"))
         self.assertEqual((record["stages"]["s"]["outcome"], status), ("absent", 1))
 
+    def test_one_bad_stage_fails_the_run(self):
+        self.program("tests/good", OK)
+        self.program("tests/bad", f"{FAILED}; exit 1")
+        self.program("tests/slow", "sleep 30")
+        good, bad, slow = Stage("good", "", "tests/good"), Stage("bad", "", "tests/bad"), Stage("slow", "", "tests/slow", limit_s=1)
+        self.assertEqual([self.run_stages(*stages)[1] for stages in ((good,), (good, bad), (bad, good), (good, slow))], [0, 1, 1, 1])
+
     def test_what_is_needed_and_not_given_is_skipped(self):
         self.program("tests/t", OK)
         record, status = self.run_stages(Stage("s", "", "tests/t", "memory", needs=("sanitizer",)), Stage("t", "", "tests/t"))

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """The tables of docs/gpu.md from made-up runs: nothing is called run that was not, and a failure stays a failure."""
+import json
 import pathlib
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
@@ -43,6 +45,12 @@ class GpuTable(unittest.TestCase):
                 run("2026-01-02", golden={"outcome": "failed", "detail": "1 failed; status 1"}),
                 run("2026-01-03", golden={"outcome": "absent", "detail": ""})]
         self.assertEqual(self.row("golden", *runs), "| golden | logits | 2026-01-02, c0ffee, H100, driver 580 | failed: 1 failed; status 1 |")
+
+    def test_records_are_read_in_the_order_of_their_runs(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name, date, time in (("b", "2026-01-02", "10:00"), ("a", "2026-01-02", "11:00"), ("c", "2026-01-01", "12:00")):
+                (pathlib.Path(folder) / f"{name}.json").write_text(json.dumps({"date": date, "time": time, "name": name}))
+            self.assertEqual([run["name"] for run in gpu_table.load_runs(pathlib.Path(folder))], ["c", "b", "a"])
 
     def test_one_failed_case_fails_its_row(self):
         tests = {"All/LinearParity.EveryFormAndShapeEqualsTheReference/cuda": "passed",
