@@ -46,7 +46,7 @@ class Programs:
 
     def environment_of(self, stage):
         """Python keeps to its own libraries; the programs of a bundle's bin/ find theirs by themselves."""
-        return self.plain if stage.kind == "script" else self.environment
+        return self.plain if stage.script else self.environment
 
     def path(self, program):
         return self.folder / "libexec" / pathlib.Path(program).name if self.bundled else self.folder / program
@@ -72,10 +72,13 @@ def command_of(stage, programs, given):
     lacking = [need for need in stage.needs if not given.get(need)]
     if lacking:
         return None, ("skipped", {"sanitizer": "no compute-sanitizer here", "smollm2": "no --smollm2 PATH was given"}[lacking[0]])
-    fill = {"program": program, "bin": programs.folder / "bin", "root": ROOT, "demo": ROOT / "demo" / "model", "smollm2": given.get("smollm2")}
-    words = [word.format(**fill) for word in stage.arguments]
-    first = {"memory": [given.get("sanitizer"), "--error-exitcode", "9", "--target-processes", "all"], "script": [sys.executable, "-B"]}
-    return [str(word) for word in (*first.get(stage.kind, [program]), *words)], None
+    fill = {"program": program, "bin": programs.folder / "bin", "root": ROOT, "smollm2": given.get("smollm2")}
+    first = [program]
+    if stage.script:
+        first = [sys.executable, "-B", ROOT / "tools" / stage.script]
+    elif stage.kind == "memory":
+        first = [given.get("sanitizer"), "--error-exitcode", "9", "--target-processes", "all"]
+    return [str(word) for word in (*first, *(word.format(**fill) for word in stage.arguments))], None
 
 
 def run(words, environment, limit_s):
@@ -136,16 +139,23 @@ def judge(stage, status, output):
         if outcome == "passed" and (not summary or clean != summary):
             outcome = "failed"
         return outcome, f"{detail}; {summary[-1] if summary else 'no summary'}", {}, None
-    if status == SKIPPED and stage.kind == "script":
-        return "skipped", last, {}, None
+    if stage.kind == "status":
+        outcome = {0: "passed", SKIPPED: "skipped"}.get(status, "failed")
+        return outcome, last if outcome != "failed" else f"status {status}: {last}", {}, None
+    numbers = numbers_in(output)
     if status != 0:
-        return "failed", f"status {status}: {last}", {}, None
-    if stage.kind == "script":
-        return "passed", last, {}, None
-    try:
-        return "passed", "", {}, json.loads(output[min(i for i in (output.find("{"), output.find("[")) if i >= 0):])
-    except ValueError:
-        return "failed", f"printed no JSON: {last}", {}, None
+        return "failed", f"status {status}: {'see the numbers' if numbers else last}", {}, numbers
+    return ("passed", "", {}, numbers) if numbers is not None else ("failed", f"printed no JSON: {last}", {}, None)
+
+
+def numbers_in(output):
+    """The JSON that begins a line and ends the output; None where there is none."""
+    for start in re.finditer(r"^[{\[]", output, re.M):
+        try:
+            return json.loads(output[start.start():])
+        except ValueError:
+            continue
+    return None
 
 
 def run_stage(stage, programs, given, limit_s):

@@ -119,6 +119,12 @@ def number_rows(numbers):
         yield row(*(number(entry.get(column, "")) for column in columns))
 
 
+def limits(numbers):
+    """What stands beside a table of results, in brackets."""
+    single = [f"{name} {number(value)}" for name, value in numbers.items() if name != "results"] if isinstance(numbers, dict) and "results" in numbers else []
+    return f" ({', '.join(single)})" if single else ""
+
+
 def table(stages, runs, built):
     lines = [row("stage", "shows", "last run", "result"), "|---|---|---|---|", *stage_rows(stages, runs, built)]
     for stage in stages:
@@ -128,7 +134,7 @@ def table(stages, runs, built):
     for stage in stages:
         found = last_result(runs, stage)
         if found and found[1].get("numbers"):
-            lines += ["", f"{stage.name}, {where(found[0])}:", "", *number_rows(found[1]["numbers"])]
+            lines += ["", f"{stage.name}, {where(found[0])}{limits(found[1]['numbers'])}:", "", *number_rows(found[1]["numbers"])]
     return "\n".join(lines) + "\n"
 
 

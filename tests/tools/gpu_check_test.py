@@ -48,8 +48,8 @@ class GpuCheck(unittest.TestCase):
     def outcome(self, script, kind="tests", limit_s=20, **given):
         """The outcome and the detail of one stage whose program is `script`, and the verdict of a run of it alone."""
         self.program("tests/t", script)
-        arguments = ("{program}",) if kind in ("memory", "script") else ()
-        record, status = self.run_stages(Stage("s", "", "tests/t", kind, arguments, limit_s=limit_s), **given)
+        arguments = ("{program}",) if kind == "memory" else ()
+        record, status = self.run_stages(Stage("s", "", "tests/t", kind=kind, arguments=arguments, limit_s=limit_s), **given)
         return record["stages"]["s"]["outcome"], record["stages"]["s"]["detail"], status
 
     def test_what_the_end_of_a_test_program_is_called(self):
@@ -99,7 +99,7 @@ class GpuCheck(unittest.TestCase):
 
     def test_what_is_needed_and_not_given_is_skipped(self):
         self.program("tests/t", OK)
-        record, status = self.run_stages(Stage("s", "", "tests/t", "memory", needs=("sanitizer",)), Stage("t", "", "tests/t"))
+        record, status = self.run_stages(Stage("s", "", "tests/t", kind="memory", needs=("sanitizer",)), Stage("t", "", "tests/t"))
         self.assertEqual((record["stages"]["s"]["outcome"], status), ("skipped", 0))
 
     def test_the_sanitizer_must_say_that_all_is_clean(self):
@@ -112,18 +112,27 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual(self.outcome(OK, "memory", sanitizer=racy)[0], "failed")
         self.assertEqual(self.outcome("true", "memory", sanitizer=sanitizer)[0], "failed")
 
-    def test_the_exit_status_of_a_script_counts(self):
-        self.assertEqual(self.outcome("print('fine')", "script"), ("passed", "fine", 0))
-        self.assertEqual(self.outcome("print('no device'); exit(77)", "script"), ("skipped", "no device", 1))
-        self.assertEqual(self.outcome("print('broken'); exit(1)", "script"), ("failed", "status 1: broken", 1))
-        self.assertEqual(self.outcome("import time; time.sleep(30)", "script", limit_s=1)[::2], ("not finished", 1))
+    def test_an_exit_status_counts(self):
+        self.assertEqual(self.outcome("echo fine", "status"), ("passed", "fine", 0))
+        self.assertEqual(self.outcome("echo no device; exit 77", "status"), ("skipped", "no device", 1))
+        self.assertEqual(self.outcome("echo broken; exit 1", "status"), ("failed", "status 1: broken", 1))
+        self.assertEqual(self.outcome("sleep 30", "status", limit_s=1)[::2], ("not finished", 1))
+
+    def test_a_script_runs_with_its_own_libraries(self):
+        self.program("bin/b", "true")
+        words, _ = gpu_check.command_of(Stage("s", "", "bin/b", "some.py", "status", ("{bin}/b", "{root}/x")), gpu_check.Programs(self.folder / "programs"), {})
+        self.assertEqual(words[2:], [str(ROOT / "tools" / "some.py"), str(self.folder / "programs" / "bin" / "b"), str(ROOT / "x")])
+        for stage in gpu_stages.STAGES:
+            self.assertTrue(not stage.script or (ROOT / "tools" / stage.script).exists(), stage.script)
 
     def test_numbers_are_kept_and_must_be_numbers(self):
         self.program("bin/b", """echo 'warming up'; echo '{"results": [{"name": "copy", "value": 3.0}]}'""")
-        record, status = self.run_stages(Stage("s", "", "bin/b", "numbers"))
+        record, status = self.run_stages(Stage("s", "", "bin/b", kind="numbers"))
         self.assertEqual((record["stages"]["s"]["numbers"], status), ({"results": [{"name": "copy", "value": 3.0}]}, 0))
         self.assertEqual(self.outcome("echo fast", "numbers")[0], "failed")
-        self.assertEqual(self.outcome("echo '{}'; exit 1", "numbers")[0], "failed")
+        self.program("bin/b", """echo '{"model": "a progress line"}'; echo '{"results": [{"error": "cut off"}]}'; exit 1""")
+        record, status = self.run_stages(Stage("s", "", "bin/b", kind="numbers"))
+        self.assertEqual((record["stages"]["s"]["numbers"], record["stages"]["s"]["outcome"], status), ({"results": [{"error": "cut off"}]}, "failed", 1))
 
     def command(self, *arguments, gpu=True):
         if gpu:
@@ -182,7 +191,7 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual(len(names), len(set(names)))
         for stage in gpu_stages.STAGES:
             self.assertIn(stage.kind, gpu_stages.KINDS)
-            self.assertLessEqual(stage.limit_s, 90, stage.name)
+            self.assertLessEqual(stage.limit_s, 120, stage.name)
 
 
 if __name__ == "__main__":

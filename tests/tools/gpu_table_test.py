@@ -11,7 +11,7 @@ import gpu_table  # noqa: E402
 from gpu_stages import STAGES, Stage  # noqa: E402
 
 PARITY = next(stage for stage in STAGES if stage.name == "parity")
-OTHERS = [Stage("golden", "logits", "tests/golden"), Stage("bench", "speed", "bin/bench", "numbers"), Stage("late", "more", "bin/unwritten")]
+OTHERS = [Stage("golden", "logits", "tests/golden"), Stage("bench", "speed", "bin/bench", kind="numbers"), Stage("late", "more", "bin/unwritten")]
 BUILT = {**gpu_table.targets(gpu_table.ROOT), "golden": [], "bench": []}
 
 
@@ -62,10 +62,11 @@ class GpuTable(unittest.TestCase):
         self.assertTrue(self.row("OpsParity.RmsNorm", ran).endswith("| failed (1 failed, 1 passed) |"))
 
     def test_numbers_of_either_form_are_shown(self):
-        rows = {"results": [{"kernel": "copy", "GB/s": 3012.345}, {"kernel": "gemv", "limited by": "launches"}]}
+        rows = {"copy_bytes_per_second": 3.0123e12, "results": [{"kernel": "copy", "GB/s": 3012.345}, {"kernel": "gemv", "limited by": "launches"}]}
         shown = self.lines(run("2026-01-01", bench={"outcome": "passed", "detail": "", "numbers": rows}))
         self.assertIn("| kernel | GB/s | limited by |", shown)
         self.assertIn("| copy | 3012 |  |", shown)
+        self.assertTrue(any(line.endswith("(copy_bytes_per_second 3.012e+12):") for line in shown))
         shown = self.lines(run("2026-01-01", bench={"outcome": "passed", "detail": "", "numbers": {"tokens_per_second": 12.5}}))
         self.assertIn("| tokens_per_second | 12.5 |", shown)
 
