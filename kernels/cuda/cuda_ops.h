@@ -41,6 +41,8 @@ class CudaOps : public Ops {
   static absl::StatusOr<std::unique_ptr<CudaOps>> Create(const CudaOptions& options);
   ~CudaOps() override;
 
+  // For others that queue work beside the operations.
+  CudaDevice& device() { return *device_; }
   Memory& memory() override;
   // The shapes of launches depend on these alone: on the numbers of rows and sequences and, of sequences with at most 8 rows, on the
   // longest. What was captured once its room was there serves later steps of as many rows and sequences that are no longer.

@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
+
+#include "common/backoff.h"
 
 namespace drover {
 namespace {
@@ -46,18 +49,38 @@ void CudaDevice::Keep(absl::Status error) {
 }
 
 void CudaDevice::Launched(const char* operation) {
+  Keep(cudaGetLastError(), operation);
+  Queued(operation);
+}
+
+void CudaDevice::Queued(const char* operation) {
   ++work_;
   last_ = operation;
-  Keep(cudaGetLastError(), operation);
-  if (options_.wait_for_each) Keep(cudaStreamSynchronize(stream_), operation);
+  if (options_.wait_for_each) Keep(WaitForStream());
+}
+
+absl::Status CudaDevice::Poll(const std::function<cudaError_t()>& query, std::string_view operation) {
+  for (Backoff backoff;; backoff.Pause()) {
+    const cudaError_t error = query();
+    if (error == cudaSuccess) return absl::OkStatus();
+    if (error != cudaErrorNotReady) return Error(error, operation);
+    for (WaitGuard* guard : guards_) DROVER_RETURN_IF_ERROR(guard->WhileWaiting());
+  }
+}
+
+absl::Status CudaDevice::WaitForStream() {
+  DROVER_RETURN_IF_ERROR(Poll([this] { return cudaStreamQuery(stream_); }, Cat(last_, " or an operation before it")));
+  for (WaitGuard* guard : guards_) DROVER_RETURN_IF_ERROR(guard->WhenIdle());
+  return absl::OkStatus();
+}
+
+void CudaDevice::WaitFor(cudaEvent_t event, const char* operation) {
+  Keep(Poll([event] { return cudaEventQuery(event); }, operation));
 }
 
 absl::Status CudaDevice::Finish() {
-  if (const cudaError_t error = cudaStreamSynchronize(stream_); error != cudaSuccess && status_.ok())
-    status_ = Error(error, Cat(last_, " or an operation before it"));
-  absl::Status status = status_;
-  status_ = absl::OkStatus();
-  return status;
+  const absl::Status waited = WaitForStream();
+  return status_.ok() ? waited : std::exchange(status_, absl::OkStatus());
 }
 
 absl::StatusOr<std::unique_ptr<CudaMemory>> CudaMemory::Create(CudaDevice& device) {
@@ -71,6 +94,10 @@ absl::StatusOr<std::unique_ptr<CudaMemory>> CudaMemory::Create(CudaDevice& devic
     if (const cudaError_t error = cudaEventCreateWithFlags(&half.left, cudaEventDisableTiming); error != cudaSuccess)
       return device.Error(error, "creating an event");
   }
+  void* arrivals = nullptr;
+  if (const cudaError_t error = cudaMallocHost(&arrivals, kHalfBytes); error != cudaSuccess)
+    return device.Error(error, Cat(kHalfBytes, " bytes of pinned memory"));
+  memory->arrivals_ = static_cast<std::byte*>(arrivals);
   return memory;
 }
 
@@ -80,6 +107,7 @@ CudaMemory::~CudaMemory() {
     if (half.left != nullptr) cudaEventDestroy(half.left);
     if (half.bytes != nullptr) cudaFreeHost(half.bytes);
   }
+  if (arrivals_ != nullptr) cudaFreeHost(arrivals_);
 }
 
 absl::StatusOr<AlignedBytes> CudaMemory::Allocate(int64_t size) {
@@ -109,7 +137,7 @@ void CudaMemory::TurnOver() {
   device_.Keep(cudaEventRecord(halves_[half_].left, device_.stream()), "recording an event");
   half_ = 1 - half_;
   used_ = 0;
-  device_.Keep(cudaEventSynchronize(halves_[half_].left), "waiting for an upload");
+  device_.WaitFor(halves_[half_].left, "waiting for an upload");
 }
 
 void CudaMemory::Upload(std::span<const std::byte> from, std::byte* to) {
@@ -126,10 +154,19 @@ void CudaMemory::Upload(std::span<const std::byte> from, std::byte* to) {
   }
 }
 
+// A copy to memory that is not pinned would wait inside the driver, where no guard is asked.
 absl::Status CudaMemory::Download(const std::byte* from, std::span<std::byte> to) {
   device_.Use();
-  if (!to.empty()) device_.Keep(cudaMemcpyAsync(to.data(), from, to.size(), cudaMemcpyDeviceToHost, device_.stream()), "downloading");
-  return device_.Finish();
+  if (to.empty()) return device_.Finish();
+  while (!to.empty()) {
+    const size_t piece = std::min(to.size(), kHalfBytes);
+    device_.Keep(cudaMemcpyAsync(arrivals_, from, piece, cudaMemcpyDeviceToHost, device_.stream()), "downloading");
+    DROVER_RETURN_IF_ERROR(device_.Finish());
+    std::memcpy(to.data(), arrivals_, piece);
+    from += piece;
+    to = to.subspan(piece);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace drover

@@ -1,16 +1,29 @@
 // CudaDevice: one GPU with one stream, and the first error met there. CudaMemory: its memory, reached through pinned staging.
+// Used by one thread at a time.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/memory.h"
 
 namespace drover {
+
+// What a wait of the host for the device asks, on the waiting thread: other ranks may be what the device waits for.
+class WaitGuard {
+ public:
+  virtual ~WaitGuard() = default;
+  // Between polls: an error ends the wait.
+  virtual absl::Status WhileWaiting() = 0;
+  // The stream has nothing left to do; an error says that its results are worth nothing.
+  virtual absl::Status WhenIdle() = 0;
+};
 
 class CudaDevice {
  public:
@@ -22,7 +35,7 @@ class CudaDevice {
   cudaStream_t stream() const { return stream_; }
   int index() const { return options_.device; }
   // Changes with everything that is asked of the device. Whoever writes into its memory by other means (a communicator, a graph that
-  // is captured or launched) calls Use() or Launched() beside it: what is kept between operations depends on that.
+  // is captured or launched) calls Use(), Launched() or Queued() beside it: what is kept between operations depends on that.
   uint64_t work() const { return work_; }
   // Makes this the calling thread's device.
   void Use() {
@@ -31,20 +44,32 @@ class CudaDevice {
   }
   // After each launch: keeps its error, if any.
   void Launched(const char* operation);
+  // After work was queued by other means than a launch.
+  void Queued(const char* operation);
   void Keep(cudaError_t error, const char* operation);
   void Keep(absl::Status error);
   // Waits for the stream; the first error kept since the last call.
   absl::Status Finish();
+  // Waits for the event; what goes wrong is kept.
+  void WaitFor(cudaEvent_t event, const char* operation);
   absl::Status Error(cudaError_t error, std::string_view operation) const;
+
+  // Every wait asks the guard, until it is taken away.
+  void Watch(WaitGuard& guard) { guards_.push_back(&guard); }
+  void Unwatch(WaitGuard& guard) { std::erase(guards_, &guard); }
 
  private:
   explicit CudaDevice(const CudaOptions& options) : options_(options) {}
+  // Polls until `query` has more to say than that it is not ready.
+  absl::Status Poll(const std::function<cudaError_t()>& query, std::string_view operation);
+  absl::Status WaitForStream();
 
   const CudaOptions options_;
   cudaStream_t stream_ = nullptr;
   const char* last_ = "nothing";  // launched
   uint64_t work_ = 0;
   absl::Status status_;
+  std::vector<WaitGuard*> guards_;
 };
 
 class CudaMemory : public Memory {
@@ -71,6 +96,7 @@ class CudaMemory : public Memory {
   CudaDevice& device_;
   std::array<Half, 2> halves_;
   size_t half_ = 0, used_ = 0;
+  std::byte* arrivals_ = nullptr;  // pinned as well: what comes from the device passes here
 };
 
 }  // namespace drover

@@ -72,7 +72,7 @@ T __ldcs(const T* at) {
 inline int min(int a, int b) { return a < b ? a : b; }
 inline int max(int a, int b) { return a > b ? a : b; }
 
-// The runtime: one device whose memory is the host's.
+// The runtime: some devices whose memory is the host's.
 enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorNotReady = 600 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 struct cudaStreamStandIn;
@@ -87,7 +87,7 @@ namespace cuda_on_host {
 void Enqueue(cudaStream_t stream, std::function<void()> work);
 // The same for work that waits for what another thread does.
 void EnqueueWait(cudaStream_t stream, std::function<void()> work);
-// Later streams have a thread from their start, which is late by this for each piece of work.
+// Later streams have a thread from their start, which is late for each piece of work, by one to three times this; none below 0.
 void MakeStreamsLate(std::chrono::microseconds late);
 
 // KERNEL<<<grid, block, shared, stream>>>(arguments): they are copied here, as a GPU's driver copies them.
@@ -106,8 +106,8 @@ cudaError_t cudaFreeHost(void* bytes);
 // To memory of the host that is not pinned it waits, as the real one does.
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind kind, cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void* at, int value, size_t size, cudaStream_t stream);
-inline cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
-inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+cudaError_t cudaGetDeviceCount(int* count);
+cudaError_t cudaSetDevice(int device);
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 inline cudaError_t cudaMemGetInfo(size_t* free, size_t* total) { return *free = *total = 0, cudaSuccess; }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "tests/kernels/cuda_on_host/cuda_runtime_api.h"
 
@@ -84,7 +85,7 @@ namespace {
 
 constexpr size_t kReadableAfterEnd = 64;  // of CudaMemory; kernels are not to rely on it, and here they cannot
 
-std::atomic<int64_t> late_us = -1;
+std::atomic<int64_t> late_us = -1, late_streams = 0;
 std::mutex pinned_mutex;
 std::map<const std::byte*, size_t> pinned;
 
@@ -95,8 +96,11 @@ bool IsPinned(const void* at) {
   return after != pinned.begin() && byte < std::prev(after)->first + std::prev(after)->second;
 }
 
-std::mutex streams_mutex;
-std::map<cudaStream_t, std::thread::id> streams;  // and who made them
+constexpr int kDevices = 8;
+thread_local int current_device = 0;
+std::mutex devices_mutex;
+std::map<cudaStream_t, int> streams;  // and memory, with their devices
+std::map<void*, int> memory;
 
 cudaError_t Allocate(void** bytes, size_t size) {
   if (posix_memalign(bytes, 256, size) != 0) return cudaErrorMemoryAllocation;
@@ -123,11 +127,11 @@ void MakeStreamsLate(std::chrono::microseconds late) { late_us = late.count(); }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   *stream = new cudaStreamStandIn;
   if (const int64_t late = cuda_on_host::late_us; late >= 0) {
-    (*stream)->late = std::chrono::microseconds(late);
+    (*stream)->late = std::chrono::microseconds(late * (1 + cuda_on_host::late_streams++ % 3));
     (*stream)->Start();
   }
-  const std::lock_guard lock(cuda_on_host::streams_mutex);
-  cuda_on_host::streams[*stream] = std::this_thread::get_id();
+  const std::lock_guard lock(cuda_on_host::devices_mutex);
+  cuda_on_host::streams[*stream] = cuda_on_host::current_device;
   return cudaSuccess;
 }
 
@@ -139,7 +143,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
     stream->changed.notify_all();
   }
   if (stream->thread.joinable()) stream->thread.join();
-  const std::lock_guard lock(cuda_on_host::streams_mutex);
+  const std::lock_guard lock(cuda_on_host::devices_mutex);
   cuda_on_host::streams.erase(stream);
   delete stream;
   return cudaSuccess;
@@ -201,14 +205,26 @@ cudaError_t cudaFreeHost(void* bytes) {
 }
 
 cudaError_t cudaMalloc(void** bytes, size_t size) {
-  return cuda_on_host::Allocate(bytes, size > cuda_on_host::kReadableAfterEnd ? size - cuda_on_host::kReadableAfterEnd : size);
+  const size_t usable = size > cuda_on_host::kReadableAfterEnd ? size - cuda_on_host::kReadableAfterEnd : size;
+  if (const cudaError_t error = cuda_on_host::Allocate(bytes, usable); error != cudaSuccess) return error;
+  const std::lock_guard lock(cuda_on_host::devices_mutex);
+  cuda_on_host::memory[*bytes] = cuda_on_host::current_device;
+  return cudaSuccess;
 }
 
-// Waits for the device, which is what the calling thread made streams on: ranks as threads stand for ranks with a device each.
+cudaError_t cudaGetDeviceCount(int* count) { return *count = cuda_on_host::kDevices, cudaSuccess; }
+cudaError_t cudaSetDevice(int device) { return cuda_on_host::current_device = device, cudaSuccess; }
+
+// Waits for all streams of the memory's device, as the real one does.
 cudaError_t cudaFree(void* bytes) {
-  const std::lock_guard lock(cuda_on_host::streams_mutex);
-  for (const auto& [stream, maker] : cuda_on_host::streams)
-    if (maker == std::this_thread::get_id()) stream->WaitUntilIdle();
+  std::vector<cudaStream_t> waits;
+  {
+    const std::lock_guard lock(cuda_on_host::devices_mutex);
+    const auto device = cuda_on_host::memory.extract(bytes);
+    for (const auto& [stream, its_device] : cuda_on_host::streams)
+      if (!device.empty() && its_device == device.mapped()) waits.push_back(stream);
+  }
+  for (cudaStream_t stream : waits) stream->WaitUntilIdle();
   std::free(bytes);
   return cudaSuccess;
 }
