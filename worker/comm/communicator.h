@@ -1,5 +1,8 @@
 // Communicator: what the ranks of a group need of each other inside a step. One thread per rank calls it; every rank makes the same
 // calls in the same order. Every wait is bounded by the deadline of the current step; after the first error the communicator is dead.
+//
+// All pointers are of one memory. Over the host's memory a call is done when it returns. Over a device's it takes its place among the
+// device's operations: the next wait for the device (Ops::Finish, Memory::Download) tells whether it was done, and by the deadline.
 #pragma once
 
 #include <chrono>
@@ -21,7 +24,8 @@ class Communicator {
   // Calls after this must end before `deadline`, or fail with kDeadlineExceeded.
   virtual void SetDeadline(std::chrono::steady_clock::time_point deadline) = 0;
 
-  // x ← sum over ranks of x, added in rank order so that every rank and every run gets the same bits.
+  // x ← sum over ranks of x, the same bits on every rank. Communicators of host memory and of one device add in rank order, so that
+  // every run gets the same bits too; NCCL has an order of its own.
   virtual absl::Status AllReduceSum(std::span<float> x) = 0;
   // all ← concatenation over ranks r of mine_r; counts[r] = mine_r.size(), in floats; zero counts are legal.
   virtual absl::Status AllGather(std::span<const float> mine, std::span<const int64_t> counts, std::span<float> all) = 0;
@@ -36,7 +40,8 @@ class Communicator {
   // Every rank calls it. The new one ends before this one; deadline and death are shared.
   virtual absl::StatusOr<std::unique_ptr<Communicator>> Split(int64_t parts) = 0;
 
-  // Any thread: every pending and later call on every rank fails soon with kAborted.
+  // Any thread: every pending and later call of this rank fails soon with kAborted; of the others too where ranks share a process,
+  // else they fail by their deadlines.
   virtual void Abort() = 0;
 };
 
