@@ -1,6 +1,7 @@
 // GroupPlan: how one group serves one model, as plain values (drover.v1.Plan on the wire). Made by the coordinator's planner.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -30,6 +31,9 @@ struct GroupPlan {
   std::vector<RankBytes> rank_bytes; // one per rank; a rank receives only its own
   bool operator==(const GroupPlan&) const = default;
 };
+
+// Bytes, at most, by which the devices of a group's ranks find each other: rank 0 makes them, the coordinator hands them on.
+inline constexpr size_t kMeetingBytesMax = 1024;
 
 // Rows of logits that a rank computes and gathers from its stage at a time.
 inline constexpr int64_t kLogitRowsAtOnce = 16;

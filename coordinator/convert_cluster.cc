@@ -11,7 +11,8 @@ namespace {
 Hello FromHello(const v1::Hello& in) {
   return {.group = in.group(), .launch = in.launch(), .rank = in.rank(), .ranks = in.ranks(), .host = in.host(),
           .pid = in.pid(), .memory_bytes = in.memory_bytes(), .cores = in.cores(), .steps_address = in.steps_address(),
-          .loaded_fingerprint = in.loaded_fingerprint(), .version = in.version(), .threads = in.threads()};
+          .loaded_fingerprint = in.loaded_fingerprint(), .version = in.version(), .threads = in.threads(),
+          .meeting = in.meeting()};
 }
 
 Heartbeat FromBeat(const v1::Heartbeat& in) {
@@ -73,6 +74,7 @@ struct OrderWriter {
     if (assignment.plan().rank_plans_size() == 1) assignment.mutable_plan()->mutable_rank_plans(0)->set_rank(static_cast<int32_t>(order.rank));
     assignment.set_steps_address(order.steps_address);
     assignment.set_steps_nonce(order.steps_nonce);
+    assignment.set_meeting(order.meeting);
   }
   void operator()(const Request& order) { *out.mutable_submit() = ToSubmit(order); }
   void operator()(const CancelOrder& order) { out.mutable_cancel()->set_request_id(Value(order.id)); }

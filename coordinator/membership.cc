@@ -23,6 +23,9 @@ absl::Status CheckHello(const Hello& hello, const MembershipLimits& limits) {
     return InvalidArgument("hello.rank: found ", hello.rank, ", expected 0 to ", hello.ranks - 1);
   if (hello.rank == 0 && hello.ranks > 1 && hello.steps_address.empty())
     return InvalidArgument("hello.steps_address: found nothing, expected the leader's address");
+  const size_t meeting_max = hello.rank == 0 ? kMeetingBytesMax : 0;
+  if (hello.meeting.size() > meeting_max)
+    return InvalidArgument("hello.meeting: found ", hello.meeting.size(), " bytes, expected at most ", meeting_max, " of rank ", hello.rank);
   return absl::OkStatus();
 }
 
@@ -89,9 +92,10 @@ void Membership::Assign(Group& group, TimePoint now, Effects& effects) {
   group.detail = "loading weights";
   group.since = now;
   const std::string nonce = Cat(group.launch, "-", Value(group.epoch));
+  const Hello& leader = group.members.at(0).hello;
   for (const auto& [rank, member] : group.members) {
-    AssignOrder order{.plan = group.plan, .rank = rank, .steps_address = group.members.at(0).hello.steps_address,
-                      .steps_nonce = nonce};
+    AssignOrder order{.plan = group.plan, .rank = rank, .steps_address = leader.steps_address, .steps_nonce = nonce,
+                      .meeting = leader.meeting};
     if (rank < static_cast<int64_t>(group.plan.rank_bytes.size()))
       order.plan.rank_bytes = {group.plan.rank_bytes[static_cast<size_t>(rank)]};
     effects.orders.push_back({member.stream, {group.epoch, std::move(order)}});

@@ -24,6 +24,7 @@ struct Hello {
   std::string loaded_fingerprint;  // of the plan whose weights are in memory
   std::string version;
   int64_t threads = 0;             // 0: the planner chooses
+  std::string meeting;             // rank 0 only: by which the ranks' devices find each other in one epoch
 };
 
 struct LoadProgress {
@@ -57,6 +58,7 @@ struct AssignOrder {
   GroupPlan plan;  // with the bytes of this rank alone
   int64_t rank = 0;
   std::string steps_address, steps_nonce;
+  std::string meeting;  // rank 0's of this epoch
 };
 struct CancelOrder {
   RequestId id{};

@@ -100,8 +100,11 @@ absl::StatusOr<ControlOrder> ReadOrder(const v1::CoordinatorMessage& in) {
   }
   if (!in.has_assignment())
     return InvalidArgument("coordinator message: found no known body, expected assignment, submit, cancel, drain, abort or ping");
-  DROVER_ASSIGN_OR_RETURN(GroupPlan plan, ReadPlan(in.assignment().plan()));
-  return ControlOrder(Assignment{std::move(plan), in.assignment().steps_address(), in.assignment().steps_nonce()});
+  const v1::Assignment& assignment = in.assignment();
+  if (assignment.meeting().size() > kMeetingBytesMax)
+    return InvalidArgument("assignment.meeting: found ", assignment.meeting().size(), " bytes, expected at most ", kMeetingBytesMax);
+  DROVER_ASSIGN_OR_RETURN(GroupPlan plan, ReadPlan(assignment.plan()));
+  return ControlOrder(Assignment{std::move(plan), assignment.steps_address(), assignment.steps_nonce(), assignment.meeting()});
 }
 
 v1::TokenNews WriteNews(const TokenEvent& event) {
@@ -177,6 +180,7 @@ v1::WorkerMessage WriteHello(const RankHello& hello) {
   out.set_loaded_fingerprint(hello.loaded_fingerprint);
   out.set_version(hello.version);
   out.set_threads(static_cast<int32_t>(hello.threads));
+  out.set_meeting(hello.meeting);
   return message;
 }
 

@@ -25,12 +25,14 @@ struct RankHello {
   std::string loaded_fingerprint;  // empty: no weights in memory
   std::string version;
   int64_t threads = 0;             // 0: the planner chooses
+  std::string meeting;             // rank 0 only, of this hello alone
 };
 
 // What the coordinator orders.
 struct Assignment {
   GroupPlan plan;  // rank_bytes holds this rank's alone, or nothing
   std::string steps_address, steps_nonce;
+  std::string meeting;  // of this epoch; empty where rank 0 gave none
 };
 struct RefusedRequest {  // a submit with a field out of range
   RequestId id{};

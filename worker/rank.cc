@@ -58,7 +58,7 @@ int Rank::Run() {
     epoch_ = 0;
     lost_ = false;
     assignments_.TakeAll();
-    const absl::Status joined = control_.Join(settings_.hello, SteadyClock::now() + kLook);
+    const absl::Status joined = Join();
     const std::optional<Assigned> assigned = joined.ok() ? WaitForAssignment() : std::nullopt;
     if (refused_) LeaveNow("the coordinator refused this rank");
     if (!assigned.has_value()) {
@@ -83,6 +83,24 @@ absl::Status Rank::Start() {
   const std::string host = settings_.advertise.empty() ? HostOf(settings_.listen) : settings_.advertise;
   settings_.hello.steps_address = Cat(host, ":", steps_->port());
   return absl::OkStatus();
+}
+
+// What was sent with a hello may be in the hands of other ranks, so the next hello has other bytes to meet by.
+absl::Status Rank::Join() {
+  RankHello& hello = settings_.hello;
+  if (settings_.make_meeting != nullptr && hello.rank == 0 && hello.meeting.empty()) {
+    absl::StatusOr<std::string> made = settings_.make_meeting();
+    if (made.ok() && made->size() > kMeetingBytesMax)
+      made = InvalidArgument("meeting: found ", made->size(), " bytes, expected at most ", kMeetingBytesMax);
+    if (!made.ok()) {
+      LeaveNow(Cat("no way for the ranks to meet: ", Message(made.status())));
+      return made.status();
+    }
+    hello.meeting = *std::move(made);
+  }
+  const absl::Status joined = control_.Join(hello, SteadyClock::now() + kLook);
+  if (joined.ok()) hello.meeting.clear();
+  return joined;
 }
 
 std::optional<Rank::Assigned> Rank::WaitForAssignment() {
@@ -133,11 +151,13 @@ absl::Status Rank::Load(const Assigned& assigned) {
       control_.Send(WriteProgress(assigned.epoch, done, total));
     };
     loading_ = true;
-    absl::StatusOr<std::unique_ptr<RankModel>> loaded = load_(plan, progress);
+    absl::StatusOr<std::unique_ptr<RankModel>> loaded = load_(plan, assigned.assignment.meeting, progress);
     loading_ = false;  // a coordinator lost meanwhile: the epoch ends in a rejoin, which starts the grace
     DROVER_ASSIGN_OR_RETURN(model_, std::move(loaded));
     settings_.hello.loaded_fingerprint = plan.fingerprint;
     Log(LogLevel::kInfo, "weights loaded", {{"model", plan.model}, {"bytes", Cat(model_->weight_bytes())}});
+  } else {
+    DROVER_RETURN_IF_ERROR(model_->Rejoin(assigned.assignment.meeting));
   }
   plan_ = plan;
   control_.Send(WriteLoaded(assigned.epoch, model_->weight_bytes()));

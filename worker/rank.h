@@ -17,7 +17,9 @@ namespace drover {
 inline constexpr int kExitLeftEpoch = 75;
 
 struct RankSettings {
-  RankHello hello;                     // steps_address and loaded_fingerprint are filled in later
+  RankHello hello;                     // steps_address, loaded_fingerprint and meeting are filled in later
+  // Rank 0: by which the devices of the group's ranks find each other, new ones for each hello. None: they need nothing.
+  std::function<absl::StatusOr<std::string>()> make_meeting;
   std::string coordinator;             // host:port
   std::string listen = "127.0.0.1:0";  // rank 0: of the Steps service
   std::string advertise;               // rank 0: host that followers dial; empty: the one of `listen`
@@ -59,6 +61,7 @@ class Rank {
 
   // The thread of Run.
   absl::Status Start();
+  absl::Status Join();
   std::optional<Assigned> WaitForAssignment();
   Next ServeEpoch(const Assigned& assigned);
   absl::Status Load(const Assigned& assigned);

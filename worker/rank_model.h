@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "common/key_lengths.h"
 #include "common/plan.h"
@@ -17,13 +18,16 @@ class RankModel {
   virtual int64_t vocab() const = 0;
   virtual int64_t weight_bytes() const = 0;
   virtual KeyLengths key_lengths() const { return {}; }
+  // A new epoch finds the weights in place: the ranks meet again, by what its assignment says. No step of the old epoch follows.
+  virtual absl::Status Rejoin(const std::string& /*meeting*/) { return absl::OkStatus(); }
   // One step; every rank runs the same plan. Logits are complete on rank 0, empty elsewhere. Fails by the deadline.
   virtual absl::StatusOr<StepLogits> Run(const StepPlan& plan, std::chrono::steady_clock::time_point deadline) = 0;
 };
 
 using LoadProgressSink = std::function<void(int64_t bytes_done, int64_t bytes_total)>;
 
-// Loads what the plan gives this rank. Like Run, called on the thread that owns the communicator.
-using ModelLoader = std::function<absl::StatusOr<std::unique_ptr<RankModel>>(const GroupPlan&, const LoadProgressSink&)>;
+// Loads what the plan gives this rank, whose peers meet by `meeting`. Like Run, called on the thread that owns the communicator.
+using ModelLoader = std::function<absl::StatusOr<std::unique_ptr<RankModel>>(const GroupPlan&, const std::string& meeting,
+                                                                             const LoadProgressSink&)>;
 
 }  // namespace drover

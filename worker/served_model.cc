@@ -51,7 +51,9 @@ absl::StatusOr<std::unique_ptr<RankModel>> Load(const GroupPlan& plan, const Loa
 }  // namespace
 
 ModelLoader MakeModelLoader(Communicator& communicator) {
-  return [&communicator](const GroupPlan& plan, const LoadProgressSink& progress) { return Load(plan, progress, communicator); };
+  return [&communicator](const GroupPlan& plan, const std::string&, const LoadProgressSink& progress) {
+    return Load(plan, progress, communicator);
+  };
 }
 
 }  // namespace drover

@@ -23,6 +23,7 @@ FakeRank::FakeRank(int cluster_port, FakeRankScript script) : script_(std::move(
   hello.set_host("testhost");
   hello.set_steps_address("127.0.0.1:1");
   hello.set_loaded_fingerprint(script_.loaded_fingerprint);
+  hello.set_meeting(script_.meeting);
   Say(message);
   reader_ = std::thread([this] { Read(); });
   generator_ = std::thread([this] { Generate(); });
@@ -44,6 +45,11 @@ std::string FakeRank::ended_with() {
   return ended_;
 }
 
+std::string FakeRank::meeting() {
+  MutexLock lock(mutex_);
+  return meeting_;
+}
+
 void FakeRank::Say(const v1::WorkerMessage& message) {
   v1::WorkerMessage out = message;
   out.set_epoch(epoch_);
@@ -63,6 +69,10 @@ void FakeRank::Read() {
 void FakeRank::Obey(const v1::CoordinatorMessage& order) {
   if (order.has_assignment()) {
     epoch_ = order.epoch();
+    {
+      MutexLock lock(mutex_);
+      meeting_ = order.assignment().meeting();
+    }
     ++assignments_;
     v1::WorkerMessage loaded, ready;
     loaded.mutable_loaded()->set_weight_bytes(100);

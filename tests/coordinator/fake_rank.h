@@ -21,7 +21,7 @@ struct FakeRankScript {
   std::string reply = "hello world";   // then the end id; endless repeats it instead
   bool endless = false;
   int tick_ms = 1;
-  std::string loaded_fingerprint;
+  std::string loaded_fingerprint, meeting;
   bool silent_tokens = false;          // takes requests and says nothing
 };
 
@@ -38,6 +38,8 @@ class FakeRank {
   uint64_t epoch() const { return epoch_; }
   // What the coordinator ended the stream with; empty while it runs.
   std::string ended_with();
+  // Of the last assignment.
+  std::string meeting();
   void Say(const v1::WorkerMessage& message);
 
  private:
@@ -56,7 +58,7 @@ class FakeRank {
   std::unique_ptr<grpc::ClientReaderWriter<v1::WorkerMessage, v1::CoordinatorMessage>> stream_;
   Mutex write_mutex_, mutex_;
   std::map<uint64_t, Work> work_ ABSL_GUARDED_BY(mutex_);
-  std::string ended_ ABSL_GUARDED_BY(mutex_);
+  std::string ended_ ABSL_GUARDED_BY(mutex_), meeting_ ABSL_GUARDED_BY(mutex_);
   std::atomic<int> submits_{0}, cancels_{0}, assignments_{0};
   std::atomic<uint64_t> epoch_{0};
   std::atomic<bool> stop_{false};

@@ -239,6 +239,18 @@ TEST_F(GrpcApi, RanksThatSpeakOutOfTurnAreSentAway) {
   EXPECT_TRUE(server_->coordinator().view()->ready);
 }
 
+// Any bytes: they pass as they are.
+TEST_F(GrpcApi, EveryRankHearsWhatItsLeaderMeetsBy) {
+  const std::string meeting("an\0id\xff", 6);
+  Start();
+  Join({.rank = 1, .ranks = 2});
+  Join({.rank = 0, .ranks = 2, .meeting = meeting});
+  for (const auto& rank : ranks_) {
+    EXPECT_TRUE(Eventually([&rank] { return rank->assignments() == 1; }));
+    EXPECT_EQ(rank->meeting(), meeting);
+  }
+}
+
 // A second coordinator takes over ranks that say what they have loaded; its epoch is its own.
 TEST_F(GrpcApi, AGroupServesAgainAfterTheCoordinatorWasReplaced) {
   StartWith({});

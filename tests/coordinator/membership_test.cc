@@ -174,6 +174,42 @@ TEST(Membership, OnlyTheLeaderSpeaksForItsEpoch) {
   EXPECT_EQ(teller.members().LedBy(StreamId{1}, Epoch{2}), nullptr);
 }
 
+// Two ranks of one launch join, the leader with bytes to meet by; what each rank's assignment says of them.
+std::vector<std::string> MeetingsAssigned(Membership& members, const std::string& launch, const std::string& meeting, uint64_t stream) {
+  const TimePoint now = TimePoint{} + std::chrono::hours(1);
+  Hello hello{.group = "g", .launch = launch, .rank = 1, .ranks = 2, .steps_address = "a"};
+  EXPECT_TRUE(members.Join(StreamId{stream}, hello, now).ok());
+  hello.rank = 0;
+  hello.meeting = meeting;
+  const absl::StatusOr<Effects> effects = members.Join(StreamId{stream + 1}, hello, now);
+  EXPECT_TRUE(effects.ok()) << effects.status();
+  std::vector<std::string> found;
+  for (const Outgoing& out : effects->orders) found.push_back(std::get<AssignOrder>(out.message.body).meeting);
+  return found;
+}
+
+TEST(Membership, RanksMeetByWhatTheirOwnLeaderGaveInThisEpoch) {
+  const std::vector<std::string> none = {"", ""}, first = {"first", "first"}, second = {"second", "second"};
+  Membership members({}, [](const std::vector<Hello>&) { return GroupPlan{}; }, Epoch{1});
+  EXPECT_EQ(MeetingsAssigned(members, "L", "first", 1), first);
+  members.Leave(StreamId{1}, TimePoint{} + std::chrono::hours(1));
+  EXPECT_EQ(MeetingsAssigned(members, "M", "second", 3), second);
+  members.Leave(StreamId{3}, TimePoint{} + std::chrono::hours(1));
+  EXPECT_EQ(MeetingsAssigned(members, "N", "", 5), none);
+}
+
+TEST(Membership, OnlyALeaderSaysHowToMeetAndNotAtLength) {
+  Membership members({}, [](const std::vector<Hello>&) { return GroupPlan{}; }, Epoch{1});
+  Hello hello{.group = "g", .launch = "L", .ranks = 2, .steps_address = "a", .meeting = std::string(1025, 'x')};
+  EXPECT_EQ(Message(members.Join(StreamId{1}, hello, TimePoint{}).status()),
+            "hello.meeting: found 1025 bytes, expected at most 1024 of rank 0");
+  hello.meeting.pop_back();
+  EXPECT_TRUE(members.Join(StreamId{1}, hello, TimePoint{}).ok());
+  hello.rank = 1;
+  EXPECT_EQ(Message(members.Join(StreamId{2}, hello, TimePoint{}).status()),
+            "hello.meeting: found 1024 bytes, expected at most 0 of rank 1");
+}
+
 // The plan of a restarted coordinator carries the fingerprint that the ranks have loaded: they answer at once, nothing is read.
 TEST(Membership, LoadedRanksAreAdoptedUnderANewEpoch) {
   Membership restarted({}, [](const std::vector<Hello>&) { return GroupPlan{.fingerprint = "f", .rank_bytes = {{}}}; }, Epoch{100});

@@ -57,6 +57,15 @@ TEST(ConvertTest, PlansOutOfRangeAreRefusedByName) {
   EXPECT_FALSE(ReadControl(v1::CoordinatorMessage()).ok());
 }
 
+TEST(ConvertTest, WhatRanksMeetByIsCarriedUpToItsBound) {
+  EXPECT_EQ(WriteHello({.meeting = std::string("a\0b", 3)}).hello().meeting(), std::string("a\0b", 3));
+  v1::CoordinatorMessage message = GoodAssignment();
+  message.mutable_assignment()->set_meeting(std::string(1024, '\xff'));
+  EXPECT_EQ(std::get<Assignment>(ReadControl(message)->order).meeting, std::string(1024, '\xff'));
+  message.mutable_assignment()->set_meeting(std::string(1025, 'x'));
+  EXPECT_EQ(Message(ReadControl(message).status()), "assignment.meeting: found 1025 bytes, expected at most 1024");
+}
+
 TEST(ConvertTest, ASubmitIsReadWithItsBiasInOrder) {
   v1::CoordinatorMessage message;
   v1::Submit& submit = *message.mutable_submit();

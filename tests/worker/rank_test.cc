@@ -15,15 +15,36 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
+// By what a rank was told to meet the others, in order; "again" where its weights were kept.
+class Meetings {
+ public:
+  void Add(const std::string& meeting) {
+    MutexLock lock(mutex_);
+    all_.push_back(meeting);
+  }
+  std::vector<std::string> all() {
+    MutexLock lock(mutex_);
+    return all_;
+  }
+
+ private:
+  Mutex mutex_;
+  std::vector<std::string> all_ ABSL_GUARDED_BY(mutex_);
+};
+
 // One rank's share of the toy model: every rank runs every step, only rank 0 answers.
 class ToyModel final : public RankModel {
  public:
-  ToyModel(int64_t rank, std::atomic<int64_t>& steps, std::function<absl::Status(const StepPlan&)> before)
-      : rank_(rank), steps_(steps) {
+  ToyModel(int64_t rank, std::atomic<int64_t>& steps, Meetings& meetings, std::function<absl::Status(const StepPlan&)> before)
+      : rank_(rank), steps_(steps), meetings_(meetings) {
     toy_.before = std::move(before);
   }
   int64_t vocab() const override { return ToyRunner::kVocab; }
   int64_t weight_bytes() const override { return 1000; }
+  absl::Status Rejoin(const std::string& meeting) override {
+    meetings_.Add("again by " + meeting);
+    return absl::OkStatus();
+  }
   absl::StatusOr<StepLogits> Run(const StepPlan& plan, std::chrono::steady_clock::time_point) override {
     ++steps_;
     absl::StatusOr<StepLogits> logits = toy_.Run(plan);
@@ -33,6 +54,7 @@ class ToyModel final : public RankModel {
  private:
   const int64_t rank_;
   std::atomic<int64_t>& steps_;
+  Meetings& meetings_;
   ToyRunner toy_;
 };
 
@@ -44,23 +66,28 @@ class Group {
     std::thread thread;
     std::atomic<int64_t> loads = 0, steps = 0;
     std::atomic<int> left_with = -1, result = -1;
+    Meetings meetings;
   };
   using Before = std::function<absl::Status(int64_t rank, const StepPlan&)>;
 
   Group(int64_t ranks, const std::string& coordinator, std::chrono::milliseconds grace = std::chrono::seconds(20),
         Before before = [](int64_t, const StepPlan&) { return absl::OkStatus(); },
-        std::chrono::milliseconds last_rank_loads = std::chrono::milliseconds(0)) {
+        std::chrono::milliseconds last_rank_loads = std::chrono::milliseconds(0),
+        const std::function<absl::StatusOr<std::string>()>& make_meeting = {}) {
     for (int64_t r = 0; r < ranks; ++r) {
       Member& member = *members.emplace_back(std::make_unique<Member>());
       RankSettings settings{.hello = {.group = "g", .launch = "L", .rank = r, .ranks = ranks, .host = "here", .version = "test"},
+                            .make_meeting = make_meeting,
                             .coordinator = coordinator,
                             .orphan_grace = grace};
       const auto load_time = r + 1 == ranks ? last_rank_loads : std::chrono::milliseconds(0);
-      const auto load = [&member, r, before, load_time](const GroupPlan&, const LoadProgressSink& progress) -> absl::StatusOr<std::unique_ptr<RankModel>> {
+      const auto load = [&member, r, before, load_time](const GroupPlan&, const std::string& meeting,
+                                                const LoadProgressSink& progress) -> absl::StatusOr<std::unique_ptr<RankModel>> {
         ++member.loads;
+        member.meetings.Add("first by " + meeting);
         progress(500, 1000);
         std::this_thread::sleep_for(load_time);
-        return std::make_unique<ToyModel>(r, member.steps, [r, before](const StepPlan& plan) { return before(r, plan); });
+        return std::make_unique<ToyModel>(r, member.steps, member.meetings, [r, before](const StepPlan& plan) { return before(r, plan); });
       };
       member.rank = std::make_unique<Rank>(std::move(settings), load, [&member](int code) { member.left_with = code; });
       member.thread = std::thread([&member] { member.result = member.rank->Run(); });
@@ -78,10 +105,11 @@ class Group {
   std::vector<std::unique_ptr<Member>> members;
 };
 
-v1::CoordinatorMessage AssignmentOf(uint64_t epoch, int32_t ranks, const std::string& steps_address) {
+v1::CoordinatorMessage AssignmentOf(uint64_t epoch, int32_t ranks, const v1::Hello& leader) {
   v1::CoordinatorMessage message;
   message.set_epoch(epoch);
-  message.mutable_assignment()->set_steps_address(steps_address);
+  message.mutable_assignment()->set_steps_address(leader.steps_address());
+  message.mutable_assignment()->set_meeting(leader.meeting());
   message.mutable_assignment()->set_steps_nonce("nonce-" + std::to_string(epoch));
   v1::Plan& plan = *message.mutable_assignment()->mutable_plan();
   plan.set_model("toy");
@@ -106,8 +134,7 @@ bool IsReady(const v1::WorkerMessage& message) { return message.has_ready(); }
 bool BringUp(FakeCoordinator& coordinator, uint64_t epoch, int32_t ranks) {
   for (int r = 0; r < ranks; ++r)
     if (!coordinator.WaitFor(r, IsHello)) return false;
-  const std::string steps_address = coordinator.Heard(0).front().hello().steps_address();
-  coordinator.SendAll(AssignmentOf(epoch, ranks, steps_address));
+  coordinator.SendAll(AssignmentOf(epoch, ranks, coordinator.Heard(0).front().hello()));
   return coordinator.WaitFor(0, IsReady);
 }
 
@@ -218,13 +245,51 @@ TEST(RankTest, LoadedRanksAreReadoptedByANewCoordinator) {
   }
 }
 
+// The ids of an epoch die with it, though the weights stay.
+TEST(RankTest, RanksMeetByNewBytesInEveryEpoch) {
+  auto first = std::make_unique<FakeCoordinator>();
+  std::atomic<int> made = 0;
+  Group group(2, first->address(), std::chrono::seconds(20), [](int64_t, const StepPlan&) { return absl::OkStatus(); }, {},
+              [&made]() -> absl::StatusOr<std::string> { return Cat("id ", ++made); });
+  ASSERT_TRUE(BringUp(*first, 1, 2));
+  EXPECT_EQ(first->Heard(0).front().hello().meeting(), "id 1");
+  EXPECT_EQ(first->Heard(1).front().hello().meeting(), "");
+  const int port = first->port();
+  first.reset();
+  FakeCoordinator second(port);
+  ASSERT_TRUE(BringUp(second, 2, 2));
+  const std::string again = second.Heard(0).front().hello().meeting();
+  EXPECT_NE(again, "id 1");
+  for (const auto& member : group.members) EXPECT_THAT(member->meetings.all(), ElementsAre("first by id 1", "again by " + again));
+}
+
+TEST(RankTest, BytesToMeetByThatWereNeverSentServeTheNextHello) {
+  std::atomic<int> made = 0;
+  Group group(1, "127.0.0.1:1", std::chrono::milliseconds(1300), [](int64_t, const StepPlan&) { return absl::OkStatus(); }, {},
+              [&made]() -> absl::StatusOr<std::string> { return Cat("id ", ++made); });
+  group.Join();
+  EXPECT_EQ(made, 1);
+}
+
+TEST(RankTest, ARankThatCannotSayHowToMeetLeaves) {
+  const absl::StatusOr<std::string> answers[] = {std::string(1025, 'x'), Unavailable("no network")};
+  for (const auto& answer : answers) {
+    FakeCoordinator coordinator;
+    Group group(1, coordinator.address(), std::chrono::seconds(20), [](int64_t, const StepPlan&) { return absl::OkStatus(); }, {},
+                [&answer] { return answer; });
+    group.Join();
+    EXPECT_EQ(group.members[0]->result, kExitLeftEpoch);
+    EXPECT_TRUE(coordinator.Heard(0).empty());
+  }
+}
+
 // The grace does not count while a rank loads, and a follower that comes late joins again instead of dialling its leader.
 TEST(RankTest, ACoordinatorLostInMidLoadIsJoinedAgainWhenTheLoadIsDone) {
   auto first = std::make_unique<FakeCoordinator>();
   Group group(2, first->address(), std::chrono::seconds(2), [](int64_t, const StepPlan&) { return absl::OkStatus(); },
               std::chrono::seconds(4));
   for (int r = 0; r < 2; ++r) ASSERT_TRUE(first->WaitFor(r, IsHello));
-  first->SendAll(AssignmentOf(1, 2, first->Heard(0).front().hello().steps_address()));
+  first->SendAll(AssignmentOf(1, 2, first->Heard(0).front().hello()));
   ASSERT_TRUE(first->WaitFor(1, [](const v1::WorkerMessage& m) { return m.has_progress(); }));
   const int port = first->port();
   first.reset();
