@@ -4,6 +4,7 @@
 
 #include "common/check.h"
 #include "kernels/cuda/attend_block.cuh"
+#include "kernels/cuda/flash_attention.h"
 
 namespace drover {
 namespace cuda {
@@ -188,6 +189,7 @@ void CudaOps::Attend(Tensor q, std::span<const SequenceRows> sequences, const Kv
   DROVER_CHECK(q.cols == shape.heads * shape.head_dim && y.cols == shape.heads * shape.ValueDim() && y.rows == q.rows);
   CheckBegun(sequences, q.rows);
   if (places_.rows() == 0 || shape.heads == 0) return;
+  if (flash_ != nullptr && flash_->Run(q, kv, shape, y)) return;
   const std::byte* base = near_places_.data();
   cuda::AttendTask task{.q = q.data, .y = y.data, .items = places_.ItemsAt(base), .blocks = places_.BlocksAt(base), .kv = kv, .shape = shape};
   if (places_.few() > 0) {

@@ -4,6 +4,7 @@
 #include "common/check.h"
 #include "kernels/cuda/bf16_linear.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/flash_attention.h"
 
 namespace drover {
 
@@ -13,6 +14,9 @@ absl::StatusOr<std::unique_ptr<CudaOps>> CudaOps::Create(const CudaOptions& opti
   DROVER_ASSIGN_OR_RETURN(ops->memory_, CudaMemory::Create(*ops->device_));
   if (options.compute == CudaCompute::kBF16) {
     DROVER_ASSIGN_OR_RETURN(ops->bf16_, Bf16Linear::Create(options, *ops->device_, *ops->memory_));
+  }
+  if (options.flashinfer) {
+    DROVER_ASSIGN_OR_RETURN(ops->flash_, MakeFlashAttention(*ops->device_, *ops->memory_));
   }
   return ops;
 }
@@ -26,6 +30,7 @@ void CudaOps::Begin(std::span<const SequenceRows> sequences) {
   device_->Use();
   begun_ = sequences;
   places_.Lay(sequences);
+  if (flash_ != nullptr) flash_->Begin(sequences);
   const auto bytes = static_cast<int64_t>(places_.bytes().size());
   if (bytes > near_places_.size()) {
     absl::StatusOr<AlignedBytes> room = memory_->Allocate(2 * bytes);

@@ -13,6 +13,7 @@ namespace drover {
 class Bf16Linear;
 class CudaDevice;
 class CudaMemory;
+class FlashAttention;
 namespace cuda {
 struct AttendTask;
 }
@@ -30,6 +31,7 @@ struct CudaOptions {
   // Bounds of what Linear will be asked, so that nothing is allocated later; kBF16 needs them. What exceeds them is computed as by
   // kF32, beyond kFewTokens tokens.
   int64_t tokens = 0, cols = 0;
+  bool flashinfer = false;  // attention by FlashInfer's kernels where they cover it; only compiled so far, see docs/gpu.md
   int64_t tile_bytes = 64 << 20;  // for a part of a weight that is not stored in bf16
 };
 
@@ -38,6 +40,7 @@ class CudaOps : public Ops {
   static constexpr int64_t kFewTokens = 8;
 
   // kUnavailable: no such device, or no driver. kResourceExhausted: no memory for staging. kInvalidArgument: see CudaOptions.
+  // kUnimplemented: what the build lacks.
   static absl::StatusOr<std::unique_ptr<CudaOps>> Create(const CudaOptions& options);
   ~CudaOps() override;
 
@@ -86,6 +89,7 @@ class CudaOps : public Ops {
   std::unique_ptr<Bf16Linear> bf16_;  // null: kF32
   std::span<const SequenceRows> begun_;
   cuda::StepPlaces places_;  // of the sequences begun
+  std::unique_ptr<FlashAttention> flash_;  // null: own kernels alone
   AlignedBytes near_places_;
   AlignedBytes parts_;       // of attention
 };

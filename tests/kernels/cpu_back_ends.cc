@@ -10,6 +10,8 @@ std::vector<std::string> BackEndsHere() {
   return isas;
 }
 
+std::vector<std::string> AttendBackEndsHere() { return BackEndsHere(); }
+AttendPromise AttendPromiseOf(const std::string&) { return {}; }
 std::vector<std::string> LinearBackEndsHere() { return BackEndsHere(); }
 LinearPromise PromiseOf(const std::string&) { return {}; }
 

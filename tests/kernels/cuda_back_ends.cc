@@ -2,12 +2,21 @@
 #include <iostream>
 
 #include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/flash_attention.h"
 #include "tests/kernels/near_ops.h"
 #include "tests/kernels/random_tensors.h"
 
 namespace drover {
 
 std::vector<std::string> BackEndsHere() { return {"cuda"}; }
+std::vector<std::string> AttendBackEndsHere() {
+  if (!HasFlashAttention()) return {"cuda"};
+  return {"cuda", "cuda_flashinfer"};
+}
+AttendPromise AttendPromiseOf(const std::string& back_end) {
+  if (back_end == "cuda") return {};
+  return {.tolerance = 1e-2, .same_bits = false};
+}
 std::vector<std::string> LinearBackEndsHere() { return {"cuda", "cuda_bf16"}; }
 
 LinearPromise PromiseOf(const std::string& back_end) {
@@ -23,6 +32,7 @@ std::unique_ptr<Ops> OpsOf(const std::string& back_end, int64_t) {
     options.cols = 2048;
     options.tile_bytes = 80 << 10;  // so that weights are opened in parts
   }
+  options.flashinfer = back_end == "cuda_flashinfer";
   absl::StatusOr<std::unique_ptr<CudaOps>> ops = CudaOps::Create(options);
   if (absl::IsUnavailable(ops.status())) return nullptr;
   EXPECT_TRUE(ops.ok()) << ops.status();

@@ -88,10 +88,18 @@ inline void ExpectSameBits(std::span<const float> a, std::span<const float> b, c
 
 // The back ends that a test binary is about: cpu_back_ends.cc or cuda_back_ends.cc is linked into it.
 std::vector<std::string> BackEndsHere();
-// The same and those that differ in Linear alone.
+// The same and those that differ in attention, or in Linear, alone.
+std::vector<std::string> AttendBackEndsHere();
 std::vector<std::string> LinearBackEndsHere();
 // Over host memory. Null where the machine lacks what the back end needs.
 std::unique_ptr<Ops> OpsOf(const std::string& back_end, int64_t threads);
+
+// How close attention comes to the reference at least, and whether a row's bits depend on it alone.
+struct AttendPromise {
+  double tolerance = 0;
+  bool same_bits = true;
+};
+AttendPromise AttendPromiseOf(const std::string& back_end);
 
 // What Linear of a back end keeps to.
 struct LinearPromise {
