@@ -25,9 +25,12 @@ class Stage:
 CUDA_TESTS = "--gtest_filter=*/cuda*"
 STAGES = [
     Stage("parity", "every operation equals its reference", "tests/cuda_ops_test", arguments=(CUDA_TESTS,), limit_s=90),
-    Stage("golden", "checkpoints of every family give the reference's logits", "tests/cuda_golden_test", limit_s=90),
-    Stage("decoder", "steps that are recorded and replayed give the CPU's logits", "tests/cuda_decoder_test", limit_s=40),
-    Stage("tokens", "whole requests sample the CPU's tokens, on one rank and on several", "tests/cuda_tokens_test", limit_s=40),
+    Stage("golden", "checkpoints of every family give the reference's logits", "tests/cuda_golden_test",
+          arguments=("--gtest_filter=*CudaGolden*",), limit_s=90),
+    Stage("decoder", "steps that are recorded and replayed give the CPU's logits", "tests/cuda_golden_test",
+          arguments=("--gtest_filter=*CudaDecoder*",), limit_s=40),
+    Stage("tokens", "whole requests sample the CPU's tokens, on one rank and on several", "tests/cuda_golden_test",
+          arguments=("--gtest_filter=*CudaTokens*",), limit_s=40),
     Stage("demo", "the demo model served on 1 and 2 ranks: the same tokens as on the CPU", "bin/drover-worker-cuda", "gpu_serve.py", "status",
           arguments=("{bin}", "{root}/demo/model", "--expect", "Paris", "--same", "cpu:1", "cuda:0:1", "cuda:0:2"), limit_s=60),
     Stage("loopback", "tier C: ranks as streams of one GPU", "tests/cuda_comm_test", arguments=("--gtest_filter=*Loopback*",), limit_s=60),

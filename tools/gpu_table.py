@@ -15,7 +15,8 @@ import gpu_stages
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE, RESULTS = ROOT / "docs" / "gpu.md", ROOT / "bench" / "results"
-IN = {"cuda_bf16": " in bf16"}  # what a back end's name adds to a test's
+# Back ends beside `cuda` by the function that lists them in a test's source, and what their names add to a test's.
+OTHERS = {"LinearBackEndsHere": {"cuda_bf16": " in bf16"}, "AttendBackEndsHere": {"cuda_flashinfer": " by FlashInfer"}}
 BEGIN, END = "<!-- what was run: made by tools/gpu_table.py page -->\n", "<!-- end of what was run -->"
 RAN = ("passed", "failed", "not finished")
 WORST_FIRST = ("failed", "not finished", "passed")
@@ -53,7 +54,8 @@ def short_name(test):
     """Suite.Name of All/Suite.Name/parameter, with what the back end's name adds."""
     suite, _, name = test.partition(".")
     name, _, parameter = name.partition("/")
-    return f"{suite.split('/')[-1]}.{name}{IN.get(parameter, '')}"
+    added = [adds[parameter] for adds in OTHERS.values() if parameter in adds]
+    return f"{suite.split('/')[-1]}.{name}{''.join(added)}"
 
 
 def tests_in(stage, built):
@@ -62,7 +64,7 @@ def tests_in(stage, built):
     kinds, pattern = ("_P", "*") if pattern == "*/cuda*" else ("(?:_P|_F)?", pattern)
     for source in built.get(pathlib.Path(stage.program).name, []) if stage.kind == "tests" else []:
         text = source.read_text() if source.exists() else ""
-        own = list(IN.values()) if "LinearBackEndsHere" in text else []
+        own = [added for listed, adds in OTHERS.items() if listed in text for added in adds.values()]
         for suite, name in re.findall(rf"^TEST{kinds}\((\w+), (\w+)\)", text, re.M):
             if fnmatch.fnmatch(f"{suite}.{name}", pattern):
                 yield from (f"{suite}.{name}{kind}" for kind in ["", *own])
