@@ -245,16 +245,14 @@ def unpack(packed, work):
     return work / "bundle"
 
 
-def pack(folder, arguments):
+def pack(folder, programs):
+    folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
-        made = subprocess.run([sys.executable, "-B", ROOT / "tools" / "bundle.py", "--gpu", "--build", arguments.programs, f"{work}/bundle"], check=False)
-        if made.returncode != 0:
-            sys.exit(made.returncode)
-        folder.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(folder / "bundle.tar.xz", "w:xz", preset=3) as file:
-            file.add(f"{work}/bundle", "bundle")
-    size = (folder / "bundle.tar.xz").stat().st_size
-    say(f"packed {size / 2**20:.1f} MiB into {folder}; there, in a checkout of this commit: scripts/gpu-check --packed {folder.name}")
+        made = subprocess.run([sys.executable, "-B", ROOT / "tools" / "bundle.py", "--gpu", "--build", programs,
+                               "--archive", folder / "bundle.tar.xz", f"{work}/bundle"], check=False)
+    if made.returncode != 0:
+        sys.exit(made.returncode)
+    say(f"packed into {folder}; there, in a checkout of this commit: scripts/gpu-check --packed {folder.name}")
 
 
 def chosen(names):
@@ -282,7 +280,7 @@ def main():
             print(f"{stage.name:10} {stage.limit_s:4} s  {stage.shows} ({stage.program}{'; needs ' + ', '.join(stage.needs) if stage.needs else ''})")
         return 0
     if arguments.pack:
-        pack(arguments.pack, arguments)
+        pack(arguments.pack, arguments.programs)
         return 0
     if arguments.smollm2 and not arguments.smollm2.is_file():
         fail(f"--smollm2: {arguments.smollm2} is not there")
