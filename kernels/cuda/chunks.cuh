@@ -74,7 +74,7 @@ struct Chunk<ReadF16> {
 // Codes of 8 bits and of 4 bits, each a value by itself, with groups beside them.
 template <class Read>
 struct ByteCodes {
-  static constexpr int kPieces = 2, kSteps = 4;
+  static constexpr int kPieces = 2, kSteps = 2;
   struct Raw {
     uint4 codes;
     Factor factor;

@@ -120,5 +120,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventQuery(cudaEvent_t event);
+// By the host's clock.
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to);
 inline const char* cudaGetErrorString(cudaError_t) { return "stand-in"; }
 inline const char* cudaGetErrorName(cudaError_t) { return "stand-in"; }

@@ -59,9 +59,11 @@ struct cudaEventStandIn {
     std::mutex mutex;
     std::condition_variable changed;
     uint64_t recorded = 0, reached = 0;
+    std::chrono::steady_clock::time_point reached_at;
     void Reach(uint64_t record) {
       const std::lock_guard lock(mutex);
       reached = std::max(reached, record);
+      reached_at = std::chrono::steady_clock::now();
       changed.notify_all();
     }
     void WaitFor(uint64_t record) {
@@ -175,6 +177,13 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 cudaError_t cudaEventSynchronize(cudaEvent_t event) { return event->state->WaitFor(event->state->Last()), cudaSuccess; }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   return event->state->Reached(event->state->Last()) ? cudaSuccess : cudaErrorNotReady;
+}
+
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
+  for (cudaEvent_t event : {from, to})
+    if (!event->state->Reached(event->state->Last())) return cudaErrorNotReady;
+  *milliseconds = std::chrono::duration<float, std::milli>(to->state->reached_at - from->state->reached_at).count();
+  return cudaSuccess;
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind kind, cudaStream_t stream) {

@@ -1,0 +1,86 @@
+// See cases.h.
+#include "bench/cases.h"
+
+#include <algorithm>
+
+#include "common/status.h"
+
+namespace drover::bench {
+namespace {
+
+constexpr Form kBF16{"bf16", DType::kBF16};
+// int4: as GPTQ and AWQ store it; e2m1: as safetensors hold MXFP4.
+constexpr Form kFourBits[] = {
+    {"int4", DType::kU4, 128, DType::kF16, true}, {"q4_0", DType::kQ4_0}, {"q4_1", DType::kQ4_1}, {"q4_k", DType::kQ4_K},
+    {"e2m1", DType::kE2M1, 32, DType::kE8M0},     {"mxfp4", DType::kMxfp4}, {"nf4", DType::kNF4, 64},
+};
+
+struct MatrixShape {
+  int64_t rows, cols;
+};
+
+std::vector<LinearCase> LinearCases(const std::vector<MatrixShape>& small, MatrixShape large, const std::vector<int64_t>& few,
+                                    const std::vector<int64_t>& many) {
+  std::vector<LinearCase> cases;
+  std::vector<Form> forms = {kBF16};
+  forms.insert(forms.end(), std::begin(kFourBits), std::end(kFourBits));
+  for (const MatrixShape& shape : small)
+    for (const Form& form : forms)
+      for (const int64_t tokens : few) cases.push_back({form, shape.rows, shape.cols, tokens});
+  for (const Form& form : {kBF16, kFourBits[0]})
+    for (const int64_t tokens : many) cases.push_back({form, large.rows, large.cols, tokens});
+  return cases;
+}
+
+std::vector<AttendCase> AttendCases(const AttendCase& like, const std::vector<int64_t>& batches, const std::vector<int64_t>& contexts,
+                                    const std::vector<int64_t>& prompts) {
+  std::vector<AttendCase> cases;
+  const auto add = [&](int64_t batch, int64_t context, int64_t queries) {
+    AttendCase one = like;
+    one.batch = batch;
+    one.context = context;
+    one.queries = queries;
+    cases.push_back(one);
+  };
+  for (const int64_t batch : batches)
+    for (const int64_t context : contexts) add(batch, context, 1);
+  for (const int64_t tokens : prompts) add(1, tokens, tokens);
+  return cases;
+}
+
+}  // namespace
+
+std::string LinearCase::Name() const { return Cat("linear ", form.name, " ", rows, "x", cols, ", tokens ", tokens); }
+
+std::string AttendCase::Name() const {
+  if (queries == 1) return Cat("decode attention, batch ", batch, ", context ", context);
+  return Cat("prefill attention, tokens ", queries);
+}
+
+int64_t Cases::TokensMax() const {
+  int64_t most = peak.tokens;
+  for (const LinearCase& one : linear) most = std::max(most, one.tokens);
+  return most;
+}
+
+int64_t Cases::ColsMax() const {
+  int64_t most = peak.cols;
+  for (const LinearCase& one : linear) most = std::max(most, one.cols);
+  return most;
+}
+
+Cases FullCases() {
+  Cases cases{.copy_bytes = 1 << 30, .peak = {kBF16, 8192, 8192, 8192}, .least_bytes = 512 << 20, .seconds = 0.15};
+  cases.linear = LinearCases({{14336, 4096}, {4096, 4096}}, {14336, 4096}, {1, 4, 8}, {16, 32, 256, 1024, 4096});
+  cases.attend = AttendCases({.heads = 32, .kv_heads = 8, .head_dim = 128}, {1, 16, 64, 256}, {1024, 8192, 32768}, {1024, 4096});
+  return cases;
+}
+
+Cases TinyCases() {
+  Cases cases{.copy_bytes = 1 << 12, .peak = {kBF16, 16, 32, 64}, .least_bytes = 1 << 14, .seconds = 1e-4};
+  cases.linear = LinearCases({{16, 256}}, {16, 256}, {1, 8}, {9, 40});
+  cases.attend = AttendCases({.heads = 4, .kv_heads = 2, .head_dim = 8}, {1, 3}, {20}, {12});
+  return cases;
+}
+
+}  // namespace drover::bench
