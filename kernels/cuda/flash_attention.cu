@@ -141,7 +141,7 @@ const FlashAttentionOfDevice::Plan* FlashAttentionOfDevice::PlanOf(const Key& ke
   if (plans_.size() == kPlans) return nullptr;
   PlanRoom& room = rooms_[next_room_];
   next_room_ = (next_room_ + 1) % kPlans;
-  device_.Keep(cudaEventSynchronize(room.left), "waiting for a plan of attention");
+  device_.WaitFor(room.left, "waiting for a plan of attention");
   Plan plan{{floats_.data(), room.ints.data(), room.pinned}, {}};
   const FlashError error = kernel.plan(call, plan.room, &plan.plan);
   device_.Keep(cudaEventRecord(room.left, device_.stream()), "recording an event");
