@@ -18,10 +18,11 @@ constexpr int32_t PartKeys(int64_t keys, int64_t group) {
   return part;
 }
 
-// No query that sees at most so many keys has more parts.
-constexpr int64_t PartsBound(int64_t keys, int64_t group) {
-  const int64_t part = PartKeys(1, group), parts = (keys + part - 2) / part + 1;
-  return parts < kPartsMax ? parts : kPartsMax;
+// No query that sees at most so many keys has more parts. From position 0 on, the keys begin with a part.
+constexpr int64_t PartsBound(int64_t keys, int64_t group, bool from_zero) {
+  const int64_t part = PartKeys(1, group), parts = from_zero ? (keys + part - 1) / part : (keys + part - 2) / part + 1;
+  const int64_t most = from_zero ? kPartsMax - 1 : kPartsMax;
+  return parts < most ? parts : most;
 }
 
 }  // namespace drover::cuda

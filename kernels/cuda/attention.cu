@@ -171,7 +171,8 @@ int64_t CudaOps::PartsOf(const AttentionShape& shape, cuda::AttendTask* task) {
   int64_t keys = places_.few_keys();
   for (const int64_t bound : {shape.window, shape.chunk})
     if (bound > 0) keys = std::min(keys, bound);
-  const int64_t parts = cuda::PartsBound(keys, shape.group), results = places_.few_rows() * shape.heads * parts;
+  const bool from_zero = shape.window == 0 && shape.chunk == 0;
+  const int64_t parts = cuda::PartsBound(keys, shape.group, from_zero), results = places_.few_rows() * shape.heads * parts;
   const int64_t bytes = results * (2 + shape.ValueDim()) * static_cast<int64_t>(sizeof(float));
   if (parts == 1 || bytes > cuda::kPartsBytesMax) return 0;
   if (bytes > parts_.size()) {
