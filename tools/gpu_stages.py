@@ -26,7 +26,7 @@ CUDA_TESTS = "--gtest_filter=*/cuda*"
 STAGES = [
     Stage("parity", "every operation equals its reference", "tests/cuda_ops_test", arguments=(CUDA_TESTS,), limit_s=90),
     Stage("golden", "checkpoints of every family give the reference's logits", "tests/cuda_golden_test",
-          arguments=("--gtest_filter=*CudaGolden*",), limit_s=90),
+          arguments=("--gtest_filter=*CudaGolden*",), limit_s=150),
     Stage("decoder", "steps that are recorded and replayed give the CPU's logits", "tests/cuda_golden_test",
           arguments=("--gtest_filter=*CudaDecoder*",), limit_s=40),
     Stage("tokens", "whole requests sample the CPU's tokens, on one rank and on several", "tests/cuda_golden_test",
