@@ -14,7 +14,7 @@ constexpr Duration kLookEvery = std::chrono::seconds(1);
 constexpr Duration kLeaveWithin = std::chrono::seconds(5);
 
 struct BenchOptions {
-  std::string model;
+  std::string model, device = "cpu";
   int64_t ranks = 1, threads = 0, decode = 64, prefill = 256;
   bool json = false;
 };
@@ -22,6 +22,7 @@ struct BenchOptions {
 std::vector<std::string> WorkerArguments(const BenchOptions& options) {
   std::vector<std::string> arguments = {"--model", options.model, "--decode", Cat(options.decode), "--prefill", Cat(options.prefill),
                                         "--threads", Cat(options.threads)};
+  AddDevice(options.device, options.ranks, arguments);
   if (options.json) arguments.push_back("--json");
   return arguments;
 }
@@ -29,7 +30,7 @@ std::vector<std::string> WorkerArguments(const BenchOptions& options) {
 absl::Status Bench(BenchOptions options) {
   if (options.threads == 0) options.threads = std::max<int64_t>(1, sysconf(_SC_NPROCESSORS_ONLN) / options.ranks);
   GroupLaunch launch{.worker = "", .coordinator = "", .group = "", .launch = "", .ranks = options.ranks, .session_dir = "", .as_root = geteuid() == 0};
-  DROVER_ASSIGN_OR_RETURN(launch.worker, SiblingProgram("drover-worker"));
+  DROVER_ASSIGN_OR_RETURN(launch.worker, SiblingProgram(WorkerProgram(options.device)));
   DROVER_ASSIGN_OR_RETURN(const TempDir folder, TempDir::Create());
   launch.session_dir = folder.path();
   Command command = BenchLine(launch, WorkerArguments(options));
@@ -52,6 +53,7 @@ void AddBenchCommand(CLI::App& app, const Finish& finish) {
   command->add_option("model", options->model, "Checkpoint, or config.json for random weights")->required();
   command->add_option("--ranks", options->ranks, "Worker ranks")->check(CLI::Range(int64_t{1}, kRanksMax))->capture_default_str();
   command->add_option("--threads", options->threads, "Threads of each rank (cores / ranks)")->check(CLI::Range(1, 1024));
+  command->add_option("--device", options->device, "Where ranks compute: cpu, cuda (a GPU each), cuda:N")->capture_default_str();
   command->add_option("--decode", options->decode, "Tokens to decode one by one")->check(CLI::Range(0, 1'000'000))->capture_default_str();
   command->add_option("--prefill", options->prefill, "Tokens of the prompt")->check(CLI::Range(1, 1'000'000))->capture_default_str();
   command->add_flag("--json", options->json, "JSON instead of a table");

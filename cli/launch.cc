@@ -29,7 +29,7 @@ void Drain(Supervisor& supervisor, size_t group, int64_t limit_s) {
 }
 
 absl::Status Launch(GroupLaunch launch) {
-  DROVER_ASSIGN_OR_RETURN(launch.worker, SiblingProgram("drover-worker"));
+  DROVER_ASSIGN_OR_RETURN(launch.worker, SiblingProgram(WorkerProgram(launch.device)));
   DROVER_ASSIGN_OR_RETURN(const TempDir folder, TempDir::Create());
   launch.session_dir = folder.path();
   launch.as_root = geteuid() == 0;
@@ -69,6 +69,8 @@ void AddLaunchCommand(CLI::App& app, const Finish& finish) {
       ->check(CLI::Range(int64_t{1}, kRanksMax))->envname("DROVER_RANKS")->capture_default_str();
   command->add_option("--threads", launch->threads, "Threads of each rank (the planner chooses)")
       ->check(CLI::Range(0, 1024))->envname("DROVER_THREADS");
+  command->add_option("--device", launch->device, "Where ranks compute: cpu, cuda (a GPU each), cuda:N")
+      ->envname("DROVER_DEVICE")->capture_default_str();
   AddMemoryOption(*command, launch->memory_bytes, "Memory of this host for the plan, e.g. 64GiB");
   command->add_option("--orphan-grace", launch->orphan_grace_s, "Seconds to wait for a lost coordinator (60)")
       ->check(CLI::Range(1, 86'400))->envname("DROVER_ORPHAN_GRACE");

@@ -49,6 +49,9 @@ Command CoordinatorLine(const std::string& program, const ServeOptions& options,
   AddNumber(command.argv, "--max-model-len", options.max_model_len);
   AddNumber(command.argv, "--kv-tokens", options.kv_tokens);
   AddNumber(command.argv, "--threads", options.threads);
+  AddNumber(command.argv, "--max-step-tokens", options.max_step_tokens);
+  for (const auto& [flag, numbers] : {std::pair<const char*, const std::string&>{"--kv", options.kv}, {"--compute", options.compute}})
+    if (numbers != "f32") command.argv.insert(command.argv.end(), {flag, numbers});
   if (options.pipeline > 1) AddNumber(command.argv, "--pipeline", options.pipeline);
   if (options.attention_parts > 1) AddNumber(command.argv, "--data-parallel-attention", options.attention_parts);
   if (options.allow_logits) command.argv.push_back("--allow-logits");
@@ -106,10 +109,10 @@ absl::Status LocalCluster::StartCoordinator() {
 }
 
 absl::Status LocalCluster::StartGroup() {
-  DROVER_ASSIGN_OR_RETURN(const std::string worker, SiblingProgram("drover-worker"));
+  DROVER_ASSIGN_OR_RETURN(const std::string worker, SiblingProgram(WorkerProgram(options_.device)));
   const GroupLaunch launch{.worker = worker, .coordinator = addresses_.cluster, .group = "g0", .launch = "",
-                           .ranks = options_.ranks, .threads = options_.threads,
-                           .memory_bytes = options_.memory_bytes * options_.ranks,
+                           .ranks = options_.ranks, .threads = options_.threads, .device = options_.device,
+                           .memory_bytes = options_.memory_bytes * (options_.device == "cpu" ? options_.ranks : 1),
                            .log_level = options_.log_level, .session_dir = folder_.path(), .as_root = geteuid() == 0};
   DROVER_ASSIGN_OR_RETURN(group_, supervisor_.Add(GroupChild(launch, [this] { return WhyNotReady(); })));
   group_started_ = true;

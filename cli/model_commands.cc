@@ -20,6 +20,9 @@ void AddPlanCommand(CLI::App& app, const Finish& finish) {
       ->capture_default_str();
   command->add_option("--max-model-len", plan->max_model_len, "Tokens of prompt and answer (the model's)");
   command->add_option("--kv-tokens", plan->kv_tokens, "Tokens the cache holds for all requests");
+  command->add_option("--kv", plan->kv, "Numbers of the cache: f32 or bf16")->capture_default_str();
+  command->add_option("--compute", plan->compute, "Numbers of matrix products: f32 or bf16")->capture_default_str();
+  command->add_option("--max-step-tokens", plan->max_step_tokens, "Tokens of one step, over all requests");
   command->add_option("--max-sequences", plan->max_sequences, "Requests running at once");
   command->add_option("--threads", plan->threads, "Threads of each rank");
   command->add_flag("--json", plan->json, "JSON instead of a table");

@@ -36,6 +36,9 @@ PlanOptions Options(const PlanArguments& arguments) {
   options.attention_parts = arguments.attention_parts;
   options.max_model_len = arguments.max_model_len;
   options.kv_tokens = arguments.kv_tokens;
+  options.kv = arguments.kv;
+  options.compute = arguments.compute;
+  options.max_step_tokens = arguments.max_step_tokens;
   options.max_sequences = arguments.max_sequences;
   options.threads = arguments.threads;
   return options;

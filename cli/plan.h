@@ -21,6 +21,9 @@ struct PlanArguments {
   int64_t kv_tokens = 0;        // --kv-tokens
   int64_t max_sequences = 0;    // --max-sequences
   int64_t threads = 0;          // --threads
+  std::string kv = "f32";       // --kv
+  std::string compute = "f32";  // --compute
+  int64_t max_step_tokens = 0;  // --max-step-tokens
   bool json = false;            // --json
 };
 

@@ -33,7 +33,10 @@ absl::Status TryListening(std::string_view flag, const std::string& address, con
 absl::Status CheckPlan(const Checkpoint& checkpoint, const ServeOptions& options) {
   const PlanOptions wish{.model = options.name, .ranks = options.ranks, .stages = options.pipeline,
                          .attention_parts = options.attention_parts, .max_model_len = options.max_model_len,
-                         .kv_tokens = options.kv_tokens, .threads = options.threads, .memory_limit = options.memory_bytes};
+                         .kv_tokens = options.kv_tokens, .max_step_tokens = options.max_step_tokens, .threads = options.threads,
+                         .memory_limit = options.memory_bytes, .compute = options.compute, .kv = options.kv};
+  // A GPU's memory is known to its rank alone.
+  if (options.device != "cpu") return Annotate(MakePlan(checkpoint, wish, {}).status(), options.model);
   const RankResources here{.host = "here", .memory_bytes = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE),
                            .cores = sysconf(_SC_NPROCESSORS_ONLN)};
   const Inventory inventory{.ranks = std::vector<RankResources>(static_cast<size_t>(options.ranks), here)};

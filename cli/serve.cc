@@ -96,6 +96,11 @@ void AddGroupOptions(CLI::App& command, ServeOptions& options) {
   command.add_option("--threads", options.threads, "Threads of each rank (cores / ranks)")->check(CLI::Range(1, 1024));
   command.add_option("--max-model-len", options.max_model_len, "Tokens of prompt and answer (the model's)")->check(CLI::PositiveNumber);
   command.add_option("--kv-tokens", options.kv_tokens, "Tokens the cache holds for all requests")->check(CLI::PositiveNumber);
+  command.add_option("--device", options.device, "Where ranks compute: cpu, cuda (a GPU each), cuda:N")->capture_default_str();
+  command.add_option("--kv", options.kv, "Numbers of the cache: f32 or bf16")->check(CLI::IsMember({"f32", "bf16"}))->capture_default_str();
+  command.add_option("--compute", options.compute, "Numbers of matrix products: f32 or bf16")
+      ->check(CLI::IsMember({"f32", "bf16"}))->capture_default_str();
+  command.add_option("--max-step-tokens", options.max_step_tokens, "Tokens of one step, over all requests")->check(CLI::PositiveNumber);
   AddMemoryOption(command, options.memory_bytes, "Memory that a rank may use, e.g. 8GiB");
   command.add_option("--name", options.name, "Name shown to clients");
   command.add_option("--log-level", options.log_level, "What children log: debug to error")

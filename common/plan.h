@@ -34,6 +34,8 @@ struct GroupPlan {
 
 // Bytes, at most, by which the devices of a group's ranks find each other: rank 0 makes them, the coordinator hands them on.
 inline constexpr size_t kMeetingBytesMax = 1024;
+// Bytes of a cached value.
+inline int64_t KvValueBytes(const std::string& kv) { return kv == "bf16" ? 2 : 4; }
 
 // Rows of logits that a rank computes and gathers from its stage at a time.
 inline constexpr int64_t kLogitRowsAtOnce = 16;

@@ -35,6 +35,12 @@ void AddFlags(CLI::App& app, Options& o) {
   app.add_option("--ports-file", o.ports_file, "File that receives the ports as JSON once all three listen");
   app.add_option("--max-model-len", o.model.plan.max_model_len, "Tokens of prompt and output together (0: the planner chooses)");
   app.add_option("--kv-tokens", o.model.plan.kv_tokens, "Tokens that the KV cache has room for (0: the planner chooses)");
+  app.add_option("--kv", o.model.plan.kv, "Numbers of the KV cache: f32, or bf16 for half the memory")
+      ->capture_default_str()->check(CLI::IsMember({"f32", "bf16"}));
+  app.add_option("--compute", o.model.plan.compute, "Numbers of matrix products: f32, or bf16 for the tensor cores of GPUs")
+      ->capture_default_str()->check(CLI::IsMember({"f32", "bf16"}));
+  app.add_option("--max-step-tokens", o.model.plan.max_step_tokens, "Tokens of one step, over all requests (0: the planner chooses)")
+      ->check(CLI::Range(0, 1 << 18));
   app.add_option("--max-sequences", o.model.plan.max_sequences, "Requests running at once in a group (0: the planner chooses)");
   app.add_option("--threads", o.model.plan.threads, "Threads of each rank (0: from the ranks' cores)");
   app.add_option("--pipeline", o.model.plan.stages, "Stages: runs of ranks with a run of layers each; divides the ranks")->capture_default_str();

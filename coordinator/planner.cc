@@ -22,12 +22,17 @@ constexpr int64_t kBlockTokens = 16;
 constexpr int64_t kDefaultModelLen = 32'768;
 constexpr int64_t kDefaultKvTokens = 16'384;  // or twice the longest sequence, whichever is more
 constexpr int64_t kLeastModelLen = 256;       // below it a reduced context is of no use
-constexpr int64_t kBytesPerValue = 4;         // f32 compute and cache
+constexpr int64_t kBytesPerValue = 4;         // of activations
 constexpr int64_t kThinnestSlice = 256;       // columns of an expert on one rank
 
 absl::Status CheckOption(std::string_view name, int64_t value, int64_t lowest, int64_t highest) {
   if (value >= lowest && value <= highest) return absl::OkStatus();
   return InvalidArgument(name, ": found ", value, ", expected ", lowest, " to ", highest);
+}
+
+absl::Status CheckNumbers(std::string_view name, const std::string& numbers) {
+  if (numbers == "f32" || numbers == "bf16") return absl::OkStatus();
+  return InvalidArgument(name, ": found ", numbers, ", expected f32 or bf16");
 }
 
 absl::Status CheckOptions(const PlanOptions& options, const Inventory& inventory, const ModelSpec& spec) {
@@ -49,10 +54,12 @@ absl::Status CheckOptions(const PlanOptions& options, const Inventory& inventory
   DROVER_RETURN_IF_ERROR(CheckOption("max_model_len", options.max_model_len, 0, spec.max_positions));
   DROVER_RETURN_IF_ERROR(CheckOption("kv_tokens", options.kv_tokens, 0, int64_t{1} << 40));
   DROVER_RETURN_IF_ERROR(CheckOption("max_sequences", options.max_sequences, 0, 1 << 16));
-  DROVER_RETURN_IF_ERROR(CheckOption("max_step_tokens", options.max_step_tokens, 0, 1 << 20));
+  DROVER_RETURN_IF_ERROR(CheckOption("max_step_tokens", options.max_step_tokens, 0, 1 << 18));
   DROVER_RETURN_IF_ERROR(CheckOption("threads", options.threads, 0, 4096));
   DROVER_RETURN_IF_ERROR(CheckOption("memory_limit", options.memory_limit, 0, int64_t{1} << 50));
   DROVER_RETURN_IF_ERROR(CheckOption("step_timeout_ms", options.step_timeout_ms, 0, 86'400'000));
+  DROVER_RETURN_IF_ERROR(CheckNumbers("compute", options.compute));
+  DROVER_RETURN_IF_ERROR(CheckNumbers("kv", options.kv));
   if (!inventory.ranks.empty() && static_cast<int64_t>(inventory.ranks.size()) != options.ranks)
     return InvalidArgument("ranks: found ", options.ranks, ", but ", inventory.ranks.size(), " have joined");
   return absl::OkStatus();
@@ -85,11 +92,11 @@ int64_t ChooseExpertParts(const ModelSpec& spec, const WeightSizes& sizes, Grid 
   return chosen;
 }
 
-// Logits of every running sequence over the whole vocabulary: all ranks of the last stage gather them, some rows at a time, and the
-// leader has them too, with a copy to sample from.
+// All ranks of the last stage gather logits, some rows at a time; the leader keeps those of every running sequence, with a copy to
+// sample from.
 int64_t LogitFloats(const ModelSpec& spec, const GroupPlan& plan, const RankCut& cut) {
-  const int64_t copies = (cut.last_stage() || cut.rank == 0 ? 1 : 0) + (cut.rank == 0 ? 1 : 0);
-  const int64_t gathered = cut.last_stage() ? kLogitRowsAtOnce * (spec.vocab + cut.Vocab(spec).size()) : 0;
+  const int64_t copies = cut.rank == 0 ? 2 : 0;
+  const int64_t gathered = cut.last_stage() || cut.rank == 0 ? kLogitRowsAtOnce * (spec.vocab + cut.Vocab(spec).size()) : 0;
   return copies * plan.max_sequences * spec.vocab + gathered;
 }
 
@@ -134,7 +141,7 @@ std::vector<Host> Hosts(const PlanOptions& options, const Inventory& inventory, 
     }
     const RankBytes& bytes = plan.rank_bytes[static_cast<size_t>(rank)];
     host.fixed += bytes.weights + bytes.runtime;
-    host.kv_bytes_a_token += KvBytesPerToken(spec, CutOf(plan, rank), kBytesPerValue);
+    host.kv_bytes_a_token += KvBytesPerToken(spec, CutOf(plan, rank), KvValueBytes(plan.kv));
   }
   std::vector<Host> list;
   for (auto& [name, host] : hosts) list.push_back(std::move(host));
@@ -244,6 +251,8 @@ absl::StatusOr<GroupPlan> MakePlan(const Checkpoint& checkpoint, const PlanOptio
   plan.attention_parts = options.attention_parts;
   plan.expert_parts = options.expert_parts > 0 ? options.expert_parts : ChooseExpertParts(spec, sizes, CutOf(plan, 0).grid);
   plan.block_tokens = kBlockTokens;
+  plan.compute = options.compute;
+  plan.kv = options.kv;
   if (options.max_sequences > 0) plan.max_sequences = options.max_sequences;
   if (options.max_step_tokens > 0) plan.max_step_tokens = options.max_step_tokens;
   if (options.step_timeout_ms > 0) plan.step_timeout_ms = options.step_timeout_ms;
@@ -257,7 +266,7 @@ absl::StatusOr<GroupPlan> MakePlan(const Checkpoint& checkpoint, const PlanOptio
   DROVER_RETURN_IF_ERROR(PlanCache(spec, options, hosts, plan));
   for (int64_t rank = 0; rank < plan.ranks; ++rank)
     plan.rank_bytes[static_cast<size_t>(rank)].kv =
-        plan.kv_blocks * plan.block_tokens * KvBytesPerToken(spec, CutOf(plan, rank), kBytesPerValue);
+        plan.kv_blocks * plan.block_tokens * KvBytesPerToken(spec, CutOf(plan, rank), KvValueBytes(plan.kv));
   plan.threads = options.threads > 0 ? options.threads : ChooseThreads(hosts);
   plan.fingerprint = Fingerprint(checkpoint, plan);
   return plan;

@@ -38,6 +38,8 @@ struct PlanOptions {
   int64_t threads = 0;             // of each rank
   int64_t memory_limit = 0;        // bytes a rank may use, weights, KV and runtime together
   int64_t step_timeout_ms = 0;
+  std::string compute = "f32";     // of matrix products; or bf16, on devices that have it
+  std::string kv = "f32";          // of the cache; or bf16
 };
 
 // kInvalidArgument: a wish out of range, naming it. kResourceExhausted: it does not fit; the message says what is needed, what

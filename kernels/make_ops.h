@@ -9,13 +9,17 @@
 
 namespace drover {
 
+// Of what will be asked, so that nothing is allocated later.
+struct OpsBounds {
+  int64_t tokens = 0;  // rows of any tensor
+  int64_t cols = 0;    // columns of any weight
+  int64_t keys = 0;    // keys of any sequence
+};
+
 struct OpsOptions {
   int64_t threads = 1;       // the calling thread included
   std::string isa = "best";  // best, baseline, avx2, avx512; reference: the plain equations
-  // Bounds of what will be asked, so that nothing is allocated later.
-  int64_t tokens = 0;        // rows of any tensor
-  int64_t cols = 0;          // columns of any weight
-  int64_t keys = 0;          // keys of any sequence
+  OpsBounds bounds = {};
 };
 
 // Errors name the option: threads outside [1, 1024], an instruction set that this machine lacks.

@@ -1,6 +1,7 @@
 // See memory.h.
 #include "kernels/memory.h"
 
+#include <cstdlib>
 #include <cstring>
 
 namespace drover {
@@ -15,9 +16,28 @@ absl::StatusOr<AlignedBytes> CopyBytes(std::span<const std::byte> from, Memory& 
 
 std::span<const std::byte> All(const AlignedBytes& bytes) { return {bytes.data(), static_cast<size_t>(bytes.size())}; }
 
+absl::StatusOr<AlignedBytes> Owned(void* bytes, int64_t size) {
+  if (bytes == nullptr) return ResourceExhausted(size, " bytes of memory could not be had");
+  return AlignedBytes(static_cast<std::byte*>(bytes), size, [](std::byte* p) { std::free(p); });
+}
+
 }  // namespace
 
-absl::StatusOr<AlignedBytes> HostMemory::Allocate(int64_t size) { return AlignedBytes(size); }
+absl::StatusOr<AlignedBytes> Memory::AllocateZeros(int64_t size) {
+  DROVER_ASSIGN_OR_RETURN(AlignedBytes bytes, Allocate(size));
+  Zero({bytes.data(), static_cast<size_t>(size)});
+  return bytes;
+}
+
+absl::StatusOr<AlignedBytes> HostMemory::Allocate(int64_t size) {
+  constexpr int64_t kAlignment = AlignedBytes::kAlignment;
+  const int64_t rounded = (size + AlignedBytes::kReadableAfterEnd + kAlignment - 1) / kAlignment * kAlignment;
+  return Owned(std::aligned_alloc(kAlignment, static_cast<size_t>(rounded)), size);
+}
+
+absl::StatusOr<AlignedBytes> HostMemory::AllocateZeros(int64_t size) {
+  return Owned(std::calloc(static_cast<size_t>(size + AlignedBytes::kReadableAfterEnd), 1), size);
+}
 
 void HostMemory::Zero(std::span<std::byte> at) {
   if (!at.empty()) std::memset(at.data(), 0, at.size());
@@ -30,6 +50,21 @@ void HostMemory::Copy(std::span<const std::byte> from, std::byte* to) {
 absl::Status HostMemory::Download(const std::byte* from, std::span<std::byte> to) {
   Copy({from, to.size()}, to.data());
   return absl::OkStatus();
+}
+
+absl::StatusOr<PackedWeight> MoveTo(PackedWeight weight, Memory& memory) {
+  if (memory.on_host()) return weight;
+  return CopyTo(weight, memory);
+}
+
+absl::StatusOr<FloatVector> FloatVector::Make(std::span<const float> values, Memory& memory) {
+  FloatVector vector;
+  DROVER_ASSIGN_OR_RETURN(vector.bytes_, CopyBytes(std::as_bytes(values), memory));
+  return vector;
+}
+
+FloatVector::operator std::span<const float>() const {
+  return {reinterpret_cast<const float*>(bytes_.data()), static_cast<size_t>(bytes_.size()) / sizeof(float)};
 }
 
 absl::StatusOr<PackedWeight> CopyTo(const PackedWeight& weight, Memory& memory) {

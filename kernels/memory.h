@@ -18,6 +18,8 @@ class Memory {
   virtual bool on_host() const = 0;
   // kResourceExhausted names the bytes that were wanted.
   virtual absl::StatusOr<AlignedBytes> Allocate(int64_t size) = 0;
+  // The host's large pieces are taken from the system when first touched, and aligned for f32 only.
+  virtual absl::StatusOr<AlignedBytes> AllocateZeros(int64_t size);
   virtual void Zero(std::span<std::byte> at) = 0;
   virtual void Copy(std::span<const std::byte> from, std::byte* to) = 0;
   // The caller may change `from` as soon as the call returns.
@@ -30,6 +32,7 @@ class HostMemory : public Memory {
  public:
   bool on_host() const override { return true; }
   absl::StatusOr<AlignedBytes> Allocate(int64_t size) override;
+  absl::StatusOr<AlignedBytes> AllocateZeros(int64_t size) override;
   void Zero(std::span<std::byte> at) override;
   void Copy(std::span<const std::byte> from, std::byte* to) override;
   void Upload(std::span<const std::byte> from, std::byte* to) override { Copy(from, to); }
@@ -38,5 +41,20 @@ class HostMemory : public Memory {
 
 // A weight of the host, with its groups, in another memory.
 absl::StatusOr<PackedWeight> CopyTo(const PackedWeight& weight, Memory& memory);
+// The same, without a copy where the memory is the host's.
+absl::StatusOr<PackedWeight> MoveTo(PackedWeight weight, Memory& memory);
+
+// A vector of f32 in some memory: norms, biases and whatever else is no matrix.
+class FloatVector {
+ public:
+  FloatVector() = default;
+  static absl::StatusOr<FloatVector> Make(std::span<const float> values, Memory& memory);
+
+  bool empty() const { return bytes_.size() == 0; }
+  operator std::span<const float>() const;  // NOLINT: it is what operations take
+
+ private:
+  AlignedBytes bytes_;
+};
 
 }  // namespace drover

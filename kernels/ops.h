@@ -4,75 +4,27 @@
 // All pointers but those of SequenceRows point into memory(); an operation may return before it is done: see Finish.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <span>
+#include <vector>
 
+#include "common/draw.h"
 #include "common/status.h"
+#include "kernels/attention_shape.h"
+#include "kernels/ffn.h"
 #include "kernels/memory.h"
+#include "kernels/random_matrix.h"
 #include "kernels/tensor.h"
 #include "kernels/weight.h"
 
 namespace drover {
 
-enum class GateKind { kSilu, kGeluTanh, kGelu, kRelu };
-
 // cos and sin of position·frequency, times the factor, for each token: [tokens, pairs].
 struct RopeAngles {
   Tensor cos, sin;
   bool interleaved = false;  // pairs (x[2i], x[2i+1]); otherwise (x[i], x[i + pairs])
-};
-
-// One layer's keys and values, f32 or bf16: [blocks, block_tokens, kv_heads, head_dim]. Values may be a part of the keys: then
-// `values` points into them and only keys are appended.
-struct KvLayer {
-  std::byte* keys = nullptr;
-  std::byte* values = nullptr;
-  int64_t block_tokens = 0, kv_heads = 0, head_dim = 0;
-  DType type = DType::kF32;
-
-  constexpr int64_t element_bytes() const { return type == DType::kBF16 ? 2 : 4; }
-  constexpr int64_t token_stride() const { return kv_heads * head_dim; }  // in elements
-  // Offset, in elements, of the heads of `position` in a sequence with these blocks.
-  int64_t Offset(std::span<const int32_t> blocks, int64_t position) const {
-    const int64_t block = blocks[static_cast<size_t>(position / block_tokens)];
-    return (block * block_tokens + position % block_tokens) * token_stride();
-  }
-};
-
-// Consecutive rows of a step's tensors that belong to one sequence.
-struct SequenceRows {
-  int64_t first_row = 0, rows = 0;
-  int64_t position = 0;  // of the first row
-  std::span<const int32_t> blocks;
-};
-
-// Which own query head uses which own KV head, and what a query sees. Heads are numbered over the whole model:
-// own head h = first_head + column block; its KV head is h / group.
-struct AttentionShape {
-  int64_t heads = 0, first_head = 0;        // own
-  int64_t kv_heads = 0, first_kv_head = 0;  // own
-  int64_t group = 1;                        // query heads of one KV head
-  int64_t head_dim = 0;
-  float scale = 1;
-  float softcap = 0;   // > 0: scores s become softcap·tanh(s / softcap)
-  std::span<const float> slopes = {};  // of own heads, when keys carry a bias: see Bias
-  float bias_factor = 1;
-  bool bias_rounded = false;
-  int64_t window = 0;  // > 0: keys in (p - window, p]
-  int64_t chunk = 0;   // > 0: keys k with k / chunk == p / chunk
-  int64_t value_dim = 0;          // > 0: the leading values of a V row that count; else head_dim
-  std::span<const float> sinks = {};  // of own heads; empty: none
-
-  constexpr int64_t ValueDim() const { return value_dim > 0 ? value_dim : head_dim; }
-  // ALiBi: the bias of a key on the scores of an own head. The softmax does not see what all keys share, so that the distance to
-  // the query does as well as the key's position; the rounded form has to start from the position.
-  static float Bias(float slope, float factor, bool rounded, int64_t key, int64_t position);
-  constexpr int64_t FirstKey(int64_t position) const {
-    int64_t first = 0;
-    if (window > 0 && position - window + 1 > first) first = position - window + 1;
-    if (chunk > 0 && position / chunk * chunk > first) first = position / chunk * chunk;
-    return first;
-  }
 };
 
 // s = softmax(logits) over all experts, or each logit's sigmoid; kSigmoidOfLogits chooses by the logits themselves.
@@ -99,8 +51,17 @@ class Ops {
 
   // Where tensors, weights and caches have to lie.
   virtual Memory& memory() { return host_; }
+  // Whether that is the host's memory.
+  bool on_host() const { return const_cast<Ops*>(this)->memory().on_host(); }
   // Names the sequences of the step that begins; AppendKv and Attend then get these and no others.
   virtual void Begin(std::span<const SequenceRows>) {}
+  // Runs `work`: operations that are the same for equal keys and sequences of equal shape, but for the contents of memory that they read.
+  // A back end may record them and, later, repeat what was recorded without calling `work`. What `work` returns counts when it is called.
+  virtual absl::Status Replay(int64_t key, const std::function<absl::Status()>& work) { return (void)key, work(); }
+  // What was recorded is void.
+  virtual void Forget() {}
+  // Waits end by then at the latest, with kDeadlineExceeded.
+  virtual void SetDeadline(std::chrono::steady_clock::time_point) {}
   // Waits for what was asked. The first error since the last call names device and operation.
   virtual absl::Status Finish() { return absl::OkStatus(); }
 
@@ -167,8 +128,27 @@ class Ops {
   // out[rows[i]] ← out[rows[i]] + weights[i]·x[i]. No two rows are the same.
   virtual void ScatterAdd(Tensor x, std::span<const int32_t> rows, std::span<const float> weights, Tensor out);
 
+  // out[t] ← out[t] + Σ_j weights[t,j]·FFN_e(x[t]), e = experts[t,j], for the experts in `set`, added in the order of experts. Both lists
+  // are [tokens, active]. Uses `room`, at least ExpertRoom floats.
+  virtual void Experts(const ExpertSet& set, std::span<const int32_t> experts, std::span<const float> weights, Tensor x,
+                       std::span<float> room, Tensor out);
+  // For at most `tokens` tokens of `hidden` values with `active` experts each.
+  virtual int64_t ExpertRoom(int64_t tokens, int64_t active, int64_t hidden, int64_t columns) const;
+
+  // Fills a weight's rows: see RandomMatrix.
+  virtual void Randomise(const RandomMatrix& values, PackedWeight& weight);
+
+  // ids[r]: drawn from row r by its rule, kNothingToDraw or kNotFinite.
+  virtual void Draw(Tensor logits, std::span<const DrawRule> rules, std::span<int32_t> ids);
+
  private:
+  void SortByExpert(const ExpertSet& set, std::span<const int32_t> experts, std::span<const float> weights, size_t active);
+
   HostMemory host_;
+  // Of Experts: where each own expert's tokens begin, the tokens, and the router's weights.
+  std::vector<size_t> expert_begins_;
+  std::vector<int32_t> expert_rows_;
+  std::vector<float> expert_weights_;
 };
 
 }  // namespace drover

@@ -7,8 +7,6 @@
 
 namespace drover {
 namespace {
-constexpr int64_t kAlignment = 64, kReadableAfterEnd = 64;
-
 void FreeHost(std::byte* p) { std::free(p); }
 }  // namespace
 

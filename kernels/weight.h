@@ -11,9 +11,10 @@
 
 namespace drover {
 
-// Owns 64-byte aligned memory, not initialised, with 64 readable bytes after its end (vector loads may run over).
+// Owns memory, not initialised, with readable bytes after its end (vector loads may run over). What it takes itself is aligned.
 class AlignedBytes {
  public:
+  static constexpr int64_t kAlignment = 64, kReadableAfterEnd = 64;
   using Release = void (*)(std::byte*);
   AlignedBytes() = default;
   explicit AlignedBytes(int64_t size);

@@ -24,7 +24,7 @@ OURS = set(MAY_INCLUDE) | {"tests", "bench"}
 PURE = re.compile(r"worker/(scheduler|sampler|step_plan|sequence|engine|philox|logprobs|kv/block_pool)\.(h|cc)$")
 IMPURE = re.compile(r"^(kernels/|worker/comm/|worker/model/|drover/v1/|grpc)")
 # The factories: the only files that may ask the preprocessor what was compiled in.
-FACTORIES = {"kernels/make_ops.cc", "kernels/cpu_features.cc", "worker/comm/make_communicator.cc"}
+FACTORIES = {"kernels/make_ops.cc", "kernels/cpu_features.cc", "worker/comm/make_communicator.cc", "worker/devices_cuda.cc"}
 CASTS_ALLOWED = ("kernels/", "worker/weights/", "worker/comm/", "tests/", "bench/")
 # A model's family is data (models/): what computes and loads knows axes, not names.
 FAMILY_NAMES = re.compile(r"(?<![/\w])(llama|mistral|mixtral|qwen|gemma|falcon|bloom|mpt|granite|olmo|pythia|starcoder|deepseek|kimi|glm"

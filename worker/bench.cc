@@ -2,10 +2,12 @@
 #include "worker/bench.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <numeric>
 
 #include "models/checkpoint/checkpoint.h"
+#include "worker/devices.h"
 #include "worker/model/decoder.h"
 #include "worker/weights/load.h"
 #include "worker/weights/random.h"
@@ -17,7 +19,7 @@ using Clock = std::chrono::steady_clock;
 constexpr int64_t kBlockTokens = 16;
 constexpr int64_t kReadBytes = int64_t{512} << 20;  // of all ranks together: beyond the caches
 constexpr int64_t kReadPasses = 4;
-constexpr int64_t kTokensMax = 1 << 20;
+constexpr int64_t kTokensMax = 1 << 20, kBatchMax = 4096;
 
 double Seconds(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -26,6 +28,7 @@ absl::Status Check(const BenchOptions& options) {
     return InvalidArgument("prefill: found ", options.prefill_tokens, ", expected 1 to ", kTokensMax);
   if (options.decode_tokens < 1 || options.decode_tokens > kTokensMax)
     return InvalidArgument("decode: found ", options.decode_tokens, ", expected 1 to ", kTokensMax);
+  if (options.batch < 1 || options.batch > kBatchMax) return InvalidArgument("batch: found ", options.batch, ", expected 1 to ", kBatchMax);
   return absl::OkStatus();
 }
 
@@ -39,19 +42,28 @@ absl::StatusOr<int64_t> SumOverRanks(int64_t value, Communicator& ranks) {
 int64_t Bytes(const PackedWeight& weight) {
   return weight.rows * weight.row_bytes + weight.groups.scales.size() + weight.groups.zeros.size();
 }
-int64_t Bytes(const FfnWeights& ffn) { return Bytes(ffn.gate) + Bytes(ffn.up) + Bytes(ffn.down); }
+int64_t Bytes(const FfnWeights& ffn) { return Bytes(ffn.gate) + Bytes(ffn.up) + Bytes(ffn.pairs) + Bytes(ffn.down); }
 
-// Bytes of weights that one token reads on this rank.
-int64_t WeightBytesPerToken(const ModelSpec& spec, const RankWeights& weights) {
+// Of `count` experts, how many `tokens` tokens with `active` each meet on average, when every choice is as likely.
+double ExpertsMet(int64_t count, int64_t active, int64_t tokens) {
+  const double share = static_cast<double>(active) / static_cast<double>(count);
+  return static_cast<double>(count) * (1 - std::pow(1 - share, static_cast<double>(tokens)));
+}
+
+// Bytes of weights that a step of `tokens` tokens reads on this rank.
+int64_t WeightBytesPerStep(const ModelSpec& spec, const RankWeights& weights, int64_t tokens) {
   int64_t bytes = Bytes(spec.tied_embeddings ? weights.embedding : weights.output);
   for (int64_t i = 0; i < spec.layers(); ++i) {
     const LayerWeights& layer = weights.layers[static_cast<size_t>(i)];
-    bytes += Bytes(layer.q) + Bytes(layer.k) + Bytes(layer.v) + Bytes(layer.o) + Bytes(layer.ffn) + Bytes(layer.shared);
+    for (const PackedWeight* weight : {&layer.q, &layer.k, &layer.v, &layer.o, &layer.q_down, &layer.q_up, &layer.kv_down, &layer.kv_up})
+      bytes += Bytes(*weight);
+    bytes += Bytes(layer.ffn) + Bytes(layer.shared) + Bytes(layer.shared_switch);
     const std::optional<Experts>& experts = spec.layer(i).ffn.experts;
     if (!experts) continue;
     int64_t routed = 0;
     for (const FfnWeights& expert : layer.experts) routed += Bytes(expert);
-    bytes += Bytes(layer.router) + routed * experts->active / experts->count;
+    const double share = ExpertsMet(experts->count, experts->active, tokens) / static_cast<double>(experts->count);
+    bytes += Bytes(layer.router) + static_cast<int64_t>(static_cast<double>(routed) * share);
   }
   return bytes;
 }
@@ -61,73 +73,116 @@ uint64_t Hash(uint64_t hash, std::span<const float> values) {
   return hash;
 }
 
-// One sequence on a decoder, with ids that depend on their position alone.
-class Sequence {
+// Sequences of equal length on a decoder, with ids that depend on their position alone.
+class Sequences {
  public:
-  Sequence(Decoder& decoder, Communicator& ranks, const BenchOptions& options, int64_t blocks)
-      : decoder_(decoder), ranks_(ranks), options_(options) {
-    plan_.sequences.resize(1);
-    plan_.sequences[0].blocks.resize(static_cast<size_t>(blocks));
-    std::iota(plan_.sequences[0].blocks.begin(), plan_.sequences[0].blocks.end(), 0);
-    plan_.sequences[0].logits = LogitsWanted::kLast;
+  Sequences(Decoder& decoder, const BenchOptions& options, int64_t blocks) : decoder_(decoder), options_(options) {
+    for (int64_t s = 0; s < options.batch; ++s) {
+      StepSequence sequence{.id = static_cast<uint64_t>(s + 1), .position = 0, .logits = LogitsWanted::kLast};
+      sequence.blocks.resize(static_cast<size_t>(blocks));
+      std::iota(sequence.blocks.begin(), sequence.blocks.end(), static_cast<int32_t>(s * blocks));
+      all_.push_back(std::move(sequence));
+    }
   }
 
-  void Rewind() { plan_.sequences[0].position = 0; }
+  void Rewind(int64_t position) {
+    for (StepSequence& sequence : all_) sequence.position = position;
+  }
 
-  // The next `count` tokens, at most `at_once` a step; the last row of logits stays in last().
-  absl::Status Advance(int64_t count, int64_t at_once) {
-    StepSequence& sequence = plan_.sequences[0];
-    for (int64_t left = count; left > 0;) {
-      sequence.tokens.clear();
-      for (int64_t i = 0; i < std::min(left, at_once); ++i)
-        sequence.tokens.push_back(static_cast<int32_t>(((sequence.position + i) * 7919 + 13) % decoder_.spec().vocab));
-      ranks_.SetDeadline(Clock::now() + options_.step_limit);
-      DROVER_ASSIGN_OR_RETURN(last_, decoder_.Run(plan_));
-      ++plan_.step;
-      sequence.position += static_cast<int64_t>(sequence.tokens.size());
-      left -= static_cast<int64_t>(sequence.tokens.size());
+  // The next `count` tokens of one sequence after the other, at most `at_once` a step.
+  absl::Status Prefill(int64_t count, int64_t at_once) {
+    for (StepSequence& sequence : all_) {
+      for (int64_t left = count; left > 0; left -= std::min(left, at_once))
+        DROVER_RETURN_IF_ERROR(Advance(std::span(&sequence, 1), std::min(left, at_once)));
     }
     return absl::OkStatus();
   }
 
-  std::span<const float> last() const { return last_.values; }
+  // `count` steps with the next token of every sequence.
+  absl::Status Decode(int64_t count) {
+    for (int64_t i = 0; i < count; ++i) DROVER_RETURN_IF_ERROR(Advance(all_, 1));
+    return absl::OkStatus();
+  }
+
+  // The last row of logits.
+  std::span<const float> last() const {
+    const size_t vocab = static_cast<size_t>(last_.vocab);
+    return std::span<const float>(last_.values).last(std::min(vocab, last_.values.size()));
+  }
 
  private:
+  absl::Status Advance(std::span<StepSequence> sequences, int64_t tokens) {
+    StepPlan plan{++step_, {}};
+    for (StepSequence& sequence : sequences) {
+      sequence.tokens.clear();
+      for (int64_t i = 0; i < tokens; ++i)
+        sequence.tokens.push_back(static_cast<int32_t>(((sequence.position + i) * 7919 + 13) % decoder_.spec().vocab));
+      plan.sequences.push_back(sequence);
+    }
+    DROVER_ASSIGN_OR_RETURN(last_, decoder_.Run(plan, Clock::now() + options_.step_limit));
+    for (StepSequence& sequence : sequences) sequence.position += tokens;
+    return absl::OkStatus();
+  }
+
   Decoder& decoder_;
-  Communicator& ranks_;
   const BenchOptions& options_;
-  StepPlan plan_;
+  std::vector<StepSequence> all_;
+  uint64_t step_ = 0;
   StepLogits last_;
 };
 
-absl::StatusOr<RankWeights> MakeWeights(const BenchOptions& options, const Checkpoint& checkpoint, const RankCut& cut) {
+absl::StatusOr<RankWeights> MakeWeights(const BenchOptions& options, const Checkpoint& checkpoint, const RankCut& cut, Ops& ops) {
   if (checkpoint.form == CheckpointForm::kConfigOnly)
-    return RandomRankWeights(checkpoint.spec, cut, options.seed, options.random_dtype);
-  return LoadRankWeights(checkpoint, cut, LoadOptions{});
+    return RandomRankWeights(checkpoint.spec, cut, options.seed, options.random_dtype, &ops);
+  return LoadRankWeights(checkpoint, cut, {.memory = &ops.memory()});
 }
 
-absl::Status Measure(const BenchOptions& options, Decoder& decoder, Communicator& ranks, int64_t blocks, BenchReport& report) {
-  Sequence sequence(decoder, ranks, options, blocks);
-  DROVER_RETURN_IF_ERROR(sequence.Advance(std::min<int64_t>(options.prefill_tokens, 16), options.max_step_tokens));  // warm up
-  sequence.Rewind();
+absl::Status Measure(const BenchOptions& options, Decoder& decoder, int64_t blocks, BenchReport& report) {
+  Sequences sequences(decoder, options, blocks);
+  DROVER_RETURN_IF_ERROR(sequences.Prefill(std::min<int64_t>(options.prefill_tokens, 16), options.max_step_tokens));  // warm up
+  sequences.Rewind(0);
   Clock::time_point start = Clock::now();
-  DROVER_RETURN_IF_ERROR(sequence.Advance(options.prefill_tokens, options.max_step_tokens));
-  report.prefill_tokens_per_second = static_cast<double>(options.prefill_tokens) / Seconds(start);
-  uint64_t hash = Hash(0xcbf29ce484222325, sequence.last());
+  DROVER_RETURN_IF_ERROR(sequences.Prefill(options.prefill_tokens, options.max_step_tokens));
+  report.prefill_tokens_per_second = static_cast<double>(options.batch * options.prefill_tokens) / Seconds(start);
+  uint64_t hash = Hash(0xcbf29ce484222325, sequences.last());
+  // Warm up at the same length: the second step of a shape is recorded, the third replayed.
+  DROVER_RETURN_IF_ERROR(sequences.Decode(std::min<int64_t>(options.decode_tokens, 3)));
+  sequences.Rewind(options.prefill_tokens);
+  decoder.ForgetGaps();
   start = Clock::now();
-  DROVER_RETURN_IF_ERROR(sequence.Advance(options.decode_tokens, 1));
-  report.decode_tokens_per_second = static_cast<double>(options.decode_tokens) / Seconds(start);
-  hash = Hash(hash, sequence.last());
+  DROVER_RETURN_IF_ERROR(sequences.Decode(options.decode_tokens));
+  report.decode_tokens_per_second = static_cast<double>(options.batch * options.decode_tokens) / Seconds(start);
+  report.host_gap_seconds = decoder.MiddleGapSeconds();
+  hash = Hash(hash, sequences.last());
   char text[17];
   std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
   report.logits_hash = text;
   return absl::OkStatus();
 }
 
+// The bytes to meet by travel over the host's communicator: from rank 0, and first how many they are.
+absl::StatusOr<RankPeers> Meet(const Device& device, const DevicePlace& place, const Grid& grid, Communicator& host, Clock::time_point deadline) {
+  host.SetDeadline(deadline);
+  if (device.meet == nullptr) return MeetPeers(grid, host);
+  std::string meeting;
+  if (MeetsByItself(place)) {
+    const absl::StatusOr<std::string> made = place.rank == 0 ? MakeMeeting(place) : absl::StatusOr<std::string>("");
+    uint64_t size = made.ok() ? made->size() : 0;
+    DROVER_RETURN_IF_ERROR(host.Broadcast(std::as_writable_bytes(std::span(&size, 1)), 0));
+    DROVER_RETURN_IF_ERROR(made.status());
+    if (size == 0) return Unavailable("rank 0 has made no way for the ranks to meet");
+    meeting = *made;
+    meeting.resize(size);
+    DROVER_RETURN_IF_ERROR(host.Broadcast(std::as_writable_bytes(std::span(meeting)), 0));
+  }
+  DROVER_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> ranks, device.meet(meeting, deadline));
+  return MeetPeers(grid, std::move(ranks));
+}
+
 absl::Status MeasureBandwidth(const BenchOptions& options, Communicator& ranks, BenchReport& report) {
   ranks.SetDeadline(Clock::now() + options.step_limit);
   DROVER_RETURN_IF_ERROR(SumOverRanks(0, ranks).status());  // all start together
-  DROVER_ASSIGN_OR_RETURN(const double own, MeasureReadBandwidth(options.threads, kReadBytes / ranks.size(), kReadPasses));
+  DROVER_ASSIGN_OR_RETURN(const double own, MeasureDevice(options.device, options.threads, kReadBytes / ranks.size(), kReadPasses));
   DROVER_ASSIGN_OR_RETURN(const int64_t all, SumOverRanks(static_cast<int64_t>(own), ranks));
   report.read_bandwidth_bytes_per_second = static_cast<double>(all);
   return absl::OkStatus();
@@ -135,48 +190,62 @@ absl::Status MeasureBandwidth(const BenchOptions& options, Communicator& ranks, 
 
 }  // namespace
 
-absl::StatusOr<BenchReport> RunBench(const BenchOptions& options, Communicator& ranks) {
+absl::StatusOr<BenchReport> RunBench(const BenchOptions& options, Communicator& host) {
   DROVER_RETURN_IF_ERROR(Check(options));
   DROVER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, OpenCheckpoint(options.model));
   const ModelSpec& spec = checkpoint.spec;
-  const RankCut cut{{ranks.size(), ranks.size()}, ranks.rank()};
-  DROVER_ASSIGN_OR_RETURN(RankWeights weights, MakeWeights(options, checkpoint, cut));
+  const RankCut cut{{host.size(), host.size()}, host.rank()};
   const int64_t positions = options.prefill_tokens + options.decode_tokens;
   const int64_t blocks = (positions + kBlockTokens - 1) / kBlockTokens;
   const int64_t middle = options.prefill_tokens + options.decode_tokens / 2;
-  const int64_t step_bytes = WeightBytesPerToken(spec, weights) + middle * KvBytesPerToken(spec, cut, sizeof(float));
-  const DecoderSettings settings{.max_step_tokens = std::min(options.max_step_tokens, options.prefill_tokens), .max_sequences = 1,
-                                 .kv_blocks = blocks, .block_tokens = kBlockTokens, .threads = options.threads, .isa = options.isa};
-  DROVER_ASSIGN_OR_RETURN(std::unique_ptr<Decoder> decoder, Decoder::Create(spec, cut, std::move(weights), settings, ranks));
+  const DecoderSettings settings{.max_step_tokens = std::max(std::min(options.max_step_tokens, options.prefill_tokens), options.batch),
+                                 .max_sequences = options.batch, .kv_blocks = options.batch * blocks, .block_tokens = kBlockTokens,
+                                 .kv_type = options.kv_type};
+  const OpsOptions ops{.threads = options.threads, .isa = options.isa, .bounds = BoundsOf(spec, settings)};
+  const DevicePlace place{.device = options.device, .transport = options.transport, .rank = host.rank(), .ranks = host.size()};
+  DROVER_ASSIGN_OR_RETURN(Device device, OpenDevice({.place = place, .compute = options.compute, .ops = ops, .host = &host}));
+  DROVER_ASSIGN_OR_RETURN(RankPeers peers, Meet(device, place, cut.grid, host, Clock::now() + options.step_limit));
+  DROVER_ASSIGN_OR_RETURN(RankWeights weights, MakeWeights(options, checkpoint, cut, *device.ops));
+  const int64_t step_bytes = WeightBytesPerStep(spec, weights, options.batch) +
+                             options.batch * middle * KvBytesPerToken(spec, cut, Info(options.kv_type).bytes);
+  DROVER_ASSIGN_OR_RETURN(std::unique_ptr<Decoder> decoder,
+                          Decoder::Create(spec, cut, settings, std::move(weights), {std::move(device.ops), std::move(peers)}));
 
-  BenchReport report{.model = checkpoint.name, .isa = options.isa == "best" ? BestIsaName() : options.isa,
-                     .random_weights = checkpoint.form == CheckpointForm::kConfigOnly, .ranks = ranks.size(), .threads = options.threads,
-                     .prefill_tokens = options.prefill_tokens, .decode_tokens = options.decode_tokens};
-  ranks.SetDeadline(Clock::now() + options.step_limit);
-  DROVER_ASSIGN_OR_RETURN(report.weight_bytes, SumOverRanks(decoder->weight_bytes(), ranks));
-  DROVER_ASSIGN_OR_RETURN(report.bytes_per_decode_step, SumOverRanks(step_bytes, ranks));
-  DROVER_RETURN_IF_ERROR(Measure(options, *decoder, ranks, blocks, report));
-  DROVER_RETURN_IF_ERROR(MeasureBandwidth(options, ranks, report));
-  report.read_bandwidth_share = static_cast<double>(report.bytes_per_decode_step) * report.decode_tokens_per_second /
-                                report.read_bandwidth_bytes_per_second;
+  const std::string isa = options.isa == "best" ? BestIsaName() : options.isa;
+  BenchReport report{.model = checkpoint.name, .device = options.device, .isa = options.device == "cpu" ? isa : "",
+                     .compute = options.compute, .kv = std::string(Name(options.kv_type)), .transport = options.transport,
+                     .random_weights = checkpoint.form == CheckpointForm::kConfigOnly, .ranks = host.size(), .threads = options.threads,
+                     .batch = options.batch, .prefill_tokens = options.prefill_tokens, .decode_tokens = options.decode_tokens};
+  host.SetDeadline(Clock::now() + options.step_limit);
+  DROVER_ASSIGN_OR_RETURN(report.weight_bytes, SumOverRanks(decoder->weight_bytes(), host));
+  DROVER_ASSIGN_OR_RETURN(report.bytes_per_decode_step, SumOverRanks(step_bytes, host));
+  DROVER_RETURN_IF_ERROR(Measure(options, *decoder, blocks, report));
+  decoder.reset();  // the measure below wants memory of its own
+  DROVER_RETURN_IF_ERROR(MeasureBandwidth(options, host, report));
+  const double steps_per_second = report.decode_tokens_per_second / static_cast<double>(options.batch);
+  report.read_bandwidth_share = static_cast<double>(report.bytes_per_decode_step) * steps_per_second / report.read_bandwidth_bytes_per_second;
   return report;
 }
 
 std::string ToText(const BenchReport& report) {
   char text[1024];
+  const auto number = [](int64_t value) { return static_cast<long long>(value); };
+  const auto many = [](int64_t value) { return value == 1 ? "" : "s"; };
+  const double steps_per_second = report.decode_tokens_per_second / static_cast<double>(report.batch);
+  const std::string where = report.isa.empty() ? report.device : Cat(report.threads, " thread", many(report.threads), " (", report.isa, ")");
   std::snprintf(text, sizeof text,
-                "%s%s on %lld rank%s of %lld thread%s (%s)\n"
-                "  prefill  %10.1f tokens/s over %lld tokens\n"
-                "  decode   %10.1f tokens/s over %lld tokens\n"
-                "  moved    %10.2f GB/s (%.1f MB a token), %.0f %% of the %.2f GB/s this machine reads\n"
+                "%s%s on %lld rank%s of %s, %lld sequence%s at a time; compute %s, kv %s\n"
+                "  prefill  %10.1f tokens/s over %lld tokens each\n"
+                "  decode   %10.1f tokens/s over %lld tokens each\n"
+                "  moved    %10.2f GB/s (%.1f MB a step), %.0f %% of the %.2f GB/s read here\n"
+                "  gap      %10.1f us between two steps\n"
                 "  logits   %s\n",
-                report.model.substr(0, 200).c_str(), report.random_weights ? " (random weights)" : "", static_cast<long long>(report.ranks),
-                report.ranks == 1 ? "" : "s", static_cast<long long>(report.threads), report.threads == 1 ? "" : "s", report.isa.c_str(),
-                report.prefill_tokens_per_second, static_cast<long long>(report.prefill_tokens), report.decode_tokens_per_second,
-                static_cast<long long>(report.decode_tokens),
-                static_cast<double>(report.bytes_per_decode_step) * report.decode_tokens_per_second / 1e9,
+                report.model.substr(0, 200).c_str(), report.random_weights ? " (random weights)" : "", number(report.ranks), many(report.ranks),
+                where.c_str(), number(report.batch), many(report.batch), report.compute.c_str(), report.kv.c_str(),
+                report.prefill_tokens_per_second, number(report.prefill_tokens), report.decode_tokens_per_second,
+                number(report.decode_tokens), static_cast<double>(report.bytes_per_decode_step) * steps_per_second / 1e9,
                 static_cast<double>(report.bytes_per_decode_step) / 1e6, report.read_bandwidth_share * 100,
-                report.read_bandwidth_bytes_per_second / 1e9, report.logits_hash.c_str());
+                report.read_bandwidth_bytes_per_second / 1e9, report.host_gap_seconds * 1e6, report.logits_hash.c_str());
   return text;
 }
 
@@ -185,11 +254,17 @@ Json ToJson(const BenchReport& report) {
           {"random_weights", report.random_weights},
           {"ranks", report.ranks},
           {"threads", report.threads},
+          {"device", report.device},
           {"isa", report.isa},
+          {"compute", report.compute},
+          {"kv", report.kv},
+          {"transport", report.transport},
+          {"batch", report.batch},
           {"prefill_tokens", report.prefill_tokens},
           {"decode_tokens", report.decode_tokens},
           {"prefill_tokens_per_second", report.prefill_tokens_per_second},
           {"decode_tokens_per_second", report.decode_tokens_per_second},
+          {"host_gap_seconds", report.host_gap_seconds},
           {"weight_bytes", report.weight_bytes},
           {"bytes_per_decode_step", report.bytes_per_decode_step},
           {"read_bandwidth_bytes_per_second", report.read_bandwidth_bytes_per_second},

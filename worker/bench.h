@@ -1,4 +1,4 @@
-// Bench: how fast a group decodes and prefills one sequence, and what share of the machine's read bandwidth that is.
+// Bench: how fast a group decodes and prefills some sequences, and what share of the machine's read bandwidth that is.
 #pragma once
 
 #include <chrono>
@@ -14,22 +14,26 @@ namespace drover {
 struct BenchOptions {
   std::string model;                // checkpoint, or a config.json (or its folder) alone: random weights then
   int64_t threads = 1;              // of each rank
-  int64_t prefill_tokens = 512;
-  int64_t decode_tokens = 64;
+  int64_t batch = 1;                // sequences at a time
+  int64_t prefill_tokens = 512;     // of each sequence
+  int64_t decode_tokens = 64;       // of each sequence
   int64_t max_step_tokens = 512;    // of one prefill step
   std::string isa = "best";
+  std::string device = "cpu", transport = "auto", compute = "f32";  // see DevicePlace and DeviceRequest
+  DType kv_type = DType::kF32;      // or bf16
   DType random_dtype = DType::kBF16;
   uint64_t seed = 1;                // of random weights
   std::chrono::seconds step_limit{600};
 };
 
-// Sums over the ranks of the group. Bytes of a decode step: every matrix that a token meets (of routed experts the active share) and
-// the keys and values of a context in the middle of the run.
+// Sums over the ranks of the group. Bytes of a decode step: every matrix that the batch meets, once (of routed experts as many as its
+// tokens choose on average, when they choose evenly), and the keys and values of contexts in the middle of the run.
 struct BenchReport {
-  std::string model, isa;
+  std::string model, device, isa, compute, kv, transport;  // isa: of a CPU
   bool random_weights = false;
   int64_t ranks = 1, threads = 1;
-  int64_t prefill_tokens = 0, decode_tokens = 0;
+  int64_t batch = 1, prefill_tokens = 0, decode_tokens = 0;
+  double host_gap_seconds = 0;      // of decode steps, at the middle: from a step's logits to the next step's first operation
   double prefill_tokens_per_second = 0, decode_tokens_per_second = 0;
   int64_t weight_bytes = 0;               // resident
   int64_t bytes_per_decode_step = 0;

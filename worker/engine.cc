@@ -81,23 +81,43 @@ absl::Status Engine::RunLoop() {
 }
 
 absl::Status Engine::Step() {
-  const StepPlan plan = scheduler_.Plan();
+  StepPlan plan = scheduler_.Plan();
   if (plan.empty()) {
     Publish();
     // The flags are raised before their wake-up is sent, so one that was taken already is seen here.
     if (!draining_ && !stopped_) inbox_.WaitForItem(kIdleWait);
     return absl::OkStatus();
   }
+  if (settings_.draws) PlanDraws(plan);
   DROVER_ASSIGN_OR_RETURN(const StepLogits logits, runner_.Run(plan));
-  if (logits.rows != plan.logit_rows() || logits.vocab != settings_.vocab ||
-      static_cast<int64_t>(logits.values.size()) != logits.rows * logits.vocab)
-    return Internal("step ", plan.step, ": found logits [", logits.rows, ", ", logits.vocab, "], expected [", plan.logit_rows(),
-                    ", ", settings_.vocab, "]");
+  DROVER_RETURN_IF_ERROR(CheckLogits(plan, logits));
   std::vector<TokenEvent> events = ScoreAll(plan, logits);
   Settle(plan, events);
   Publish();
   if (!events.empty()) sink_(std::move(events));
   return absl::OkStatus();
+}
+
+void Engine::PlanDraws(StepPlan& plan) const {
+  for (StepSequence& planned : plan.sequences) {
+    const Sequence& sequence = *scheduler_.Find(RequestId{planned.id});
+    const Request& request = sequence.request;
+    if (planned.logits != LogitsWanted::kLast || !scheduler_.Samples(planned) || request.logprobs >= 0 ||
+        request.logits != LogitsWanted::kNone)
+      continue;
+    if (const SampleContext context = ContextOf(sequence); IsPlain(context)) planned.draw = RuleOf(request.sampling, context.output.size());
+  }
+}
+
+absl::Status Engine::CheckLogits(const StepPlan& plan, const StepLogits& logits) const {
+  const auto drawn = static_cast<int64_t>(logits.drawn.size()) - std::ranges::count(logits.drawn, kNotDrawn);
+  const bool ids = std::ranges::all_of(logits.drawn, [this](int32_t id) { return id >= kNotDrawn && id < settings_.vocab; });
+  if (ids && logits.rows == plan.logit_rows() && logits.vocab == settings_.vocab &&
+      (logits.drawn.empty() || static_cast<int64_t>(logits.drawn.size()) == logits.rows) &&
+      static_cast<int64_t>(logits.values.size()) == (logits.rows - drawn) * logits.vocab)
+    return absl::OkStatus();
+  return Internal("step ", plan.step, ": found logits [", logits.rows, ", ", logits.vocab, "], expected [", plan.logit_rows(), ", ",
+                  settings_.vocab, "]");
 }
 
 bool Engine::Idle() const { return scheduler_.running() + scheduler_.waiting() == 0; }
@@ -130,11 +150,15 @@ void Engine::Leave(RequestId id) {
 std::vector<TokenEvent> Engine::ScoreAll(const StepPlan& plan, const StepLogits& logits) {
   std::vector<TokenEvent> events;
   std::span<const float> rest(logits.values);
+  size_t row = 0;
   for (const StepSequence& planned : plan.sequences) {
-    const int64_t rows = RowsOf(planned);
-    const size_t values = static_cast<size_t>(rows * logits.vocab);
-    events.push_back(Score(planned, rest.first(values)));
+    const auto rows = static_cast<size_t>(RowsOf(planned));
+    std::optional<int32_t> drawn;
+    if (rows == 1 && !logits.drawn.empty() && logits.drawn[row] != kNotDrawn) drawn = logits.drawn[row];
+    const size_t values = drawn ? 0 : rows * static_cast<size_t>(logits.vocab);
+    events.push_back(Score(planned, rest.first(values), drawn));
     rest = rest.subspan(values);
+    row += rows;
   }
   return events;
 }
@@ -165,18 +189,22 @@ void Engine::Settle(const StepPlan& plan, std::vector<TokenEvent>& events) {
   counts_.steps_done += 1;
 }
 
-TokenEvent Engine::Score(const StepSequence& planned, std::span<const float> rows) {
+TokenEvent Engine::Score(const StepSequence& planned, std::span<const float> rows, std::optional<int32_t> drawn) {
   const Sequence& sequence = *scheduler_.Find(RequestId{planned.id});
   TokenEvent event{.id = sequence.request.id, .position = sequence.output_tokens()};
   const int64_t prompt_left = std::max<int64_t>(0, sequence.prompt_tokens() - planned.position);
   counts_.prompt_tokens_done += std::min(prompt_left, static_cast<int64_t>(planned.tokens.size()));
+  const auto failed = [&event](const absl::Status& status) {
+    return TokenEvent{.id = event.id, .position = event.position, .finish = FinishReason::kError, .error = Message(status)};
+  };
+  if (drawn && *drawn < 0) return failed(Internal("logits: no id may be sampled"));
+  event.token = drawn;
   if (rows.empty()) return event;
   if (planned.logits == LogitsWanted::kAll && sequence.request.prompt_logprobs) ScorePrompt(sequence, planned, rows);
   CopyLogits(event, sequence, planned, rows);
   if (!scheduler_.Samples(planned)) return event;
   const absl::Status status = SampleInto(event, sequence, rows.last(static_cast<size_t>(settings_.vocab)));
-  if (status.ok()) return event;
-  return {.id = event.id, .position = event.position, .finish = FinishReason::kError, .error = Message(status)};
+  return status.ok() ? event : failed(status);
 }
 
 // kAll: every row as it comes; kLast: only the row that follows all known tokens.
@@ -202,14 +230,16 @@ void Engine::ScorePrompt(const Sequence& sequence, const StepSequence& planned, 
   }
 }
 
-absl::Status Engine::SampleInto(TokenEvent& event, const Sequence& sequence, std::span<const float> row) {
+SampleContext Engine::ContextOf(const Sequence& sequence) const {
   const Request& request = sequence.request;
   const bool may_end = sequence.output_tokens() >= request.min_tokens;
-  const SampleContext context{.sampling = request.sampling,
-                              .prompt = request.prompt,
-                              .output = sequence.output(),
-                              .banned = may_end ? std::span<const int32_t>() : request.end_ids};
-  DROVER_ASSIGN_OR_RETURN(const int32_t token, sampler_.Sample(row, context));
+  return {.sampling = request.sampling, .prompt = request.prompt, .output = sequence.output(),
+          .banned = may_end ? std::span<const int32_t>() : request.end_ids};
+}
+
+absl::Status Engine::SampleInto(TokenEvent& event, const Sequence& sequence, std::span<const float> row) {
+  const Request& request = sequence.request;
+  DROVER_ASSIGN_OR_RETURN(const int32_t token, sampler_.Sample(row, ContextOf(sequence)));
   event.token = token;
   if (request.logprobs < 0) return absl::OkStatus();
   const double log_sum_exp = LogSumExp(row);

@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "worker/bench.h"
 #include "worker/comm/make_communicator.h"
+#include "worker/devices.h"
 #include "worker/host.h"
 #include "worker/rank.h"
 #include "worker/served_model.h"
@@ -46,10 +47,22 @@ absl::StatusOr<std::optional<int64_t>> NumberFromEnvironment(const char* name) {
 struct Options {
   RankSettings rank;
   int64_t orphan_grace_s = 60, drain_limit_s = 300;
-  std::string log_level = "info";
+  std::string device = "cpu", transport = "auto", log_level = "info";
   BenchOptions bench;
   bool json = false;  // of bench
+
+  DevicePlace place() const { return {device, transport, rank.hello.rank, rank.hello.ranks}; }
 };
+
+// "cuda" is a GPU for each rank of a host.
+absl::Status ChooseDevice(int64_t ranks, std::string& device) {
+  if (device != "cuda") return absl::OkStatus();
+  DROVER_ASSIGN_OR_RETURN(const std::optional<int64_t> local_rank, NumberFromEnvironment("OMPI_COMM_WORLD_LOCAL_RANK"));
+  if (!local_rank && ranks > 1)
+    return InvalidArgument("--device: found cuda, expected cuda:N: without mpirun a rank does not know its place on its host");
+  device = Cat("cuda:", local_rank.value_or(0));
+  return absl::OkStatus();
+}
 
 // Under mpirun its environment says who this is; flags that say otherwise are refused.
 absl::Status FindPlace(Options& options, bool& under_mpirun, const CLI::App& app) {
@@ -68,7 +81,9 @@ absl::Status FindPlace(Options& options, bool& under_mpirun, const CLI::App& app
   if (hello.ranks < 1) return InvalidArgument("--ranks: found ", hello.ranks, ", expected 1 or more");
   if (hello.rank < 0 || hello.rank >= hello.ranks)
     return InvalidArgument("--rank: found ", hello.rank, ", expected 0 to ", hello.ranks - 1);
-  if (hello.ranks > 1 && !under_mpirun)
+  if (options.transport == "nccl" && !MeetsByItself(options.place()) && hello.ranks > 1)
+    return InvalidArgument("--transport: found nccl on ", options.device, ", expected a GPU");
+  if (hello.ranks > 1 && !under_mpirun && !MeetsByItself(options.place()))
     return InvalidArgument("--ranks: found ", hello.ranks, " without mpirun, expected 1 (start several ranks with mpirun)");
   return absl::OkStatus();
 }
@@ -83,6 +98,9 @@ void AddOptions(CLI::App& app, Options& options) {
   app.add_option("--listen", options.rank.listen, "HOST:PORT where rank 0 gives steps to the others; port 0: any free one")
       ->capture_default_str();
   app.add_option("--advertise", options.rank.advertise, "HOST where the others find rank 0 (default: that of --listen)");
+  app.add_option("--device", options.device, "Where this rank computes: cpu, or with drover-worker-cuda cuda:N; cuda: by the rank's place on its host")->capture_default_str();
+  app.add_option("--transport", options.transport, "How ranks with GPUs meet: nccl, or host (copies through MPI); auto: nccl where it is built in")
+      ->check(CLI::IsMember({"auto", "nccl", "host"}))->capture_default_str();
   app.add_option("--threads", hello.threads, "Threads of this rank; 0: the coordinator's planner chooses")
       ->check(CLI::Range(0, 1024))->capture_default_str();
   app.add_option("--memory", hello.memory_bytes, "Bytes of this host for the planner (default: as measured)")
@@ -100,7 +118,16 @@ CLI::App* AddBench(CLI::App& app, Options& options) {
   command->add_option("--model", bench.model, "Checkpoint; a config.json alone is given random weights")->required();
   command->add_option("--decode", bench.decode_tokens, "Tokens to decode one by one")->check(CLI::Range(0, 1'000'000))->capture_default_str();
   command->add_option("--prefill", bench.prefill_tokens, "Tokens of the prompt")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+  command->add_option("--transport", bench.transport, "How ranks with GPUs meet: auto, nccl or host")
+      ->check(CLI::IsMember({"auto", "nccl", "host"}))->capture_default_str();
+  command->add_option("--batch", bench.batch, "Sequences at a time")->check(CLI::Range(1, 4096))->capture_default_str();
+  command->add_option("--step-tokens", bench.max_step_tokens, "Tokens of a prefill step")->check(CLI::Range(1, 65'536))->capture_default_str();
+  command->add_option("--compute", bench.compute, "Numbers of matrix products: f32 or bf16")
+      ->check(CLI::IsMember({"f32", "bf16"}))->capture_default_str();
+  command->add_option_function<std::string>("--kv", [&bench](const std::string& kv) { bench.kv_type = kv == "bf16" ? DType::kBF16 : DType::kF32; },
+                                            "Numbers of the cache: f32 or bf16")->check(CLI::IsMember({"f32", "bf16"}));
   command->add_option("--threads", bench.threads, "Threads of each rank")->check(CLI::Range(1, 1024))->capture_default_str();
+  command->add_option("--device", bench.device, "Where to compute: cpu, or with drover-worker-cuda cuda:N or cuda")->capture_default_str();
   command->add_option("--isa", bench.isa, "Instruction set: best, baseline, avx2, avx512 or reference")->capture_default_str();
   command->add_flag("--json", options.json, "JSON instead of a table");
   return command;
@@ -115,27 +142,36 @@ absl::Status CheckServing(const Options& options) {
   return absl::OkStatus();
 }
 
-void FillHello(Options& options) {
+absl::Status FillHello(Options& options) {
   RankHello& hello = options.rank.hello;
-  hello.host = HostName();
+  DROVER_ASSIGN_OR_RETURN(const DeviceFacts device, DescribeDevice(options.device));
+  hello.host = device.place.empty() ? HostName() : Cat(HostName(), " ", device.place);
   hello.pid = getpid();
   hello.cores = Cores();
   hello.version = DROVER_VERSION;
-  if (hello.memory_bytes == 0) hello.memory_bytes = MemoryBytes();
+  if (hello.memory_bytes == 0) hello.memory_bytes = device.memory_bytes;
   options.rank.orphan_grace = std::chrono::seconds(options.orphan_grace_s);
   options.rank.drain_limit = std::chrono::seconds(options.drain_limit_s);
+  return absl::OkStatus();
 }
 
 // The rank, then everything it stands on, in this order. A group in trouble is left without a word to its peers: waiting for them
 // could take for ever, and mpirun ends them.
 int Serve(Options options, int* argc, char*** argv) {
-  absl::StatusOr<std::unique_ptr<Peers>> peers = JoinPeers(options.rank.hello.rank, options.rank.hello.ranks, argc, argv);
-  if (!peers.ok()) {
-    Log(LogLevel::kError, "rank cannot start", {{"reason", Message(peers.status())}});
-    return 1;
+  const DevicePlace place = options.place();
+  std::unique_ptr<Peers> peers;
+  if (!MeetsByItself(place)) {
+    absl::StatusOr<std::unique_ptr<Peers>> joined = JoinPeers(place.rank, place.ranks, argc, argv);
+    if (!joined.ok()) {
+      Log(LogLevel::kError, "rank cannot start", {{"reason", Message(joined.status())}});
+      return 1;
+    }
+    peers = *std::move(joined);
+  } else if (place.rank == 0) {
+    options.rank.make_meeting = [place] { return MakeMeeting(place); };
   }
   {
-    Rank rank(options.rank, MakeModelLoader((*peers)->communicator()), [](int code) { _exit(code); });
+    Rank rank(options.rank, MakeModelLoader(place, peers != nullptr ? &peers->communicator() : nullptr), [](int code) { _exit(code); });
     SignalThread signals([&rank](int count) {
       if (count > 1) _exit(kExitLeftEpoch);
       rank.Drain();
@@ -144,7 +180,7 @@ int Serve(Options options, int* argc, char*** argv) {
   }
   Watchdog last([](const std::string&) { _exit(kExitLeftEpoch); });
   last.Arm("leaving together", kLeaveTogether);
-  peers->reset();
+  peers.reset();
   return 0;
 }
 
@@ -175,7 +211,9 @@ int Main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : kExitUsage;
   }
   bool under_mpirun = false;
-  absl::Status status = FindPlace(options, under_mpirun, app);
+  absl::Status status;
+  for (std::string* device : {&options.device, &options.bench.device}) status.Update(ChooseDevice(options.rank.hello.ranks, *device));
+  status.Update(FindPlace(options, under_mpirun, app));
   if (status.ok() && !bench->parsed()) status = CheckServing(options);
   if (!status.ok()) {
     std::fprintf(stderr, "drover-worker: %s\n", Message(status).c_str());
@@ -187,7 +225,10 @@ int Main(int argc, char** argv) {
   if (bench->parsed()) return Bench(options, &argc, &argv);
   SignalThread::Block();
   StartLog(Cat("worker ", options.rank.hello.rank), options.log_level);
-  FillHello(options);
+  if (status = FillHello(options); !status.ok()) {
+    Log(LogLevel::kError, "rank cannot start", {{"reason", Message(status)}});
+    return kExitUsage;
+  }
   return Serve(std::move(options), &argc, &argv);
 }
 

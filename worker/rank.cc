@@ -195,7 +195,7 @@ Rank::Next Rank::Lead(const Assigned& assigned) {
   }
   const double warm_ms = std::chrono::duration<double, std::milli>(SteadyClock::now() - started).count();
   const int64_t vocab = model_->vocab();
-  Engine engine({.limits = LimitsOf(plan_, *model_), .vocab = vocab}, runner, [&](std::vector<TokenEvent> events) {
+  Engine engine({.limits = LimitsOf(plan_, *model_), .vocab = vocab, .draws = model_->draws()}, runner, [&](std::vector<TokenEvent> events) {
     for (v1::WorkerMessage& message : WriteTokens(assigned.epoch, events, vocab)) control_.Send(std::move(message));
   });
   {

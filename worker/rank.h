@@ -6,15 +6,13 @@
 #include <optional>
 
 #include "worker/control_client.h"
+#include "worker/exit_codes.h"
 #include "worker/rank_model.h"
 #include "worker/steps_follower.h"
 #include "worker/steps_service.h"
 #include "worker/watchdog.h"
 
 namespace drover {
-
-// Exit code of a rank that leaves its epoch in trouble: mpirun then ends the group (EX_TEMPFAIL: starting again may help).
-inline constexpr int kExitLeftEpoch = 75;
 
 struct RankSettings {
   RankHello hello;                     // steps_address, loaded_fingerprint and meeting are filled in later

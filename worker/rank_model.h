@@ -20,6 +20,8 @@ class RankModel {
   virtual KeyLengths key_lengths() const { return {}; }
   // A new epoch finds the weights in place: the ranks meet again, by what its assignment says. No step of the old epoch follows.
   virtual absl::Status Rejoin(const std::string& /*meeting*/) { return absl::OkStatus(); }
+  // Whether Run draws tokens by the rules in a plan.
+  virtual bool draws() const { return false; }
   // One step; every rank runs the same plan. Logits are complete on rank 0, empty elsewhere. Fails by the deadline.
   virtual absl::StatusOr<StepLogits> Run(const StepPlan& plan, std::chrono::steady_clock::time_point deadline) = 0;
 };

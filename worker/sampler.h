@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "common/draw.h"
 #include "common/request.h"
 
 namespace drover {
@@ -16,6 +17,11 @@ struct SampleContext {
   std::span<const int32_t> banned = {};     // ids that may not be sampled now, e.g. end ids before min_tokens
 };
 
+// The rule of the draw at an output position.
+DrawRule RuleOf(const Sampling& sampling, size_t position);
+// Whether the row is drawn from as it is, without bias, penalties or banned ids.
+bool IsPlain(const SampleContext& context);
+
 // One thread; it keeps scratch memory only.
 class Sampler {
  public:
@@ -24,25 +30,12 @@ class Sampler {
   absl::StatusOr<int32_t> Sample(std::span<const float> row, const SampleContext& context);
 
  private:
-  struct Candidate {
-    float logit;
-    int32_t id;
-    double weight = 0;  // proportional to the probability
-  };
-  // Higher logit first, then lower id: a total order.
-  static bool Better(const Candidate& a, const Candidate& b) { return a.logit != b.logit ? a.logit > b.logit : a.id < b.id; }
-
   float* LogitOf(int32_t id);
   void Adjust(const SampleContext& context);
   void Penalise(const SampleContext& context);
-  absl::StatusOr<int32_t> Greedy() const;
-  void KeepTopK(int64_t k);
-  void KeepTopP(double p);
-  void KeepMinP(double p);
-  int32_t Draw(double uniform) const;
 
   std::vector<float> logits_;
-  std::vector<Candidate> candidates_;
+  std::vector<DrawCandidate> candidates_;
 };
 
 }  // namespace drover

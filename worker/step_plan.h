@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "common/draw.h"
 #include "common/request.h"
 
 namespace drover {
@@ -18,6 +20,8 @@ struct StepSequence {
   int64_t length = 0;           // of the sequence when this pass over it began, for keys that depend on it; 0: it ends with these
   LogitsWanted logits = LogitsWanted::kNone;  // kLast: of the last token; kAll: of every token here
   int64_t part = 0;             // the attention part that runs it and holds these blocks
+  // Of the row of the last token, on the leader: a token drawn by it does as well as the row. It does not travel to followers.
+  std::optional<DrawRule> draw = {};
   bool operator==(const StepSequence&) const = default;
 };
 
@@ -36,7 +40,9 @@ std::string ToString(const StepPlan& plan);
 // Logits of the rows that the plan asked for, in plan order; complete on rank 0, empty on others.
 struct StepLogits {
   int64_t rows = 0, vocab = 0;
-  std::vector<float> values;  // [rows, vocab]
+  std::vector<float> values;     // [rows that were not drawn from, vocab]
+  std::vector<int32_t> drawn;    // of each row the token drawn from it, or kNotDrawn; empty: none was drawn from
 };
+inline constexpr int32_t kNotDrawn = -3;  // see kNothingToDraw for the others
 
 }  // namespace drover

@@ -45,9 +45,9 @@ int64_t PaddedCols(int64_t cols) { return RoundUp(cols, kStride) + 2 * kStride; 
 CpuOps::CpuOps(Isa isa, const OpsOptions& options)
     : kernels_(KernelsOf(isa)),
       pool_(options.threads),
-      tile_floats_(kRowsAtOnce * PaddedCols(options.cols)),
-      score_stride_(RoundUp(options.keys, kStride) + kStride),
-      padded_floats_(options.tokens * PaddedCols(options.cols)),
+      tile_floats_(kRowsAtOnce * PaddedCols(options.bounds.cols)),
+      score_stride_(RoundUp(options.bounds.keys, kStride) + kStride),
+      padded_floats_(options.bounds.tokens * PaddedCols(options.bounds.cols)),
       tiles_(options.threads * tile_floats_ * kFloat),
       sides_(2 * options.threads * tile_floats_ * kFloat),
       scores_(options.threads * kQueriesMax * score_stride_ * kFloat),

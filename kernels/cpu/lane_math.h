@@ -1,6 +1,7 @@
 // exp, tanh and the opening of cached values over the lanes L of one instruction set.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace drover::cpu {

@@ -168,7 +168,7 @@ void CudaOps::AppendKv(Tensor k, Tensor v, std::span<const SequenceRows> sequenc
 
 // How many parts the keys of few rows are cut into, with room for their results; 0: none, or there is no room.
 int64_t CudaOps::PartsOf(const AttentionShape& shape, cuda::AttendTask* task) {
-  int64_t keys = places_.few_keys();
+  int64_t keys = places_.launch_keys();
   for (const int64_t bound : {shape.window, shape.chunk})
     if (bound > 0) keys = std::min(keys, bound);
   const bool from_zero = shape.window == 0 && shape.chunk == 0;
@@ -178,7 +178,8 @@ int64_t CudaOps::PartsOf(const AttentionShape& shape, cuda::AttendTask* task) {
   if (bytes > parts_.size()) {
     absl::StatusOr<AlignedBytes> room = memory_->Allocate(bytes);
     if (!room.ok()) return 0;
-    parts_ = *std::move(room);
+    old_rooms_.push_back(std::exchange(parts_, *std::move(room)));  // operations under way may still use it
+    ++rooms_grown_;
   }
   task->softmax = reinterpret_cast<float*>(parts_.data());
   task->values = task->softmax + 2 * results;

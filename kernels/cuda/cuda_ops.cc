@@ -4,7 +4,9 @@
 #include "common/check.h"
 #include "kernels/cuda/bf16_linear.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/expert_tables.h"
 #include "kernels/cuda/flash_attention.h"
+#include "kernels/cuda/recordings.h"
 
 namespace drover {
 
@@ -21,7 +23,10 @@ absl::StatusOr<std::unique_ptr<CudaOps>> CudaOps::Create(const CudaOptions& opti
   return ops;
 }
 
-CudaOps::CudaOps(std::unique_ptr<CudaDevice> device) : device_(std::move(device)) {}
+CudaOps::CudaOps(std::unique_ptr<CudaDevice> device)
+    : device_(std::move(device)),
+      expert_tables_(std::make_unique<cuda::ExpertTables>()),
+      recordings_(std::make_unique<cuda::Recordings>(*device_)) {}
 CudaOps::~CudaOps() = default;
 
 Memory& CudaOps::memory() { return *memory_; }
@@ -29,17 +34,19 @@ Memory& CudaOps::memory() { return *memory_; }
 void CudaOps::Begin(std::span<const SequenceRows> sequences) {
   device_->Use();
   begun_ = sequences;
+  old_rooms_.clear();  // the step before is done
   places_.Lay(sequences);
   if (flash_ != nullptr) flash_->Begin(sequences);
   const auto bytes = static_cast<int64_t>(places_.bytes().size());
   if (bytes > near_places_.size()) {
     absl::StatusOr<AlignedBytes> room = memory_->Allocate(2 * bytes);
     if (!room.ok()) {
-      device_->Keep(cudaErrorMemoryAllocation, "room for the step's sequences");
+      device_->Keep(Annotate(room.status(), "room for the step's sequences"));
       places_.Lay({});
       return;
     }
     near_places_ = *std::move(room);
+    ++rooms_grown_;
   }
   memory_->Upload(places_.bytes(), near_places_.data());
 }
@@ -47,6 +54,17 @@ void CudaOps::Begin(std::span<const SequenceRows> sequences) {
 void CudaOps::CheckBegun(std::span<const SequenceRows> sequences, int64_t rows) const {
   DROVER_CHECK(sequences.data() == begun_.data() && sequences.size() == begun_.size());
   DROVER_CHECK_LE(places_.rows(), rows);
+}
+
+void CudaOps::SetDeadline(std::chrono::steady_clock::time_point deadline) { device_->SetDeadline(deadline); }
+
+void CudaOps::Forget() { recordings_->Clear(); }
+
+absl::Status CudaOps::Replay(int64_t key, const std::function<absl::Status()>& work) {
+  device_->Use();
+  if (flash_ != nullptr) return work();  // its launches follow a plan that the host makes for each step
+  const auto signature = [this] { return cuda::Signature{rooms_grown_, places_.launch_keys()}; };
+  return recordings_->Run(key, signature, work);
 }
 
 absl::Status CudaOps::Finish() {

@@ -16,7 +16,10 @@ class CudaMemory;
 class FlashAttention;
 namespace cuda {
 struct AttendTask;
-}
+class ExpertTables;
+class Recordings;
+struct ExpertTable;
+}  // namespace cuda
 
 // How Linear multiplies. kF32: f32 products and sums, the same bits for a token whatever its batch. kBF16: weights and activations are
 // rounded to bf16 and multiplied on tensor cores with f32 sums, within 1e-2 of kF32; f32 weights are left alone up to kFewTokens
@@ -35,6 +38,13 @@ struct CudaOptions {
   int64_t tile_bytes = 64 << 20;  // for a part of a weight that is not stored in bf16
 };
 
+struct CudaFacts {
+  std::string name;  // of the device's model
+  int64_t free_bytes = 0, total_bytes = 0;
+};
+// kUnavailable: no such device, or no driver.
+absl::StatusOr<CudaFacts> DescribeCuda(int device);
+
 class CudaOps : public Ops {
  public:
   static constexpr int64_t kFewTokens = 8;
@@ -50,6 +60,9 @@ class CudaOps : public Ops {
   // The shapes of launches depend on these alone: on the numbers of rows and sequences and, of sequences with at most 8 rows, on the
   // longest. What was captured once its room was there serves later steps of as many rows and sequences that are no longer.
   void Begin(std::span<const SequenceRows> sequences) override;
+  void Forget() override;
+  void SetDeadline(std::chrono::steady_clock::time_point deadline) override;
+  absl::Status Replay(int64_t key, const std::function<absl::Status()>& work) override;
   absl::Status Finish() override;
 
   void Linear(const PackedWeight& weight, std::span<const float> bias, Tensor x, Tensor y) override;
@@ -75,23 +88,42 @@ class CudaOps : public Ops {
   void HeadLinearTransposed(const PackedWeight& weight, const HeadRows& part, Tensor x, int64_t column, Tensor y) override;
   void CopyHeads(int64_t heads, Tensor x, int64_t from, Tensor y, int64_t to, int64_t count) override;
   void Route(const RouteRule& rule, Tensor logits, std::span<int32_t> experts, std::span<float> weights) override;
+  void Experts(const ExpertSet& set, std::span<const int32_t> experts, std::span<const float> weights, Tensor x, std::span<float> room,
+               Tensor out) override;
+  int64_t ExpertRoom(int64_t tokens, int64_t active, int64_t hidden, int64_t columns) const override;
+  void Randomise(const RandomMatrix& values, PackedWeight& weight) override;
+  void Draw(Tensor logits, std::span<const DrawRule> rules, std::span<int32_t> ids) override;
   void Gather(Tensor x, std::span<const int32_t> rows, Tensor y) override;
   void ScatterAdd(Tensor x, std::span<const int32_t> rows, std::span<const float> weights, Tensor out) override;
 
  private:
+  // Some tokens of a call of Experts.
+  struct ExpertRun {
+    const int32_t* experts;
+    const float* weights;
+    int64_t active;
+    Tensor x;
+    std::span<float> room;
+    Tensor out;
+  };
   explicit CudaOps(std::unique_ptr<CudaDevice> device);
   // An operation on `rows` rows gets the sequences that were begun.
   void CheckBegun(std::span<const SequenceRows> sequences, int64_t rows) const;
   int64_t PartsOf(const AttentionShape& shape, cuda::AttendTask* task);
+  void RunExperts(const ExpertSet& set, const cuda::ExpertTable& table, const ExpertRun& run);
 
   std::unique_ptr<CudaDevice> device_;
   std::unique_ptr<CudaMemory> memory_;
   std::unique_ptr<Bf16Linear> bf16_;  // null: kF32
+  std::unique_ptr<cuda::ExpertTables> expert_tables_;
+  std::unique_ptr<cuda::Recordings> recordings_;
   std::span<const SequenceRows> begun_;
   cuda::StepPlaces places_;  // of the sequences begun
   std::unique_ptr<FlashAttention> flash_;  // null: own kernels alone
   AlignedBytes near_places_;
   AlignedBytes parts_;       // of attention
+  std::vector<AlignedBytes> old_rooms_;  // until the next step begins
+  int64_t rooms_grown_ = 0;
 };
 
 }  // namespace drover

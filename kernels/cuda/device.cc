@@ -15,14 +15,30 @@ constexpr int64_t kReadableAfterEnd = 64;
 
 void FreeOnDevice(std::byte* p) { cudaFree(p); }
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<CudaDevice>> CudaDevice::Open(const CudaOptions& options) {
+absl::Status CheckNumber(int device) {
   int count = 0;
   if (const cudaError_t error = cudaGetDeviceCount(&count); error != cudaSuccess)
     return Unavailable("no CUDA device: ", cudaGetErrorString(error), " (", cudaGetErrorName(error), ")");
-  if (options.device < 0 || options.device >= count)
-    return Unavailable("CUDA device ", options.device, ": found ", count, " devices");
+  if (device < 0 || device >= count) return Unavailable("CUDA device ", device, ": found ", count, " devices");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<CudaFacts> DescribeCuda(int device) {
+  DROVER_RETURN_IF_ERROR(CheckNumber(device));
+  CudaFacts facts;
+  cudaDeviceProp properties;
+  size_t free = 0, total = 0;
+  cudaError_t error = cudaSetDevice(device);
+  if (error == cudaSuccess) error = cudaGetDeviceProperties(&properties, device);
+  if (error == cudaSuccess) error = cudaMemGetInfo(&free, &total);
+  if (error != cudaSuccess) return Unavailable("CUDA device ", device, ": ", cudaGetErrorString(error), " (", cudaGetErrorName(error), ")");
+  return CudaFacts{properties.name, static_cast<int64_t>(free), static_cast<int64_t>(total)};
+}
+
+absl::StatusOr<std::unique_ptr<CudaDevice>> CudaDevice::Open(const CudaOptions& options) {
+  DROVER_RETURN_IF_ERROR(CheckNumber(options.device));
   std::unique_ptr<CudaDevice> device(new CudaDevice(options));
   device->Use();
   device->Keep(cudaStreamCreateWithFlags(&device->stream_, cudaStreamNonBlocking), "creating a stream");
@@ -56,15 +72,17 @@ void CudaDevice::Launched(const char* operation) {
 void CudaDevice::Queued(const char* operation) {
   ++work_;
   last_ = operation;
-  if (options_.wait_for_each) Keep(WaitForStream());
+  if (options_.wait_for_each && !recording_) Keep(WaitForStream());
 }
 
-absl::Status CudaDevice::Poll(const std::function<cudaError_t()>& query, std::string_view operation) {
+absl::Status CudaDevice::Poll(const std::function<cudaError_t()>& query, const std::string& operation) {
   for (Backoff backoff;; backoff.Pause()) {
     const cudaError_t error = query();
     if (error == cudaSuccess) return absl::OkStatus();
     if (error != cudaErrorNotReady) return Error(error, operation);
     for (WaitGuard* guard : guards_) DROVER_RETURN_IF_ERROR(guard->WhileWaiting());
+    if (std::chrono::steady_clock::now() >= deadline_)
+      return DeadlineExceeded("CUDA device ", options_.device, ": ", operation, ": not done by the step's deadline");
   }
 }
 

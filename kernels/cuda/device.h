@@ -5,9 +5,12 @@
 #include <cuda_runtime_api.h>
 
 #include <array>
+#include <chrono>
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "kernels/cuda/cuda_ops.h"
@@ -46,12 +49,18 @@ class CudaDevice {
   void Launched(const char* operation);
   // After work was queued by other means than a launch.
   void Queued(const char* operation);
+  // Between the two, what is asked is recorded and nothing waits.
+  void set_recording(bool recording) { recording_ = recording; }
   void Keep(cudaError_t error, const char* operation);
   void Keep(absl::Status error);
   // Waits for the stream; the first error kept since the last call.
   absl::Status Finish();
   // Waits for the event; what goes wrong is kept.
   void WaitFor(cudaEvent_t event, const char* operation);
+  // Waits end by then at the latest.
+  void SetDeadline(std::chrono::steady_clock::time_point deadline) { deadline_ = deadline; }
+  // What was kept so far, which is forgotten.
+  absl::Status TakeKept() { return std::exchange(status_, absl::OkStatus()); }
   absl::Status Error(cudaError_t error, std::string_view operation) const;
 
   // Every wait asks the guard, until it is taken away.
@@ -61,13 +70,15 @@ class CudaDevice {
  private:
   explicit CudaDevice(const CudaOptions& options) : options_(options) {}
   // Polls until `query` has more to say than that it is not ready.
-  absl::Status Poll(const std::function<cudaError_t()>& query, std::string_view operation);
+  absl::Status Poll(const std::function<cudaError_t()>& query, const std::string& operation);
   absl::Status WaitForStream();
 
   const CudaOptions options_;
   cudaStream_t stream_ = nullptr;
   const char* last_ = "nothing";  // launched
   uint64_t work_ = 0;
+  bool recording_ = false;
+  std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::time_point::max();
   absl::Status status_;
   std::vector<WaitGuard*> guards_;
 };

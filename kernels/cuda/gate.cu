@@ -1,22 +1,11 @@
 // Element-wise operations: activations and their products, sums, scales, clamps and caps.
 #include "common/check.h"
+#include "kernels/cuda/gate.cuh"
 #include "kernels/cuda/launch.cuh"
 
 namespace drover {
 namespace cuda {
 namespace {
-
-__device__ float SigmoidOf(float x) { return 1 / (1 + expf(-x)); }
-__device__ float Within(float x, float limit) { return x < -limit ? -limit : x > limit ? limit : x; }
-
-// silu(g) = g / (1 + exp(-g)); gelu(g) = g/2·(1 + erf(g/√2)) = g/2·erfc(-g/√2); its tanh form g/2·(1 + tanh z) = g / (1 + exp(-2z))
-// with z = √(2/π)·(g + 0.044715·g³); relu(g) = max(g, 0). Far below 0 the forms on the right lose no digits.
-__device__ float Activated(GateKind kind, float g) {
-  if (kind == GateKind::kSilu) return g / (1 + expf(-g));
-  if (kind == GateKind::kGelu) return g / 2 * erfcf(g * -0.70710678f);
-  if (kind == GateKind::kGeluTanh) return g / (1 + expf(-1.5957691216f * fmaf(0.044715f * g * g, g, g)));
-  return g < 0 ? 0 : g;  // NaN stays NaN, here and below
-}
 
 struct Activation {
   GateKind kind;
@@ -33,15 +22,12 @@ struct Sigmoids {
   float* x;
   __device__ void operator()(int64_t i) const { x[i] = SigmoidOf(x[i]); }
 };
-// y = (u + 1)·g·sigmoid(alpha·g) of clamped pairs (g, u).
+// See Ops::ClampedPairs.
 struct Pairs {
   float alpha, limit;
   const float* x;
   float* y;
-  __device__ void operator()(int64_t i) const {
-    const float gate = x[2 * i] > limit ? limit : x[2 * i], up = Within(x[2 * i + 1], limit);
-    y[i] = (up + 1) * gate / (1 + expf(-alpha * gate));
-  }
+  __device__ void operator()(int64_t i) const { y[i] = ClampedPair(alpha, limit, x[2 * i], x[2 * i + 1]); }
 };
 struct Added {
   const float* a;

@@ -2,6 +2,8 @@
 // The array's layout depends on the numbers of rows and items alone, so that a captured graph finds its parts again.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <span>
 #include <vector>
@@ -31,6 +33,11 @@ class StepPlaces {
   int64_t few_rows() const { return few_rows_; }
   int64_t few_rows_each() const { return few_rows_each_; }  // at most
   int64_t few_keys() const { return few_keys_; }            // of the longest
+  // The same rounded up, so that launches which are shaped by it keep their shape for a while: to a quarter of a power of two.
+  int64_t launch_keys() const {
+    const int64_t step = std::max<int64_t>(256, static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(few_keys_))) / 4);
+    return (few_keys_ + step - 1) / step * step;
+  }
   // Of sequences with more rows: an item for each kRowsMax of them.
   int64_t many() const { return many_; }
 

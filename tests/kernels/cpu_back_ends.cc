@@ -16,7 +16,7 @@ std::vector<std::string> LinearBackEndsHere() { return BackEndsHere(); }
 LinearPromise PromiseOf(const std::string&) { return {}; }
 
 std::unique_ptr<Ops> OpsOf(const std::string& back_end, int64_t threads) {
-  absl::StatusOr<std::unique_ptr<Ops>> ops = MakeOps({.threads = threads, .isa = back_end, .tokens = 128, .cols = 2048, .keys = 20480});
+  absl::StatusOr<std::unique_ptr<Ops>> ops = MakeOps({.threads = threads, .isa = back_end, .bounds = {.tokens = 128, .cols = 2048, .keys = 20480}});
   EXPECT_TRUE(ops.ok()) << ops.status();
   return *std::move(ops);
 }

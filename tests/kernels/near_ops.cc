@@ -215,6 +215,34 @@ void NearOps::Route(const RouteRule& rule, Tensor logits, std::span<int32_t> exp
   ops_->Route(near, call.In(logits), call.Out(experts), call.Out(weights));
 }
 
+void NearOps::Experts(const ExpertSet& set, std::span<const int32_t> experts, std::span<const float> weights, Tensor x,
+                      std::span<float> room, Tensor out) {
+  Call call(*ops_);
+  std::vector<FfnWeights>& own = near_experts_.emplace_back(set.own.size());
+  for (size_t e = 0; e < own.size(); ++e) {
+    const FfnWeights& from = set.own[e];
+    for (PackedWeight FfnWeights::*member : {&FfnWeights::gate, &FfnWeights::up, &FfnWeights::down, &FfnWeights::pairs})
+      own[e].*member = *CopyTo(from.*member, ops_->memory());
+    for (FloatVector FfnWeights::*member : {&FfnWeights::gate_bias, &FfnWeights::up_bias, &FfnWeights::pairs_bias, &FfnWeights::down_bias})
+      own[e].*member = *FloatVector::Make(from.*member, ops_->memory());
+  }
+  ExpertSet near = set;
+  near.own = own;
+  ops_->Experts(near, call.In(experts), call.In(weights), call.In(x), call.Out(room), call.Out(out));
+}
+
+void NearOps::Randomise(const RandomMatrix& values, PackedWeight& weight) {
+  absl::StatusOr<PackedWeight> near = CopyTo(weight, ops_->memory());
+  ASSERT_TRUE(near.ok()) << near.status();
+  ops_->Randomise(values, *near);
+  EXPECT_TRUE(ops_->memory().Download(near->bytes.data(), {weight.bytes.data(), static_cast<size_t>(weight.bytes.size())}).ok());
+}
+
+void NearOps::Draw(Tensor logits, std::span<const DrawRule> rules, std::span<int32_t> ids) {
+  Call call(*ops_);
+  ops_->Draw(call.In(logits), call.In(rules), call.Out(ids));
+}
+
 void NearOps::Gather(Tensor x, std::span<const int32_t> rows, Tensor y) {
   Call call(*ops_);
   ops_->Gather(call.In(x), call.In(rows), call.Out(y));

@@ -2,7 +2,9 @@
 // one set of parity tests serves all back ends. What an output held before goes along, and poison with it.
 #pragma once
 
+#include <deque>
 #include <memory>
+#include <vector>
 
 #include "kernels/ops.h"
 
@@ -35,11 +37,19 @@ class NearOps : public Ops {
   void HeadLinearTransposed(const PackedWeight& weight, const HeadRows& part, Tensor x, int64_t column, Tensor y) override;
   void CopyHeads(int64_t heads, Tensor x, int64_t from, Tensor y, int64_t to, int64_t count) override;
   void Route(const RouteRule& rule, Tensor logits, std::span<int32_t> experts, std::span<float> weights) override;
+  void Experts(const ExpertSet& set, std::span<const int32_t> experts, std::span<const float> weights, Tensor x, std::span<float> room,
+               Tensor out) override;
+  int64_t ExpertRoom(int64_t tokens, int64_t active, int64_t hidden, int64_t columns) const override {
+    return ops_->ExpertRoom(tokens, active, hidden, columns);
+  }
+  void Randomise(const RandomMatrix& values, PackedWeight& weight) override;
+  void Draw(Tensor logits, std::span<const DrawRule> rules, std::span<int32_t> ids) override;
   void Gather(Tensor x, std::span<const int32_t> rows, Tensor y) override;
   void ScatterAdd(Tensor x, std::span<const int32_t> rows, std::span<const float> weights, Tensor out) override;
 
  private:
   std::unique_ptr<Ops> ops_;
+  std::deque<std::vector<FfnWeights>> near_experts_;  // known to `ops_` by where they lie
 };
 
 }  // namespace drover

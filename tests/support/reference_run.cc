@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <span>
 
 #include "worker/scheduler.h"
@@ -12,6 +13,7 @@ namespace {
 
 struct Running {
   const ReferencePrompt* prompt;
+  std::optional<double> forced_margin;
   PromptResult result;
 };
 
@@ -31,12 +33,27 @@ double LargestDifference(std::span<const float> a, std::span<const float> b) {
   return worst;
 }
 
+int32_t Best(std::span<const float> row) { return static_cast<int32_t>(std::ranges::max_element(row) - row.begin()); }
+
+// Whether the best of a row is the reference's, where that leads by more than the margin.
+void CompareBest(Running& running, std::span<const float> expected, std::span<const float> found) {
+  if (!running.forced_margin) return;
+  const int32_t best = Best(expected);
+  double second = -std::numeric_limits<double>::infinity();
+  for (size_t i = 0; i < expected.size(); ++i)
+    if (static_cast<int32_t>(i) != best) second = std::max(second, static_cast<double>(expected[i]));
+  if (expected[static_cast<size_t>(best)] - second <= *running.forced_margin) return;
+  ++running.result.clear_rows;
+  running.result.misled_rows += Best(found) != best;
+}
+
 // Row `row` of the prompt's logits against what the reference has for it.
 void ComparePromptRow(Running& running, int64_t row, std::span<const float> logits) {
   const ReferencePrompt& prompt = *running.prompt;
   if (!prompt.logits.empty()) {
     const auto expected = std::span(prompt.logits).subspan(static_cast<size_t>(row) * logits.size(), logits.size());
     running.result.logit_error = std::max(running.result.logit_error, LargestDifference(logits, expected));
+    CompareBest(running, expected, logits);
   }
   const auto next = static_cast<size_t>(row) + 1;
   if (prompt.token_logprobs.empty() || next >= prompt.ids.size()) return;
@@ -47,10 +64,11 @@ void ComparePromptRow(Running& running, int64_t row, std::span<const float> logi
 int32_t TakeGreedy(Running& running, std::span<const float> logits) {
   const ReferencePrompt& prompt = *running.prompt;
   const size_t step = running.result.greedy_ids.size();
-  const auto id = static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin());
+  const int32_t id = running.forced_margin ? prompt.greedy_ids[step] : Best(logits);
   if (!prompt.greedy_logits.empty() && running.result.first_difference < 0) {
     const auto expected = std::span(prompt.greedy_logits).subspan(step * logits.size(), logits.size());
     running.result.logit_error = std::max(running.result.logit_error, LargestDifference(logits, expected));
+    CompareBest(running, expected, logits);
   }
   if (id != prompt.greedy_ids[step] && running.result.first_difference < 0)
     running.result.first_difference = static_cast<int64_t>(step);
@@ -82,7 +100,7 @@ absl::Status AdmitAll(const std::vector<Running>& all, Scheduler& scheduler) {
 
 absl::StatusOr<std::vector<PromptResult>> RunReference(StepRunner& runner, const Reference& reference, const RunShape& shape) {
   std::vector<Running> all;
-  for (const ReferencePrompt& prompt : reference.prompts) all.push_back({&prompt, {.name = prompt.name}});
+  for (const ReferencePrompt& prompt : reference.prompts) all.push_back({&prompt, shape.forced_margin, {.name = prompt.name}});
   Scheduler scheduler({.block_tokens = shape.block_tokens,
                        .kv_blocks = shape.kv_blocks,
                        .max_step_tokens = shape.step_tokens,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,9 @@ struct RunShape {
   int64_t step_tokens = 0;  // of all sequences in one step: prompts are cut into chunks
   KeyLengths key_lengths = {};  // of the model
   int64_t attention_parts = 1;
+  // Arithmetic with fewer digits: the reference's tokens are fed whatever was computed, and rows whose best logit leads by more than
+  // this must agree on it.
+  std::optional<double> forced_margin = {};
 };
 
 struct PromptResult {
@@ -25,6 +29,7 @@ struct PromptResult {
   std::vector<double> logprob_errors;  // |difference| of each token's log-probability
   std::vector<int32_t> greedy_ids;  // as run freely, as many as the reference has (robust steps in the JSON form)
   int64_t first_difference = -1;    // of greedy_ids from the reference's
+  int64_t clear_rows = 0, misled_rows = 0;  // with forced_margin: rows that lead by more than it, and those of them with another best
 };
 
 absl::StatusOr<std::vector<PromptResult>> RunReference(StepRunner& runner, const Reference& reference, const RunShape& shape);

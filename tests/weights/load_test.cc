@@ -226,7 +226,7 @@ void CheckPart(const Weight& weight, const Part& part, const Slot& slot, std::ve
     for (int64_t c = part.cols.begin; c < part.cols.end; ++c) ++owners[static_cast<size_t>(r * weight.cols + c)];
     const int64_t own = r - part.rows.begin;
     if (slot.vector != nullptr) {
-      EXPECT_EQ((*slot.vector)[static_cast<size_t>(own)], weight.plus + static_cast<float>(Element(weight.name, r, 0))) << weight.name;
+      EXPECT_EQ(std::span<const float>(*slot.vector)[static_cast<size_t>(own)], weight.plus + static_cast<float>(Element(weight.name, r, 0))) << weight.name;
       continue;
     }
     const PackedWeight& matrix = *slot.matrix;

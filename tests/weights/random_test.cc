@@ -25,8 +25,9 @@ void ExpectPartsOf(RankWeights& whole, RankWeights& part, const ModelSpec& spec,
     if (own.empty()) continue;
     const Slot all = SlotOf(whole, weight, spec, {}), mine = SlotOf(part, weight, spec, cut);
     if (all.vector != nullptr) {
+      const std::span<const float> values = *mine.vector, of_all = *all.vector;
       for (int64_t r = 0; r < own.rows.size(); ++r)
-        EXPECT_EQ((*mine.vector)[static_cast<size_t>(r)], (*all.vector)[static_cast<size_t>(own.rows.begin + r)]);
+        EXPECT_EQ(values[static_cast<size_t>(r)], of_all[static_cast<size_t>(own.rows.begin + r)]);
       continue;
     }
     const DTypeInfo& info = Info(mine.matrix->dtype);

@@ -62,7 +62,7 @@ void CheckResident(const Checkpoint& checkpoint, const RankCut& cut, RankWeights
   for (const Weight& weight : WeightTable(checkpoint.spec)) {
     if (PartOf(weight, checkpoint.spec, cut).empty()) continue;
     const Slot slot = SlotOf(weights, weight, checkpoint.spec, cut);
-    bytes += slot.matrix != nullptr ? Resident(*slot.matrix) : static_cast<int64_t>(slot.vector->size() * sizeof(float));
+    bytes += slot.matrix != nullptr ? Resident(*slot.matrix) : static_cast<int64_t>(std::span<const float>(*slot.vector).size_bytes());
   }
   EXPECT_EQ(bytes, weights.bytes) << "planned and held";
 }

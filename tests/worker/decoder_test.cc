@@ -43,11 +43,9 @@ ModelSpec SmallSpec() {
 constexpr DecoderSettings kSettings{.max_step_tokens = 64, .max_sequences = 8, .kv_blocks = 40, .block_tokens = 4};
 
 std::unique_ptr<ThreadGroup> MakeGroup(const Grid& grid, int64_t threads, DType dtype = DType::kQ4_0) {
-  DecoderSettings settings = kSettings;
-  settings.threads = threads;
   const ModelSpec spec = SmallSpec();
-  auto group = ThreadGroup::Create(spec, grid, settings,
-                                   [&](const RankCut& cut) { return RandomRankWeights(spec, cut, 7, dtype); });
+  const auto make_weights = [&](const RankCut& cut, Ops& ops) { return RandomRankWeights(spec, cut, 7, dtype, &ops); };
+  auto group = ThreadGroup::Create(spec, grid, kSettings, make_weights, ThreadGroup::OnCpu(threads));
   EXPECT_TRUE(group.ok()) << group.status();
   return *std::move(group);
 }
@@ -139,11 +137,12 @@ INSTANTIATE_TEST_SUITE_P(Grids, AttentionParts,
 TEST(KvStore, AttentionPartsDivideTheMemoryOfLatents) {
   ModelSpec spec = SmallSpec();
   spec.layer_kind = {2, 2, 2, 2};
+  HostMemory memory;
   for (const int64_t rank : {0, 1, 2, 3}) {
-    const absl::StatusOr<KvStore> whole = KvStore::Create(spec, {{4, 4}, rank}, 40, 4);
+    const absl::StatusOr<KvStore> whole = KvStore::Create(spec, {{4, 4}, rank}, {40, 4}, memory);
     ASSERT_TRUE(whole.ok() && whole->bytes() == 40 * 4 * 4 * (32 + 4) * 4) << rank;
     for (const int64_t parts : {2, 4}) {
-      const absl::StatusOr<KvStore> part = KvStore::Create(spec, {{4, 4, 1, parts}, rank}, 40 / parts, 4);
+      const absl::StatusOr<KvStore> part = KvStore::Create(spec, {{4, 4, 1, parts}, rank}, {40 / parts, 4}, memory);
       ASSERT_TRUE(part.ok());
       EXPECT_EQ(part->bytes() * parts, whole->bytes()) << "rank " << rank << ", " << parts << " parts";
     }
@@ -204,9 +203,11 @@ TEST(Decoder, GivesTheRowsThatWereAskedFor) {
 
 TEST(Decoder, NamesTheStepWhoseLogitsAreNotFinite) {
   const ModelSpec spec = SmallSpec();
-  auto group = ThreadGroup::Create(spec, {2, 2}, kSettings, [&](const RankCut& cut) -> absl::StatusOr<RankWeights> {
+  auto group = ThreadGroup::Create(spec, {2, 2}, kSettings, [&](const RankCut& cut, Ops& ops) -> absl::StatusOr<RankWeights> {
     DROVER_ASSIGN_OR_RETURN(RankWeights weights, RandomRankWeights(spec, cut, 7, DType::kF32));
-    weights.layers[1].ffn_norm[3] = std::numeric_limits<float>::quiet_NaN();
+    std::vector<float> gains(static_cast<size_t>(spec.hidden), 1);
+    gains[3] = std::numeric_limits<float>::quiet_NaN();
+    DROVER_ASSIGN_OR_RETURN(weights.layers[1].ffn_norm, FloatVector::Make(gains, ops.memory()));
     return weights;
   });
   ASSERT_TRUE(group.ok()) << group.status();

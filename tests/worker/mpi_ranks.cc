@@ -54,8 +54,7 @@ class EchoRunner : public StepRunner {
  public:
   EchoRunner(Decoder& decoder, Communicator& ranks) : decoder_(decoder), ranks_(ranks) {}
   absl::StatusOr<StepLogits> Run(const StepPlan& plan) override {
-    ranks_.SetDeadline(Clock::now() + kStepLimit);
-    DROVER_ASSIGN_OR_RETURN(StepLogits logits, decoder_.Run(plan));
+    DROVER_ASSIGN_OR_RETURN(StepLogits logits, decoder_.Run(plan, Clock::now() + kStepLimit));
     logits.rows = plan.logit_rows();
     logits.values.resize(static_cast<size_t>(logits.rows * logits.vocab));
     DROVER_RETURN_IF_ERROR(ranks_.Broadcast(std::as_writable_bytes(std::span(logits.values)), 0));
@@ -76,13 +75,14 @@ absl::Status GoldenCase(const std::string& name, Communicator& comm, const Grid&
   DROVER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, OpenCheckpoint(GoldenModel(folder)));
   DROVER_ASSIGN_OR_RETURN(const Reference reference, ReadReference(folder + "/reference.safetensors"));
   const RankCut cut{grid, comm.rank()};
-  DROVER_ASSIGN_OR_RETURN(RankRuns runs, SplitRanks(grid, comm));
+  DROVER_ASSIGN_OR_RETURN(RankPeers peers, MeetPeers(grid, comm));
   const RunShape shape{.kv_blocks = 64, .block_tokens = 5, .step_tokens = 29, .key_lengths = KeyLengthsOf(checkpoint.spec),
                        .attention_parts = grid.attention_parts};
+  const DecoderSettings settings{.max_step_tokens = 48, .max_sequences = 4, .kv_blocks = 64, .block_tokens = 5};
+  DROVER_ASSIGN_OR_RETURN(std::unique_ptr<Ops> ops, MakeOps({.bounds = BoundsOf(checkpoint.spec, settings)}));
   DROVER_ASSIGN_OR_RETURN(RankWeights weights, LoadRankWeights(checkpoint, cut, LoadOptions{}));
   DROVER_ASSIGN_OR_RETURN(const std::unique_ptr<Decoder> decoder,
-                          Decoder::Create(checkpoint.spec, cut, std::move(weights),
-                                          {.max_step_tokens = 48, .max_sequences = 4, .kv_blocks = 64, .block_tokens = 5}, comm, std::move(runs)));
+                          Decoder::Create(checkpoint.spec, cut, settings, std::move(weights), {std::move(ops), std::move(peers)}));
   EchoRunner runner(*decoder, comm);
   DROVER_ASSIGN_OR_RETURN(const std::vector<PromptResult> results, RunReference(runner, reference, shape));
   for (const PromptResult& result : results)

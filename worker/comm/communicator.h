@@ -21,6 +21,9 @@ class Communicator {
   virtual int64_t rank() const = 0;
   virtual int64_t size() const = 0;
 
+  // Whether steps with its calls may be recorded: see Ops::Replay.
+  virtual bool recordable() const { return false; }
+
   // Calls after this must end before `deadline`, or fail with kDeadlineExceeded.
   virtual void SetDeadline(std::chrono::steady_clock::time_point deadline) = 0;
 

@@ -68,9 +68,11 @@ absl::Status NcclFamily::InTime() {
   return Fail(DeadlineExceeded(Where(), " or a call before it: not done by the step's deadline"));
 }
 
+// Where nothing was asked of NCCL, it is not asked either: while weights are loaded, other threads wait for the device.
 absl::Status NcclFamily::WhileWaiting() {
+  if (!queued_) return failed_;
   DROVER_RETURN_IF_ERROR(Alive());
-  return queued_ ? InTime() : absl::OkStatus();
+  return InTime();
 }
 
 absl::Status NcclFamily::WhenIdle() {

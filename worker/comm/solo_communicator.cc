@@ -11,12 +11,19 @@ absl::Status SoloCommunicator::Alive() const {
   return aborted_->load() ? Aborted("the group was aborted") : absl::OkStatus();
 }
 
+void SoloCommunicator::Copy(std::span<const float> from, std::span<float> to) const {
+  if (memory_ != nullptr)
+    memory_->Copy(std::as_bytes(from), std::as_writable_bytes(to).data());
+  else
+    std::ranges::copy(from, to.begin());
+}
+
 absl::Status SoloCommunicator::AllReduceSum(std::span<float>) { return Alive(); }
 
 absl::Status SoloCommunicator::AllGather(std::span<const float> mine, std::span<const int64_t> counts, std::span<float> all) {
   DROVER_RETURN_IF_ERROR(Alive());
   DROVER_RETURN_IF_ERROR(CheckGather(mine.size(), counts, 0, 1, all.size()));
-  std::ranges::copy(mine, all.begin());
+  Copy(mine, all);
   return absl::OkStatus();
 }
 
@@ -26,7 +33,7 @@ absl::Status SoloCommunicator::AllToAll(std::span<const float> send, std::span<c
   DROVER_RETURN_IF_ERROR(CheckCounts("AllToAll send", send_counts, 1, send.size()));
   DROVER_RETURN_IF_ERROR(CheckCounts("AllToAll receive", receive_counts, 1, receive.size()));
   if (send.size() != receive.size()) return InvalidArgument("AllToAll: rank 0 sends ", send.size(), ", rank 0 expects ", receive.size());
-  std::ranges::copy(send, receive.begin());
+  Copy(send, receive);
   return absl::OkStatus();
 }
 

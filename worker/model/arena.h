@@ -1,17 +1,21 @@
-// Arena: the memory of one step. Bump allocation of a fixed size; a Scope gives back what was taken inside it.
+// Arena: the memory of one step, where its operations compute. Bump allocation of a fixed size; a Scope gives back what was taken
+// inside it.
 #pragma once
 
 #include <algorithm>
 
 #include "common/check.h"
 #include "kernels/tensor.h"
-#include "kernels/weight.h"
+#include "kernels/memory.h"
 
 namespace drover {
 
 class Arena {
  public:
-  explicit Arena(int64_t floats) : memory_(floats * static_cast<int64_t>(sizeof(float))), floats_(floats) {}
+  static absl::StatusOr<Arena> Create(int64_t floats, Memory& memory) {
+    DROVER_ASSIGN_OR_RETURN(AlignedBytes bytes, memory.Allocate(floats * static_cast<int64_t>(sizeof(float))));
+    return Arena(std::move(bytes));
+  }
 
   // Not initialised; starts on a cache line.
   Tensor Take(int64_t rows, int64_t cols) {
@@ -41,8 +45,10 @@ class Arena {
   };
 
  private:
+  explicit Arena(AlignedBytes memory) : memory_(std::move(memory)), floats_(memory_.size() / static_cast<int64_t>(sizeof(float))) {}
+
   AlignedBytes memory_;
-  const int64_t floats_;
+  int64_t floats_ = 0;
   int64_t used_ = 0, high_water_ = 0;
 };
 

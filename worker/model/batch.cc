@@ -113,11 +113,30 @@ absl::StatusOr<Batch> MakeBatch(const StepPlan& plan, const BatchLimits& limits)
     const auto count = static_cast<int64_t>(sequence.tokens.size());
     for (int64_t i = 0; i < count; ++i) {
       const bool last = i + 1 == count;
-      if (sequence.logits == LogitsWanted::kAll || (sequence.logits == LogitsWanted::kLast && last))
+      if (sequence.logits == LogitsWanted::kAll || (sequence.logits == LogitsWanted::kLast && last)) {
         batch.logit_rows.push_back(static_cast<int32_t>(first_rows[s] + i));
+        batch.draws.push_back(last && sequence.draw ? &*sequence.draw : nullptr);
+      }
     }
   }
   return batch;
+}
+
+bool IsDecoding(const Batch& batch) {
+  return std::ranges::all_of(batch.sequences, [](const SequenceRows& sequence) { return sequence.rows == 1; }) &&
+         batch.logit_rows.size() == batch.ids.size();
+}
+
+void Pad(Batch& batch, int64_t rows, std::span<const int32_t> spare) {
+  for (int64_t row = batch.rows(); row < rows; ++row) {
+    batch.ids.push_back(0);
+    batch.positions.push_back(0);
+    batch.sequences.push_back({row, 1, 0, spare});
+    batch.lengths.push_back(1);
+    batch.logit_rows.push_back(static_cast<int32_t>(row));
+    batch.draws.push_back(nullptr);
+  }
+  batch.own_rows.end = batch.part_rows.front().end = batch.rows();
 }
 
 }  // namespace drover

@@ -26,6 +26,7 @@ struct Batch {
   std::vector<SequenceRows> sequences;  // of this rank's part; their first rows are counted from own_rows.begin
   std::vector<int64_t> lengths;       // of each of these, when this pass over it began
   std::vector<int32_t> logit_rows;    // in plan order
+  std::vector<const DrawRule*> draws;  // of each of them, null: none; points into the plan
 
   int64_t rows() const { return static_cast<int64_t>(ids.size()); }
 };
@@ -33,5 +34,12 @@ struct Batch {
 // Every rank checks the whole plan: ids, positions and blocks in range, within the limits, no block written by two sequences.
 // kInvalidArgument names sequence and field. The batch points into the plan's block lists.
 absl::StatusOr<Batch> MakeBatch(const StepPlan& plan, const BatchLimits& limits);
+
+// Whether every sequence is one token whose logits are asked for: a step of decoding.
+bool IsDecoding(const Batch& batch);
+
+// Adds rows up to `rows`, each a sequence of one token at the beginning of the blocks `spare`, whose logits are asked for and worth
+// nothing. Of a step of decoding, with one attention part.
+void Pad(Batch& batch, int64_t rows, std::span<const int32_t> spare);
 
 }  // namespace drover

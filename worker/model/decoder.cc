@@ -29,158 +29,286 @@ absl::Status CheckGrid(const RankCut& cut, const RankRuns& runs) {
   return absl::OkStatus();
 }
 
-absl::Status Check(const ModelSpec& spec, const RankCut& cut, const DecoderSettings& settings, const Communicator& ranks,
-                   const RankRuns& runs) {
+absl::Status CheckPeers(const RankCut& cut, const RankPeers& peers) {
+  if (peers.ranks == nullptr) return InvalidArgument("ranks: found no communicator");
+  if (cut.grid.ranks != peers.ranks->size() || cut.rank != peers.ranks->rank())
+    return InvalidArgument("cut: found rank ", cut.rank, " of ", cut.grid.ranks, ", expected ", peers.ranks->rank(), " of ",
+                           peers.ranks->size());
+  return CheckGrid(cut, peers.runs);
+}
+
+absl::Status Check(const ModelSpec& spec, const RankCut& cut, const DecoderSettings& settings, const RankParts& parts) {
   DROVER_RETURN_IF_ERROR(Validate(spec));
-  if (cut.grid.ranks != ranks.size() || cut.rank != ranks.rank())
-    return InvalidArgument("cut: found rank ", cut.rank, " of ", cut.grid.ranks, ", expected ", ranks.rank(), " of ", ranks.size());
-  DROVER_RETURN_IF_ERROR(CheckGrid(cut, runs));
+  DROVER_RETURN_IF_ERROR(CheckPeers(cut, parts.peers));
   if (settings.max_step_tokens < 1 || settings.max_sequences < 1)
     return InvalidArgument("max_step_tokens ", settings.max_step_tokens, ", max_sequences ", settings.max_sequences, ": expected 1 or more");
   return absl::OkStatus();
 }
 
+// Few enough shapes of steps to keep a recording of each.
+int64_t PaddedRows(int64_t rows) {
+  const int64_t multiple = rows <= 4 ? 1 : rows <= 16 ? 4 : rows <= 64 ? 8 : 32;
+  return (rows + multiple - 1) / multiple * multiple;
+}
+
 }  // namespace
 
-absl::StatusOr<RankRuns> SplitRanks(const Grid& grid, Communicator& ranks) {
-  RankRuns runs;
+void RankPeers::Leave() {
+  runs.part.reset();
+  runs.stage.reset();
+  owned.reset();
+  ranks = nullptr;
+}
+
+absl::StatusOr<RankPeers> MeetPeers(const Grid& grid, Communicator& ranks) {
+  RankPeers peers{.ranks = &ranks, .owned = nullptr, .runs = {}};
   if (grid.stages > 1) {
-    DROVER_ASSIGN_OR_RETURN(runs.stage, ranks.Split(grid.stages));
+    DROVER_ASSIGN_OR_RETURN(peers.runs.stage, ranks.Split(grid.stages));
   }
   if (grid.attention_parts > 1) {
-    DROVER_ASSIGN_OR_RETURN(runs.part, ranks.Split(grid.stages * grid.attention_parts));
+    DROVER_ASSIGN_OR_RETURN(peers.runs.part, ranks.Split(grid.stages * grid.attention_parts));
   }
-  return runs;
+  return peers;
 }
 
-absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(const ModelSpec& spec, const RankCut& cut, RankWeights weights,
-                                                         const DecoderSettings& settings, Communicator& ranks, RankRuns runs) {
-  DROVER_RETURN_IF_ERROR(Check(spec, cut, settings, ranks, runs));
+absl::StatusOr<RankPeers> MeetPeers(const Grid& grid, std::unique_ptr<Communicator> ranks) {
+  DROVER_ASSIGN_OR_RETURN(RankPeers peers, MeetPeers(grid, *ranks));
+  peers.owned = std::move(ranks);
+  return peers;
+}
+
+OpsBounds BoundsOf(const ModelSpec& spec, const DecoderSettings& settings) {
+  return {.tokens = settings.max_step_tokens, .cols = WidestColumns(spec), .keys = settings.kv_blocks * settings.block_tokens};
+}
+
+absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(const ModelSpec& spec, const RankCut& cut, const DecoderSettings& settings,
+                                                         RankWeights weights, RankParts parts) {
+  DROVER_RETURN_IF_ERROR(Check(spec, cut, settings, parts));
   if (static_cast<int64_t>(weights.layers.size()) != spec.layers())
     return InvalidArgument("weights: found ", weights.layers.size(), " layers, expected ", spec.layers());
-  DROVER_ASSIGN_OR_RETURN(KvStore kv, KvStore::Create(spec, cut, settings.kv_blocks, settings.block_tokens));
-  OpsOptions options{settings.threads, settings.isa, settings.max_step_tokens, WidestColumns(spec),
-                     settings.kv_blocks * settings.block_tokens};
-  DROVER_ASSIGN_OR_RETURN(std::unique_ptr<Ops> ops, MakeOps(options));
-  return std::unique_ptr<Decoder>(
-      new Decoder(spec, cut, std::move(weights), settings, ranks, std::move(runs), std::move(ops), std::move(kv)));
+  Memory& memory = parts.ops->memory();
+  // A device makes all logits of a step at once, and pads steps so that they can be replayed.
+  const bool device = !memory.on_host();
+  const KvSize kv_size{settings.kv_blocks + (device ? 1 : 0), settings.block_tokens, settings.kv_type};
+  const StepSize size{settings.max_step_tokens, device ? std::min(PaddedRows(settings.max_sequences), settings.max_step_tokens) : kLogitRowsAtOnce};
+  DROVER_ASSIGN_OR_RETURN(KvStore kv, KvStore::Create(spec, cut, kv_size, memory));
+  absl::StatusOr<Arena> arena = Arena::Create(StepFloats(spec, cut, size, *parts.ops), memory);
+  if (!arena.ok()) return Annotate(arena.status(), "memory of a step");
+  std::vector<KindCut> kinds;
+  for (const LayerKind& kind : spec.kinds) {
+    DROVER_ASSIGN_OR_RETURN(KindCut own, CutKind(kind, cut, memory));
+    kinds.push_back(std::move(own));
+  }
+  return std::unique_ptr<Decoder>(new Decoder(spec, cut, settings, std::move(weights), std::move(parts),
+                                              {std::move(kv), *std::move(arena), std::move(kinds), size}));
 }
 
-Decoder::Decoder(const ModelSpec& spec, const RankCut& cut, RankWeights weights, const DecoderSettings& settings, Communicator& ranks,
-                 RankRuns runs, std::unique_ptr<Ops> ops, KvStore kv)
+Decoder::Decoder(const ModelSpec& spec, const RankCut& cut, const DecoderSettings& settings, RankWeights weights, RankParts parts, Made made)
     : spec_(spec),
       cut_(cut),
+      ops_(std::move(parts.ops)),
       weights_(std::move(weights)),
       limits_{spec.vocab,          settings.max_step_tokens, settings.max_sequences,   settings.kv_blocks,
               settings.block_tokens, cut.grid.attention_parts, cut.attention_part()},
-      ranks_(ranks),
-      runs_(std::move(runs)),
-      stage_(runs_.stage != nullptr ? *runs_.stage : ranks),
-      part_(runs_.part != nullptr ? *runs_.part : stage_),
-      ops_(std::move(ops)),
-      kv_(std::move(kv)),
-      arena_(StepFloats(spec, cut, settings.max_step_tokens)) {
-  for (const LayerKind& kind : spec_.kinds) kinds_.push_back(CutKind(kind, cut_));
+      peers_(std::move(parts.peers)),
+      kv_(std::move(made.kv)),
+      arena_(std::move(made.arena)),
+      kinds_(std::move(made.kinds)),
+      step_size_(made.size),
+      spare_blocks_{static_cast<int32_t>(settings.kv_blocks)} {
+  for (const KindCut& kind : kinds_) rope_tables_.push_back(&kind.rope);
 }
 
-absl::StatusOr<StepLogits> Decoder::Run(const StepPlan& plan) {
-  DROVER_ASSIGN_OR_RETURN(const Batch batch, MakeBatch(plan, limits_));
+void Decoder::LeavePeers() {
+  ops_->Forget();
+  peers_.Leave();
+}
+
+absl::Status Decoder::Rejoin(RankPeers peers) {
+  DROVER_RETURN_IF_ERROR(CheckPeers(cut_, peers));
+  LeavePeers();
+  peers_ = std::move(peers);
+  return absl::OkStatus();
+}
+
+int64_t Decoder::ReplayRows(const Batch& batch) const {
+  if (ops_->memory().on_host() || cut_.grid.stages > 1 || cut_.grid.attention_parts > 1 || !ranks().recordable() || !IsDecoding(batch)) return 0;
+  const int64_t rows = std::min(PaddedRows(batch.rows()), step_size_.logit_rows);
+  return rows >= batch.rows() ? rows : 0;
+}
+
+absl::StatusOr<StepLogits> Decoder::Run(const StepPlan& plan, std::chrono::steady_clock::time_point deadline) {
+  ranks().SetDeadline(deadline);
+  ops_->SetDeadline(deadline);
+  DROVER_ASSIGN_OR_RETURN(Batch batch, MakeBatch(plan, limits_));
   if (batch.rows() == 0) return StepLogits{0, spec_.vocab, {}};
+  const auto asked = static_cast<int64_t>(batch.logit_rows.size());
+  if (const int64_t rows = ReplayRows(batch); rows > 0) Pad(batch, rows, spare_blocks_);
   Arena::Scope scope(arena_);
+  ops_->Begin(batch.sequences);
+  const StepInputs inputs = PlaceInputs(batch, {spec_, rope_tables_, cut_.rank == 0}, ops_->memory(), arena_, staging_);
   const bool layer_norm = spec_.norm != NormKind::kRms && spec_.norm != NormKind::kRmsPlusOne;
-  Step step(batch, {layer_norm, static_cast<float>(spec_.norm_eps)}, *ops_, {stage_, part_}, arena_);
-  absl::StatusOr<StepLogits> logits = Forward(step);
-  if (!logits.ok()) return Annotate(logits.status(), Cat("step ", plan.step));
-  if (cut_.rank != 0) return StepLogits{0, spec_.vocab, {}};
+  Step step(batch, {layer_norm, static_cast<float>(spec_.norm_eps)}, *ops_, {stage(), part()}, arena_);
+  NoteGap();
+  absl::StatusOr<StepLogits> logits = Forward(step, inputs, asked);
+  idle_since_ = std::chrono::steady_clock::now();
+  if (!logits.ok()) return Annotate(logits.status(), Cat("rank ", cut_.rank, ", step ", plan.step));
   return logits;
 }
 
-absl::StatusOr<StepLogits> Decoder::Forward(Step& step) {
-  const Tensor x = Enter(step);
-  std::vector<RopeAngles> angles;
-  for (size_t kind = 0; kind < kinds_.size(); ++kind) {
-    const std::optional<Rope>& rope = spec_.kinds[kind].attention.rope;
-    angles.push_back(rope ? step.Angles(*rope, kinds_[kind].rope) : RopeAngles{});
-  }
-  const Range own = cut_.Layers(spec_);
-  for (int64_t i = own.begin; i < own.end; ++i) {
-    const auto kind = static_cast<size_t>(spec_.layer_kind[static_cast<size_t>(i)]);
-    DecoderLayer(step,
-                 {spec_.kinds[kind], kinds_[kind], weights_.layers[static_cast<size_t>(i)], kv_.Layer(i), spec_, angles[kind]}, x);
-  }
-  StepLogits logits = Leave(step, x);
+void Decoder::NoteGap() {
+  constexpr size_t kGaps = 1024;
+  if (idle_since_ == std::chrono::steady_clock::time_point()) return;
+  const std::chrono::duration<float> gap = std::chrono::steady_clock::now() - idle_since_;
+  if (gaps_.size() < kGaps) gaps_.resize(gaps_.size() + 1);
+  gaps_[next_gap_++ % gaps_.size()] = gap.count();
+}
+
+double Decoder::MiddleGapSeconds() const {
+  if (gaps_.empty()) return 0;
+  std::vector<float> sorted = gaps_;
+  std::ranges::nth_element(sorted, sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2));
+  return sorted[sorted.size() / 2];
+}
+
+absl::StatusOr<StepLogits> Decoder::Forward(Step& step, const StepInputs& inputs, int64_t asked) {
+  StepLogits logits{cut_.rank == 0 ? asked : 0, spec_.vocab, {}, {}};
+  if (cut_.rank == 0 && on_device()) draw_room_ = {inputs.draws, step.TakeInts(step_size_.logit_rows), step.Take(step_size_.logit_rows, spec_.vocab)};
+  if (ReplayRows(step.batch()) == step.batch().rows())
+    Replay(step, inputs, logits);
+  else
+    Leave(step, Layers(step, inputs), inputs.logit_rows, logits);
   DROVER_RETURN_IF_ERROR(step.Finish());
+  DROVER_RETURN_IF_ERROR(ops_->Finish());
   DROVER_RETURN_IF_ERROR(CheckFinite(step.batch(), logits));
   return logits;
 }
 
-Tensor Decoder::Embed(Step& step) {
-  const Tensor x = step.Embed({weights_.embedding, cut_.Vocab(spec_).begin}, {weights_.positions, cut_.Positions(spec_).begin}, spec_.hidden);
+void Decoder::Replay(Step& step, const StepInputs& inputs, StepLogits& logits) {
+  const int64_t rows = step.batch().rows();
+  step.Record(ops_->Replay(rows, [&] {
+    Arena::Scope scope(step.arena());
+    replayed_[rows] = GatherLogits(step, Layers(step, inputs), inputs.logit_rows);
+    return step.Finish();
+  }));
+  if (cut_.rank == 0 && step.Finish().ok()) TakeLogits(step, {replayed_[rows], 0, logits.rows}, logits);
+}
+
+Tensor Decoder::Layers(Step& step, const StepInputs& inputs) {
+  const Tensor x = Enter(step, inputs);
+  const Range own = cut_.Layers(spec_);
+  for (int64_t i = own.begin; i < own.end; ++i) {
+    const auto kind = static_cast<size_t>(spec_.layer_kind[static_cast<size_t>(i)]);
+    DecoderLayer(step,
+                 {spec_.kinds[kind], kinds_[kind], weights_.layers[static_cast<size_t>(i)], kv_.Layer(i), spec_, inputs.kinds[kind]}, x);
+  }
+  return x;
+}
+
+Tensor Decoder::Embed(Step& step, const StepInputs& inputs) {
+  const Tensor x = step.Embed({weights_.embedding, cut_.Vocab(spec_).begin}, {weights_.positions, cut_.Positions(spec_).begin}, inputs,
+                              spec_.hidden);
   step.Scale(spec_.embedding_scale, x);
   if (spec_.embedding_norm) step.NormInPlace(x, spec_.hidden, weights_.embedding_norm, weights_.embedding_norm_bias);
   return x;
 }
 
-Tensor Decoder::Enter(Step& step) {
-  if (cut_.first_stage()) return Embed(step);
+Tensor Decoder::Enter(Step& step, const StepInputs& inputs) {
+  if (cut_.first_stage()) return Embed(step, inputs);
   const Tensor x = step.Take(step.batch().rows(), spec_.hidden);
-  step.Record(ranks_.Receive(std::as_writable_bytes(x.all()), cut_.rank - cut_.grid.stage_ranks()));
+  step.Record(ranks().Receive(std::as_writable_bytes(x.all()), cut_.rank - cut_.grid.stage_ranks()));
   return x;
 }
 
-// Every rank of a stage holds the same rows, so each sends them to one rank of the next.
-StepLogits Decoder::Leave(Step& step, Tensor x) {
-  const int64_t rows = static_cast<int64_t>(step.batch().logit_rows.size()), first_of_last = cut_.grid.ranks - cut_.grid.stage_ranks();
-  if (cut_.last_stage()) {
-    StepLogits logits = Logits(step, x);
-    if (cut_.grid.stages > 1 && cut_.place() == 0 && rows > 0 && step.Finish().ok())
-      step.Record(ranks_.Send(std::as_bytes(std::span(logits.values)), 0));
-    return logits;
-  }
-  if (step.Finish().ok()) step.Record(ranks_.Send(std::as_bytes(x.all()), cut_.rank + cut_.grid.stage_ranks()));
-  if (cut_.rank != 0 || rows == 0) return {0, spec_.vocab, {}};
-  StepLogits logits{rows, spec_.vocab, std::vector<float>(static_cast<size_t>(rows * spec_.vocab))};
-  if (step.Finish().ok()) step.Record(ranks_.Receive(std::as_writable_bytes(std::span(logits.values)), first_of_last));
-  return logits;
-}
-
-// cap(W_out·norm(x) + b) of the rows that were asked for.
-StepLogits Decoder::Logits(Step& step, Tensor x) {
-  const std::span<const int32_t> rows = step.batch().logit_rows;
-  const PackedWeight& output = spec_.tied_embeddings ? weights_.embedding : weights_.output;
-  StepLogits logits{static_cast<int64_t>(rows.size()), spec_.vocab, std::vector<float>(rows.size() * static_cast<size_t>(spec_.vocab))};
-  for (size_t begin = 0; begin < rows.size(); begin += kLogitRowsAtOnce) {
+// Every rank of a stage holds the same rows, so each sends them to one rank of the next. Logits are made by the last stage and
+// complete on rank 0.
+void Decoder::Leave(Step& step, Tensor x, std::span<const int32_t> rows, StepLogits& logits) {
+  const int64_t first_of_last = cut_.grid.ranks - cut_.grid.stage_ranks();
+  const bool last = cut_.last_stage(), gives = cut_.rank == first_of_last && cut_.grid.stages > 1, takes = cut_.rank == 0;
+  if (!last && step.Finish().ok()) step.Record(ranks().Send(std::as_bytes(x.all()), cut_.rank + cut_.grid.stage_ranks()));
+  if (!last && !takes) return;
+  const auto at_once = static_cast<size_t>(step_size_.logit_rows);
+  for (size_t begin = 0; begin < rows.size(); begin += at_once) {
     Arena::Scope scope(step.arena());
-    const std::span<const int32_t> piece = rows.subspan(begin, std::min<size_t>(kLogitRowsAtOnce, rows.size() - begin));
-    const Tensor h = step.Norm(step.Gather(x, piece), weights_.final_norm, weights_.final_norm_bias);
-    const Tensor own = step.Linear(h, output, weights_.output_bias);
-    step.Scale(1 / spec_.logit_divisor, own);
-    if (spec_.logit_softcap) step.SoftCap(*spec_.logit_softcap, own);
-    GatherLogits(step, own, logits.values.data() + begin * static_cast<size_t>(spec_.vocab));
+    const std::span<const int32_t> piece = rows.subspan(begin, std::min(at_once, rows.size() - begin));
+    const Tensor all = last ? GatherLogits(step, x, piece) : step.Take(static_cast<int64_t>(piece.size()), spec_.vocab);
+    if (gives && step.Finish().ok()) step.Record(ranks().Send(std::as_bytes(all.all()), 0));
+    if (takes && !last && step.Finish().ok()) step.Record(ranks().Receive(std::as_writable_bytes(all.all()), first_of_last));
+    if (takes) TakeLogits(step, {all, static_cast<int64_t>(begin), static_cast<int64_t>(piece.size())}, logits);
   }
-  return logits;
 }
 
-void Decoder::GatherLogits(Step& step, Tensor own, float* to) {
+Tensor Decoder::GatherLogits(Step& step, Tensor x, std::span<const int32_t> rows) {
+  const PackedWeight& output = spec_.tied_embeddings ? weights_.embedding : weights_.output;
+  const Tensor h = step.Norm(step.Gather(x, rows), weights_.final_norm, weights_.final_norm_bias);
+  const Tensor own = step.Linear(h, output, weights_.output_bias);
+  step.Scale(1 / spec_.logit_divisor, own);
+  if (spec_.logit_softcap) step.SoftCap(*spec_.logit_softcap, own);
   std::vector<int64_t> counts;
-  for (int64_t place = 0; place < stage_.size(); ++place)
-    counts.push_back(own.rows * RankCut{cut_.grid, place}.Vocab(spec_).size());
+  for (int64_t place = 0; place < stage().size(); ++place) counts.push_back(own.rows * RankCut{cut_.grid, place}.Vocab(spec_).size());
   const Tensor all = step.Take(own.rows, spec_.vocab);
-  step.Record(step.Finish().ok() ? step.ranks().AllGather(own.all(), counts, all.all()) : absl::OkStatus());
-  const float* from = all.data;
-  for (int64_t place = 0; place < stage_.size(); ++place) {
+  if (step.Finish().ok()) step.Record(stage().AllGather(own.all(), counts, all.all()));
+  return all;
+}
+
+void Decoder::TakeLogits(Step& step, const LogitPiece& piece, StepLogits& logits) {
+  const auto draws = std::span(step.batch().draws).subspan(static_cast<size_t>(piece.first), static_cast<size_t>(piece.count));
+  if (on_device() && std::ranges::any_of(draws, [](const DrawRule* rule) { return rule != nullptr; })) return Draw(step, piece, logits);
+  const size_t before = logits.values.size(), size = static_cast<size_t>(piece.count * spec_.vocab);
+  logits.values.resize(before + size);
+  if (!logits.drawn.empty()) logits.drawn.resize(logits.drawn.size() + static_cast<size_t>(piece.count), kNotDrawn);
+  Spread(step, piece, std::span(logits.values).subspan(before));
+}
+
+// The ranks' columns of each row, one rank after the other.
+void Decoder::Spread(Step& step, const LogitPiece& piece, std::span<float> rows) {
+  float* from = piece.gathered.data;
+  for (int64_t place = 0; place < cut_.grid.stage_ranks(); ++place) {
     const Range columns = RankCut{cut_.grid, place}.Vocab(spec_);
-    for (int64_t row = 0; row < own.rows; ++row, from += columns.size())
-      std::copy_n(from, columns.size(), to + row * spec_.vocab + columns.begin);
+    const Tensor part{from, piece.count, columns.size()};
+    gathered_.resize(static_cast<size_t>(part.size()));
+    step.Download(part, gathered_);
+    for (int64_t row = 0; row < piece.count; ++row)
+      std::copy_n(gathered_.data() + row * columns.size(), columns.size(), rows.data() + row * spec_.vocab + columns.begin);
+    from += piece.gathered.rows * columns.size();
+  }
+}
+
+void Decoder::Draw(Step& step, const LogitPiece& piece, StepLogits& logits) {
+  const auto first = static_cast<size_t>(piece.first), count = static_cast<size_t>(piece.count);
+  const Tensor rows{draw_room_.rows.data, piece.count, spec_.vocab};
+  float* from = piece.gathered.data;
+  for (int64_t place = 0; place < cut_.grid.stage_ranks(); ++place) {
+    const Range columns = RankCut{cut_.grid, place}.Vocab(spec_);
+    if (!columns.empty()) step.CopyHeads(1, {from, piece.count, columns.size()}, 0, rows, columns.begin, columns.size());
+    from += piece.gathered.rows * columns.size();
+  }
+  step.Draw(rows, draw_room_.rules.subspan(first, count), draw_room_.ids.first(count));
+  logits.drawn.resize(first, kNotDrawn);  // of pieces before this one
+  std::vector<int32_t> ids(count);
+  step.Download(draw_room_.ids.first(count), ids);
+  for (size_t i = 0; i < count; ++i) {
+    const bool drawn = step.batch().draws[first + i] != nullptr;
+    logits.drawn.push_back(drawn ? ids[i] : kNotDrawn);
+    if (drawn) continue;
+    logits.values.resize(logits.values.size() + static_cast<size_t>(spec_.vocab));
+    step.Download({rows.row(static_cast<int64_t>(i)).data(), 1, spec_.vocab}, std::span(logits.values).last(static_cast<size_t>(spec_.vocab)));
   }
 }
 
 absl::Status Decoder::CheckFinite(const Batch& batch, const StepLogits& logits) const {
-  const auto bad = std::ranges::find_if(logits.values, [](float value) { return !std::isfinite(value); });
-  if (bad == logits.values.end()) return absl::OkStatus();
-  const int64_t row = (bad - logits.values.begin()) / spec_.vocab;
-  return Internal("the logits of position ",
-                  batch.positions[static_cast<size_t>(batch.logit_rows[static_cast<size_t>(row)])], " are not finite");
+  const auto refuse = [&](size_t row) {
+    return Internal("the logits of position ", batch.positions[static_cast<size_t>(batch.logit_rows[row])], " are not finite");
+  };
+  auto values = std::span(logits.values);
+  for (size_t row = 0; row < static_cast<size_t>(logits.rows); ++row) {
+    const int32_t drawn = logits.drawn.empty() ? kNotDrawn : logits.drawn[row];
+    if (drawn == kNotFinite) return refuse(row);
+    if (drawn != kNotDrawn) continue;
+    if (!std::ranges::all_of(values.first(static_cast<size_t>(spec_.vocab)), [](float value) { return std::isfinite(value); })) return refuse(row);
+    values = values.subspan(static_cast<size_t>(spec_.vocab));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace drover

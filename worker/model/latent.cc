@@ -42,9 +42,9 @@ Tensor LatentAttentionPart(Step& step, const Layer& layer, Tensor h) {
   const Tensor query = step.Take(h.rows, heads * shape.head_dim);  // [q' | W_kᵀ q] of each head
   step.CopyHeads(heads, q, latent.nope_dim, query, 0, rotated);
   step.HeadLinearTransposed(q, w.kv_up, {heads, stride, 0, latent.nope_dim}, rotated, query);
-  step.Turn(layer.angles, shape.head_dim, query);
-  step.Turn(layer.angles, shape.head_dim, row);
-  if (a.temperature) step.Temper(query, *a.temperature);
+  step.Turn(layer.positions.angles, shape.head_dim, query);
+  step.Turn(layer.positions.angles, shape.head_dim, row);
+  if (a.temperature) step.ScaleRows(layer.positions.factors, query);
   step.Append(layer.kv, row, {});
   const Tensor seen = step.Attend(query, layer.kv, shape);  // Σ_j p_j·c_j
   return step.PartialLinear(step.HeadLinear(seen, w.kv_up, {heads, stride, latent.nope_dim, latent.value_dim}), w.o, w.o_bias, h.cols);

@@ -1,8 +1,6 @@
 // See layer.h.
 #include "worker/model/layer.h"
 
-#include <algorithm>
-
 #include "worker/model/latent.h"
 
 namespace drover {
@@ -19,14 +17,14 @@ void Place(Step& step, const Layer& layer, Tensor q, Tensor k) {
   if (a.qk_norm == QkNorm::kWholeWidth)
     step.NormSpread({q, w.q_norm, 0, a.heads * a.head_dim}, {k, w.k_norm, layer.cut.repeated_kv_columns, a.kv_heads * a.head_dim});
   if (a.rope) {
-    step.Turn(layer.angles, a.head_dim, q);  // q ← R(position)·q
-    step.Turn(layer.angles, a.head_dim, k);
+    step.Turn(layer.positions.angles, a.head_dim, q);  // q ← R(position)·q
+    step.Turn(layer.positions.angles, a.head_dim, k);
   }
   if (a.qk_norm == QkNorm::kL2AfterRope) {
     step.L2NormHeads(q, a.head_dim);
     step.L2NormHeads(k, a.head_dim);
   }
-  if (a.temperature) step.Temper(q, *a.temperature);
+  if (a.temperature) step.ScaleRows(layer.positions.factors, q);
 }
 
 // This rank's part of W_o·softmax(q·Kᵀ·scale)·V, for own rows; nothing for none, as on every rank of the attention part.
@@ -53,13 +51,6 @@ Tensor FfnPart(Step& step, const Ffn& ffn, const FfnWeights& w, Tensor h) {
   return step.PartialLinear(inner, w.down, w.down_bias, h.cols);
 }
 
-// This rank's part of one expert.
-Tensor ExpertPart(Step& step, const Ffn& ffn, const FfnWeights& w, Tensor h) {
-  if (!ffn.experts->pairs) return FfnPart(step, ffn, w, h);
-  const Tensor gated = step.GatePairs(*ffn.experts->pairs, step.Linear(h, w.pairs, w.pairs_bias));
-  return step.PartialLinear(gated, w.down, w.down_bias, h.cols);
-}
-
 // This rank's part of the shared expert, zeros when there is none.
 Tensor SharedPart(Step& step, const Layer& layer, Tensor h) {
   const Experts& experts = *layer.kind.ffn.experts;
@@ -71,23 +62,11 @@ Tensor SharedPart(Step& step, const Layer& layer, Tensor h) {
 
 // Own experts' part of Σ_e weight_e·FFN_e(h), or Σ_e FFN_e(weight_e·h) with the sigmoid router, plus the shared expert's.
 Tensor ExpertsPart(Step& step, const Layer& layer, Tensor h) {
-  const Ffn& ffn = layer.kind.ffn;
   const LayerWeights& w = layer.weights;
-  const bool scale_input = ffn.experts->router.score == RouterScore::kSigmoidInput;
   const Tensor out = SharedPart(step, layer, h);
-  const Step::Routes& routes = step.Route(*ffn.experts, w.choice_bias, step.Linear(h, w.router, w.router_bias));
-  const std::vector<float> ones(static_cast<size_t>(h.rows), 1.0f);
-  for (int64_t own = 0; own < layer.cut.experts.size(); ++own) {
-    const auto expert = static_cast<size_t>(layer.cut.experts.begin + own);
-    const std::span<const int32_t> rows = routes.rows[expert];
-    const std::span<const float> weights = routes.weights[expert];
-    if (rows.empty()) continue;
-    Arena::Scope scope(step.arena());
-    const Tensor input = step.Gather(h, rows);
-    if (scale_input) step.ScaleRows(weights, input);
-    const Tensor y = ExpertPart(step, ffn, w.experts[static_cast<size_t>(own)], input);
-    step.ScatterAdd(y, rows, scale_input ? std::span(ones).first(rows.size()) : weights, out);
-  }
+  ExpertSet set = layer.cut.experts;
+  set.own = w.experts;
+  step.AddExperts(set, step.Route(*layer.kind.ffn.experts, w.choice_bias, step.Linear(h, w.router, w.router_bias)), h, out);
   return out;
 }
 
@@ -108,13 +87,13 @@ void Join(Step& step, const Layer& layer, Tensor whole, std::span<const float> p
 Tensor Input(Step& step, const Layer& layer, std::span<const float> gain, std::span<const float> bias, Tensor x) {
   if (layer.stream.residual == Residual::kPostNorm) return x;
   const Tensor h = step.Norm(x, gain, bias);
-  if (layer.stream.residual == Residual::kNormed) std::ranges::copy(h.all(), x.data);
+  if (layer.stream.residual == Residual::kNormed) step.Copy(h, x);
   return h;
 }
 
 }  // namespace
 
-KindCut CutKind(const LayerKind& kind, const RankCut& cut) {
+absl::StatusOr<KindCut> CutKind(const LayerKind& kind, const RankCut& cut, Memory& memory) {
   const Attention& a = kind.attention;
   const Range heads = cut.Heads(a), kv_heads = cut.KvHeads(a);
   KindCut result;
@@ -134,13 +113,22 @@ KindCut CutKind(const LayerKind& kind, const RankCut& cut) {
   }
   if (a.alibi) {
     const std::vector<float> slopes = MakeAlibiSlopes(*a.alibi, a.heads);
-    result.slopes.assign(slopes.begin() + heads.begin, slopes.begin() + heads.end);
+    const std::span<const float> own = std::span(slopes).subspan(static_cast<size_t>(heads.begin), static_cast<size_t>(heads.size()));
+    DROVER_ASSIGN_OR_RETURN(result.slopes, FloatVector::Make(own, memory));
     result.shape.bias_factor = static_cast<float>(a.alibi->factor);
     result.shape.bias_rounded = a.alibi->rounded;
   }
   result.repeated_kv_columns = (cut.FirstKvHeads(a).begin - kv_heads.begin) * a.head_dim;
   if (a.rope) result.rope = MakeRopeTable(*a.rope);
-  if (kind.ffn.experts) result.experts = cut.Experts(*kind.ffn.experts);
+  if (const std::optional<Experts>& experts = kind.ffn.experts) {
+    result.experts = {.first = cut.Experts(*experts).begin,
+                      .columns = cut.ExpertColumns(*experts).size(),
+                      .kind = KindOf(kind.ffn.activation),
+                      .gated = kind.ffn.gated,
+                      .scale_input = experts->router.score == RouterScore::kSigmoidInput};
+    if (experts->pairs)
+      result.experts.pairs = {static_cast<float>(experts->pairs->alpha), static_cast<float>(experts->pairs->limit)};
+  }
   return result;
 }
 

@@ -10,10 +10,10 @@ namespace drover {
 // What this rank knows of a kind of layer before any step.
 struct KindCut {
   AttentionShape shape;        // without the slopes
-  std::vector<float> slopes;   // of own heads, with ALiBi
+  FloatVector slopes;          // of own heads, with ALiBi
   int64_t repeated_kv_columns = 0;  // leading columns of k that a lower rank has too
   RopeTable rope;       // empty without RoPE
-  Range experts;        // own
+  ExpertSet experts;    // own, without their weights
 
   AttentionShape Shape() const {
     AttentionShape whole = shape;
@@ -21,16 +21,16 @@ struct KindCut {
     return whole;
   }
 };
-KindCut CutKind(const LayerKind& kind, const RankCut& cut);
+absl::StatusOr<KindCut> CutKind(const LayerKind& kind, const RankCut& cut, Memory& memory);
 
-// Everything of a layer that does not change from step to step, and this step's angles.
+// Everything of a layer that does not change from step to step, and this step's positions.
 struct Layer {
   const LayerKind& kind;
   const KindCut& cut;
   const LayerWeights& weights;
   KvLayer kv;
   const ModelSpec& stream;  // what all layers share
-  RopeAngles angles;
+  const Positions& positions;
 };
 
 // x ← x + Σ_ranks Attention(norm(x)); x ← x + Σ_ranks FeedForward(norm(x)); or another form of Residual. Every rank holds all rows of

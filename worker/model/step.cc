@@ -2,51 +2,53 @@
 #include "worker/model/step.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace drover {
 namespace {
-
-GateKind KindOf(Activation activation) {
-  constexpr GateKind kKinds[] = {GateKind::kSilu, GateKind::kGeluTanh, GateKind::kGelu, GateKind::kRelu};
-  return kKinds[static_cast<size_t>(activation)];
-}
 
 RouteScore ScoreOf(RouterScore score) {
   if (score == RouterScore::kSoftmax) return RouteScore::kSoftmax;
   return score == RouterScore::kSigmoid ? RouteScore::kSigmoid : RouteScore::kSigmoidOfLogits;
 }
 
-// 1 + scale·ln(1 + floor((position + first) / floor_positions)), in f32 as the reference computes it.
-float QueryFactor(const QueryTemperature& temperature, int64_t position) {
-  const float steps = std::floor(static_cast<float>(position + temperature.first) / static_cast<float>(temperature.floor_positions));
-  return std::log1p(steps) * static_cast<float>(temperature.scale) + 1;
-}
-
-void FillAngles(int64_t row, int64_t position, const RopeTable& table, const RopeAngles& angles) {
-  for (size_t i = 0; i < table.inverse_frequency.size(); ++i) {
-    const float angle = static_cast<float>(position) * table.inverse_frequency[i];
-    angles.cos.row(row)[i] = std::cos(angle) * table.factor;
-    angles.sin.row(row)[i] = std::sin(angle) * table.factor;
-  }
+std::span<int32_t> Ints(Tensor tensor) {
+  return {static_cast<int32_t*>(static_cast<void*>(tensor.data)), static_cast<size_t>(tensor.size())};
 }
 
 }  // namespace
 
+GateKind KindOf(Activation activation) {
+  constexpr GateKind kKinds[] = {GateKind::kSilu, GateKind::kGeluTanh, GateKind::kGelu, GateKind::kRelu};
+  return kKinds[static_cast<size_t>(activation)];
+}
+
 Tensor Step::Zeros(int64_t rows, int64_t cols) {
   Tensor x = Take(rows, cols);
-  std::ranges::fill(x.all(), 0.0f);
+  ops_.memory().Zero(std::as_writable_bytes(x.all()));
   return x;
 }
 
-Tensor Step::Embed(const Table& vocabulary, const Table& positions, int64_t hidden) {
+void Step::Copy(Tensor from, Tensor to) {
+  ops_.memory().Copy(std::as_bytes(from.all()), std::as_writable_bytes(to.all()).data());
+}
+
+std::span<int32_t> Step::TakeInts(int64_t count) { return Ints(Take(1, count)); }
+
+void Step::Download(std::span<const int32_t> from, std::span<int32_t> to) {
+  if (status_.ok()) status_ = ops_.memory().Download(std::as_bytes(from).data(), std::as_writable_bytes(to));
+}
+
+void Step::Download(Tensor from, std::span<float> to) {
+  if (status_.ok()) status_ = ops_.memory().Download(std::as_bytes(from.all()).data(), std::as_writable_bytes(to));
+}
+
+Tensor Step::Embed(const Table& vocabulary, const Table& positions, const StepInputs& inputs, int64_t hidden) {
   Tensor x = Take(batch_.rows(), hidden);
-  ops_.Embed(vocabulary.rows, vocabulary.first, batch_.ids, x);
+  ops_.Embed(vocabulary.rows, vocabulary.first, inputs.ids, x);
   if (!positions.rows.empty()) {
     Arena::Scope scope(arena_);
     const Tensor y = Take(batch_.rows(), hidden);
-    const std::vector<int32_t> rows(batch_.positions.begin(), batch_.positions.end());
-    ops_.Embed(positions.rows, positions.first, rows, y);
+    ops_.Embed(positions.rows, positions.first, inputs.rows, y);
     Add(y, x);
   }
   return Reduce(x);
@@ -119,28 +121,6 @@ Tensor Step::JoinParts(Tensor own) {
   return all;
 }
 
-RopeAngles Step::Angles(const Rope& rope, const RopeTable& table) {
-  const auto pairs = static_cast<int64_t>(table.inverse_frequency.size());
-  const int64_t own = batch_.own_rows.size();
-  RopeAngles angles{Take(own, pairs), Take(own, pairs), rope.pairing == RopePairing::kInterleaved};
-  const bool stretches = KeyLengthsOf(rope).limit != 0;
-  RopeTable stretched;
-  for (size_t s = 0; s < batch_.sequences.size(); ++s) {
-    if (stretches) stretched = MakeRopeTable(rope, batch_.lengths[s]);
-    const SequenceRows& rows = batch_.sequences[s];
-    for (int64_t i = 0; i < rows.rows; ++i) FillAngles(rows.first_row + i, rows.position + i, stretches ? stretched : table, angles);
-  }
-  return angles;
-}
-
-void Step::Temper(Tensor q, const QueryTemperature& temperature) {
-  Arena::Scope scope(arena_);
-  Tensor factors = Take(1, q.rows);
-  const auto own = std::span(batch_.positions).subspan(static_cast<size_t>(batch_.own_rows.begin), static_cast<size_t>(q.rows));
-  for (size_t t = 0; t < own.size(); ++t) factors.all()[t] = QueryFactor(temperature, own[t]);
-  ops_.ScaleRows(factors.all(), q);
-}
-
 Tensor Step::Attend(Tensor q, const KvLayer& kv, const AttentionShape& shape) {
   Tensor y = Take(q.rows, shape.heads * shape.ValueDim());
   ops_.Attend(q, batch_.sequences, kv, shape, y);
@@ -163,34 +143,27 @@ Tensor Step::Activate(Activation activation, Tensor x) {
   return x;
 }
 
-Tensor Step::GatePairs(const ClampedPairs& pairs, Tensor gate_up) {
-  Tensor y = Take(gate_up.rows, gate_up.cols / 2);
-  ops_.ClampedPairs(static_cast<float>(pairs.alpha), static_cast<float>(pairs.limit), gate_up, y);
-  return y;
-}
-
 void Step::Switch(Tensor switches, Tensor x) {
   ops_.Sigmoid(switches);
   ops_.ScaleRows(switches.all(), x);
 }
 
-const Step::Routes& Step::Route(const Experts& experts, std::span<const float> choice_bias, Tensor logits) {
-  const auto active = static_cast<size_t>(experts.active);
-  chosen_.resize(static_cast<size_t>(logits.rows) * active);
-  chosen_weights_.resize(chosen_.size());
+Step::Routes Step::Route(const Experts& experts, std::span<const float> choice_bias, Tensor logits) {
+  const std::span<int32_t> chosen = TakeInts(logits.rows * experts.active);
+  const std::span<float> weights = Take(logits.rows, experts.active).all();
   const Router& router = experts.router;
   ops_.Route({experts.active, ScoreOf(router.score), choice_bias, router.groups, router.kept_groups,
               router.group_score == GroupScore::kBestTwo, router.renormalise, static_cast<float>(router.scale)},
-             logits, chosen_, chosen_weights_);
-  routes_.rows.resize(static_cast<size_t>(experts.count));
-  routes_.weights.resize(static_cast<size_t>(experts.count));
-  for (auto& rows : routes_.rows) rows.clear();
-  for (auto& weights : routes_.weights) weights.clear();
-  for (size_t i = 0; i < chosen_.size(); ++i) {
-    routes_.rows[static_cast<size_t>(chosen_[i])].push_back(static_cast<int32_t>(i / active));
-    routes_.weights[static_cast<size_t>(chosen_[i])].push_back(chosen_weights_[i]);
-  }
-  return routes_;
+             logits, chosen, weights);
+  return {chosen, weights};
+}
+
+void Step::AddExperts(const ExpertSet& set, const Routes& routes, Tensor x, Tensor out) {
+  if (x.rows == 0 || set.own.empty()) return;
+  Arena::Scope scope(arena_);
+  const int64_t active = static_cast<int64_t>(routes.experts.size()) / x.rows;
+  const Tensor room = Take(1, ops_.ExpertRoom(x.rows, active, x.cols, set.columns));
+  ops_.Experts(set, routes.experts, routes.weights, x, room.all(), out);
 }
 
 Tensor Step::Gather(Tensor x, std::span<const int32_t> rows) {

@@ -10,6 +10,7 @@
 #include "worker/comm/communicator.h"
 #include "worker/model/arena.h"
 #include "worker/model/batch.h"
+#include "worker/model/step_inputs.h"
 
 namespace drover {
 
@@ -35,13 +36,14 @@ class Step {
   Communicator& ranks() { return ranks_; }
 
   Tensor Take(int64_t rows, int64_t cols) { return arena_.Take(rows, cols); }
+  std::span<int32_t> TakeInts(int64_t count);
   Tensor Zeros(int64_t rows, int64_t cols);
   // Rows of the embedding, with those of the learned positions, if any: each rank holds a part of both tables; summed over ranks.
   struct Table {
     const PackedWeight& rows;
     int64_t first = 0;
   };
-  Tensor Embed(const Table& vocabulary, const Table& positions, int64_t hidden);
+  Tensor Embed(const Table& vocabulary, const Table& positions, const StepInputs& inputs, int64_t hidden);
   Tensor Norm(Tensor x, std::span<const float> gain, std::span<const float> bias = {});
   // An RMS norm in place, whatever the model's norm is.
   void RmsNorm(Tensor x, std::span<const float> gain, double eps) { ops_.RmsNorm(x, gain, static_cast<float>(eps), x); }
@@ -62,8 +64,6 @@ class Step {
   void SoftCap(double cap, Tensor x) { ops_.SoftCap(static_cast<float>(cap), x); }
   void Clamp(double limit, Tensor x) { ops_.Clamp(static_cast<float>(limit), x); }
 
-  // Angles of the positions of own rows.
-  RopeAngles Angles(const Rope& rope, const RopeTable& table);
   void Turn(const RopeAngles& angles, int64_t head_dim, Tensor x) { ops_.Rope(angles, head_dim, x); }
   // RMS norm of rows whose columns lie on several ranks. Columns before `first` are counted by a lower rank, which has them too;
   // `width` counts them all.
@@ -74,7 +74,6 @@ class Step {
   };
   void NormSpread(const Spread& q, const Spread& k);
   void L2NormHeads(Tensor x, int64_t head_dim) { ops_.L2Norm(head_dim, norm_.eps, x); }
-  void Temper(Tensor q, const QueryTemperature& temperature);
   void Append(const KvLayer& kv, Tensor k, Tensor v) { ops_.AppendKv(k, v, batch_.sequences, kv); }
   Tensor Attend(Tensor q, const KvLayer& kv, const AttentionShape& shape);
   // Matrices of single heads and the columns that move between them: see Ops.
@@ -91,22 +90,25 @@ class Step {
   // act(x), in its memory.
   Tensor Activate(Activation activation, Tensor x);
 
-  // (u + 1)·g·sigmoid(alpha·g) of clamped alternating columns g, u.
-  Tensor GatePairs(const ClampedPairs& pairs, Tensor gate_up);
   // x[t] ← sigmoid(switches[t])·x[t].
   void Switch(Tensor switches, Tensor x);
 
-  // Who computes what in a routed layer: the tokens of each expert, in order, with the router's weights.
+  // The experts of each token and the router's weights: [tokens, active] both.
   struct Routes {
-    std::vector<std::vector<int32_t>> rows;    // by expert
-    std::vector<std::vector<float>> weights;
+    std::span<const int32_t> experts;
+    std::span<const float> weights;
   };
-  const Routes& Route(const Experts& experts, std::span<const float> choice_bias, Tensor logits);
+  Routes Route(const Experts& experts, std::span<const float> choice_bias, Tensor logits);
+  // out ← out + what own experts add.
+  void AddExperts(const ExpertSet& set, const Routes& routes, Tensor x, Tensor out);
+  // The rows of x that `rows` name.
   Tensor Gather(Tensor x, std::span<const int32_t> rows);
   void ScaleRows(std::span<const float> factors, Tensor x) { ops_.ScaleRows(factors, x); }
-  void ScatterAdd(Tensor x, std::span<const int32_t> rows, std::span<const float> weights, Tensor out) {
-    ops_.ScatterAdd(x, rows, weights, out);
-  }
+  void Copy(Tensor from, Tensor to);
+  // To the host, once everything before is done; an error is kept like a collective's.
+  void Download(Tensor from, std::span<float> to);
+  void Download(std::span<const int32_t> from, std::span<int32_t> to);
+  void Draw(Tensor logits, std::span<const DrawRule> rules, std::span<int32_t> ids) { ops_.Draw(logits, rules, ids); }
 
   void Record(const absl::Status& status) { status_.Update(status); }
   absl::Status Finish() const { return status_; }
@@ -119,9 +121,9 @@ class Step {
   Communicator& part_;
   Arena& arena_;
   absl::Status status_;
-  Routes routes_;
-  std::vector<int32_t> chosen_;
-  std::vector<float> chosen_weights_;
 };
+
+// The operations' view of a model's words.
+GateKind KindOf(Activation activation);
 
 }  // namespace drover

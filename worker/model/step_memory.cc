@@ -6,6 +6,7 @@
 
 #include "common/plan.h"
 #include "worker/model/arena.h"
+#include "worker/model/step_inputs.h"
 
 namespace drover {
 namespace {
@@ -14,17 +15,13 @@ int64_t GatedFloats(int64_t hidden, int64_t columns, int64_t tokens) {
   return 2 * Arena::Rounded(tokens * columns) + Arena::Rounded(tokens * hidden);
 }
 
-int64_t ExpertFloats(const Experts& experts, int64_t hidden, int64_t columns, int64_t tokens) {
-  if (!experts.pairs) return GatedFloats(hidden, columns, tokens);
-  return Arena::Rounded(tokens * 2 * columns) + Arena::Rounded(tokens * columns) + Arena::Rounded(tokens * hidden);
-}
-
-int64_t FeedForwardFloats(const Ffn& ffn, int64_t hidden, const RankCut& cut, int64_t tokens) {
+int64_t FeedForwardFloats(const Ffn& ffn, int64_t hidden, const RankCut& cut, int64_t tokens, const Ops& ops) {
   if (!ffn.experts) return GatedFloats(hidden, cut.FfnColumns(ffn.hidden).size(), tokens);
   const Experts& experts = *ffn.experts;
-  return Arena::Rounded(tokens * hidden) + GatedFloats(hidden, cut.FfnColumns(experts.shared_hidden).size(), tokens) +
-         Arena::Rounded(tokens) + Arena::Rounded(tokens * experts.count) + Arena::Rounded(tokens * hidden) +
-         ExpertFloats(experts, hidden, cut.ExpertColumns(experts).size(), tokens);
+  const int64_t shared = Arena::Rounded(tokens * hidden) + GatedFloats(hidden, cut.FfnColumns(experts.shared_hidden).size(), tokens) +
+                         Arena::Rounded(tokens);
+  const int64_t routes = Arena::Rounded(tokens * experts.count) + 2 * Arena::Rounded(tokens * experts.active);
+  return shared + routes + Arena::Rounded(ops.ExpertRoom(tokens, experts.active, hidden, cut.ExpertColumns(experts).size()));
 }
 
 // Of one token: what latent.cc takes, apart from its result.
@@ -36,7 +33,7 @@ std::array<int64_t, 8> LatentWidths(const Attention& a, const LatentKv& latent, 
 
 int64_t AttentionFloats(const Attention& a, const RankCut& cut, int64_t tokens) {
   const int64_t heads = cut.Heads(a).size();
-  int64_t floats = Arena::Rounded(2 * tokens);  // temperature, or the sums of squares of q and k
+  int64_t floats = Arena::Rounded(2 * tokens);  // the sums of squares of q and k
   if (a.latent) {
     for (const int64_t width : LatentWidths(a, *a.latent, heads)) floats += Arena::Rounded(tokens * width);
     return floats;
@@ -44,26 +41,25 @@ int64_t AttentionFloats(const Attention& a, const RankCut& cut, int64_t tokens) 
   return floats + 2 * Arena::Rounded(tokens * heads * a.head_dim) + 2 * Arena::Rounded(tokens * cut.KvHeads(a).size() * a.head_dim);
 }
 
-int64_t LayerFloats(const LayerKind& kind, int64_t hidden, const RankCut& cut, int64_t tokens) {
+int64_t LayerFloats(const LayerKind& kind, int64_t hidden, const RankCut& cut, int64_t tokens, const Ops& ops) {
   // Two inputs of blocks, the attention's result, two results behind a post norm; the feed-forward's own part is in its count.
   // The rows of an attention part are a tensor of their own before those of all parts are.
   const int64_t own = PartTokens(tokens, cut.grid.attention_parts);
   const int64_t joined = cut.grid.attention_parts > 1 ? Arena::Rounded(own * hidden) : 0;
   return 5 * Arena::Rounded(tokens * hidden) + joined + AttentionFloats(kind.attention, cut, own) +
-         FeedForwardFloats(kind.ffn, hidden, cut, tokens);
+         FeedForwardFloats(kind.ffn, hidden, cut, tokens, ops);
 }
 
 }  // namespace
 
-int64_t StepFloats(const ModelSpec& spec, const RankCut& cut, int64_t tokens) {
-  int64_t layer = 0, angles = 0;
-  for (const LayerKind& kind : spec.kinds) {
-    layer = std::max(layer, LayerFloats(kind, spec.hidden, cut, tokens));
-    if (kind.attention.rope) angles += 2 * Arena::Rounded(PartTokens(tokens, cut.grid.attention_parts) * kind.attention.rope->pairs());
-  }
-  const int64_t logits = 2 * Arena::Rounded(kLogitRowsAtOnce * spec.hidden) +
-                         Arena::Rounded(kLogitRowsAtOnce * cut.Vocab(spec).size()) + Arena::Rounded(kLogitRowsAtOnce * spec.vocab);
-  return Arena::Rounded(tokens * spec.hidden) + angles + std::max(layer, logits);
+int64_t StepFloats(const ModelSpec& spec, const RankCut& cut, const StepSize& size, const Ops& ops) {
+  const int64_t tokens = size.tokens, rows = size.logit_rows;
+  int64_t layer = Arena::Rounded(tokens * spec.hidden);  // of learned positions, before any layer
+  for (const LayerKind& kind : spec.kinds) layer = std::max(layer, LayerFloats(kind, spec.hidden, cut, tokens, ops));
+  const int64_t logits = 2 * Arena::Rounded(rows * spec.hidden) + Arena::Rounded(rows * cut.Vocab(spec).size()) + Arena::Rounded(rows * spec.vocab);
+  const int64_t drawing = cut.rank == 0 && !ops.on_host() ? Arena::Rounded(rows) + Arena::Rounded(rows * spec.vocab) : 0;
+  return InputFloats(spec, tokens, PartTokens(tokens, cut.grid.attention_parts)) + drawing + Arena::Rounded(tokens * spec.hidden) +
+         std::max(layer, logits);
 }
 
 int64_t WidestColumns(const ModelSpec& spec) {

@@ -1,12 +1,17 @@
 // How much memory a step takes: fixed when the decoder is made, so that no step allocates activations.
 #pragma once
 
+#include "kernels/ops.h"
 #include "models/shard.h"
 
 namespace drover {
 
-// Floats of the largest step of `tokens` tokens on this rank; what decoder.cc and layer.cc take from the arena, added up.
-int64_t StepFloats(const ModelSpec& spec, const RankCut& cut, int64_t tokens);
+struct StepSize {
+  int64_t tokens = 0, logit_rows = 0;  // rows of logits made at a time
+};
+
+// Floats of the largest step on this rank; what decoder.cc and layer.cc take from the arena, added up.
+int64_t StepFloats(const ModelSpec& spec, const RankCut& cut, const StepSize& size, const Ops& ops);
 
 // Columns of the widest weight on any rank.
 int64_t WidestColumns(const ModelSpec& spec);

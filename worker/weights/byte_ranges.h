@@ -40,8 +40,6 @@ class ByteRanges {
     return fresh;
   }
 
-  void Clear() { tensors_.clear(); }
-
  private:
   using Ends = std::map<int64_t, int64_t>;  // disjoint ranges: end by begin
   std::map<const TensorInfo*, Ends> tensors_;

@@ -2,11 +2,14 @@
 #include "worker/weights/load.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <span>
+#include <thread>
 #include <utility>
 #include <vector>
 
+#include "common/mutex.h"
 #include "models/weights.h"
 #include "worker/weights/block_scales.h"
 #include "worker/weights/read_packed.h"
@@ -80,7 +83,7 @@ float ToFloat(const std::byte* data, DType dtype) {
   return dtype == DType::kF16 ? HalfToFloat(bits) : BFloat16ToFloat(bits);
 }
 
-absl::Status ReadVector(const Weight& weight, const Source& source, const Part& part, RangeReader& reader, std::vector<float>& out) {
+absl::StatusOr<std::vector<float>> ReadVector(const Weight& weight, const Source& source, const Part& part, RangeReader& reader) {
   const DType dtype = source.tensor->dtype;
   const int64_t size = Info(dtype).bytes;
   std::vector<std::byte> stored(static_cast<size_t>(part.rows.size() * size));
@@ -93,14 +96,28 @@ absl::Status ReadVector(const Weight& weight, const Source& source, const Part& 
     DROVER_RETURN_IF_ERROR(reader.Read(*source.tensor, (source.offset_values + StoredRow(source, r)) * size, to));
     r += rows;
   }
-  for (int64_t r = 0; r < part.rows.size(); ++r) out.push_back(weight.plus + ToFloat(stored.data() + r * size, dtype));
-  return absl::OkStatus();
+  std::vector<float> values;
+  for (int64_t r = 0; r < part.rows.size(); ++r) values.push_back(weight.plus + ToFloat(stored.data() + r * size, dtype));
+  return values;
+}
+
+absl::StatusOr<PackedWeight> ReadMatrix(const Weight& weight, const Source& source, const Part& part, RangeReader& reader) {
+  PackedWeight matrix = MakePacked(weight, part, source.form());
+  absl::Status status;
+  if (source.packed)
+    status = ReadPacked(*source.packed, part, reader, matrix);
+  else if (source.turns)
+    status = ReadTurns(weight, source, part, reader, matrix);
+  else
+    status = source.col_stride == 1 ? ReadRows(source, part, reader, matrix) : ReadTransposed(source, part, reader, matrix);
+  DROVER_RETURN_IF_ERROR(status);
+  return matrix;
 }
 
 // Every weight of which the rank holds a part.
 template <class Visit>
-absl::Status ForEachPart(const Checkpoint& checkpoint, const RankCut& cut, Visit visit) {
-  for (const Weight& weight : WeightTable(checkpoint.spec)) {
+absl::Status ForEachPart(const std::vector<Weight>& table, const Checkpoint& checkpoint, const RankCut& cut, Visit visit) {
+  for (const Weight& weight : table) {
     const Part part = PartOf(weight, checkpoint.spec, cut);
     if (part.empty()) continue;
     DROVER_ASSIGN_OR_RETURN(const Source source, Locate(weight, checkpoint));
@@ -108,6 +125,105 @@ absl::Status ForEachPart(const Checkpoint& checkpoint, const RankCut& cut, Visit
   }
   return absl::OkStatus();
 }
+
+// One load: threads take a layer each, in order, as weights of one layer share what is read for them. What was read is handed over by
+// one thread at a time.
+class Loading {
+ public:
+  Loading(const Checkpoint& checkpoint, const RankCut& cut, const LoadOptions& options)
+      : checkpoint_(checkpoint), cut_(cut), options_(options), memory_(options.memory != nullptr ? *options.memory : host_),
+        total_(BytesToRead(checkpoint, cut)), weights_(Shape(checkpoint.spec, cut)) {
+    guarded_.cancelled = [this] { return Cancelled(); };
+    if (options.on_read)
+      guarded_.on_read = [this](const TensorInfo& tensor, int64_t offset, int64_t bytes) {
+        MutexLock lock(mutex_);
+        options_.on_read(tensor, offset, bytes);
+      };
+  }
+
+  absl::StatusOr<RankWeights> Run() {
+    table_ = WeightTable(checkpoint_.spec);
+    DROVER_RETURN_IF_ERROR(ForEachPart(table_, checkpoint_, cut_, [this](const Weight& weight, const Part& part, const Source& source) {
+      if (layers_.empty() || layers_.back().front().weight->layer != weight.layer) layers_.emplace_back();
+      layers_.back().push_back({&weight, part, source});
+      return absl::OkStatus();
+    }));
+    std::vector<std::thread> threads;
+    for (int64_t i = 1; i < std::min(options_.threads, static_cast<int64_t>(layers_.size())); ++i) threads.emplace_back([this] { Work(); });
+    Work();
+    for (std::thread& thread : threads) thread.join();
+    MutexLock lock(mutex_);
+    DROVER_RETURN_IF_ERROR(status_);
+    Report();
+    if (options_.bytes_read != nullptr) *options_.bytes_read = bytes_read_;
+    return std::move(weights_);
+  }
+
+ private:
+  struct Piece {
+    const Weight* weight;
+    Part part;
+    Source source;
+  };
+
+  bool Cancelled() {
+    MutexLock lock(mutex_);
+    return !status_.ok() || (options_.cancelled && options_.cancelled());
+  }
+
+  void Report() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (options_.progress) options_.progress(bytes_read_, total_);
+  }
+
+  void Work() {
+    for (size_t layer = next_layer_++; layer < layers_.size(); layer = next_layer_++) {
+      RangeReader reader(checkpoint_, guarded_, bytes_read_);
+      for (const Piece& piece : layers_[layer]) {
+        const absl::Status status = Load(piece, reader);
+        if (status.ok()) continue;
+        MutexLock lock(mutex_);
+        status_.Update(status);
+        return;
+      }
+    }
+  }
+
+  absl::Status Load(const Piece& piece, RangeReader& reader) {
+    const auto& [weight, part, source] = piece;
+    const Slot slot = SlotOf(weights_, *weight, checkpoint_.spec, cut_);
+    std::vector<float> values;
+    PackedWeight matrix;
+    if (slot.vector != nullptr) {
+      DROVER_ASSIGN_OR_RETURN(values, ReadVector(*weight, source, part, reader));
+    } else {
+      DROVER_ASSIGN_OR_RETURN(matrix, ReadMatrix(*weight, source, part, reader));
+    }
+    MutexLock lock(mutex_);
+    weights_.bytes += PartBytes(*weight, part, source.form());
+    Report();
+    if (slot.vector != nullptr) {
+      DROVER_ASSIGN_OR_RETURN(*slot.vector, FloatVector::Make(values, memory_));
+    } else {
+      DROVER_ASSIGN_OR_RETURN(*slot.matrix, MoveTo(std::move(matrix), memory_));
+    }
+    return absl::OkStatus();
+  }
+
+  const Checkpoint& checkpoint_;
+  const RankCut& cut_;
+  const LoadOptions& options_;
+  HostMemory host_;
+  Memory& memory_;
+  const int64_t total_;
+  LoadOptions guarded_;  // for readers: one of them at a time
+  std::vector<Weight> table_;
+  std::vector<std::vector<Piece>> layers_;
+  std::atomic<size_t> next_layer_ = 0;
+  std::atomic<int64_t> bytes_read_ = 0;
+  Mutex mutex_;
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);
+  RankWeights weights_;  // shaped before any thread runs; each weight has a slot of its own
+};
 
 }  // namespace
 
@@ -127,30 +243,14 @@ absl::Status CheckBlockScales(const TensorInfo& tensor, const PackedWeight& matr
 }
 
 absl::StatusOr<RankWeights> LoadRankWeights(const Checkpoint& checkpoint, const RankCut& cut, const LoadOptions& options) {
-  RankWeights weights = Shape(checkpoint.spec, cut);
-  RangeReader reader(checkpoint, options, BytesToRead(checkpoint, cut));
-  int32_t layer = -1;
-  DROVER_RETURN_IF_ERROR(ForEachPart(checkpoint, cut, [&](const Weight& weight, const Part& part, const Source& source) {
-    const Slot slot = SlotOf(weights, weight, checkpoint.spec, cut);
-    weights.bytes += PartBytes(weight, part, source.form());
-    reader.Report();
-    if (std::exchange(layer, weight.layer) != weight.layer) reader.Forget();
-    if (slot.vector != nullptr) return ReadVector(weight, source, part, reader, *slot.vector);
-    *slot.matrix = MakePacked(weight, part, source.form());
-    if (source.packed) return ReadPacked(*source.packed, part, reader, *slot.matrix);
-    if (source.turns) return ReadTurns(weight, source, part, reader, *slot.matrix);
-    return source.col_stride == 1 ? ReadRows(source, part, reader, *slot.matrix)
-                                  : ReadTransposed(source, part, reader, *slot.matrix);
-  }));
-  reader.Report();
-  if (options.bytes_read != nullptr) *options.bytes_read = reader.bytes_read();
-  return weights;
+  if (options.threads < 1) return InvalidArgument("load threads: found ", options.threads, ", expected 1 or more");
+  return Loading(checkpoint, cut, options).Run();
 }
 
 int64_t BytesToRead(const Checkpoint& checkpoint, const RankCut& cut) {
   int64_t bytes = 0;
   ByteRanges seen;
-  const absl::Status status = ForEachPart(checkpoint, cut, [&](const Weight& weight, const Part& part, const Source& source) {
+  const absl::Status status = ForEachPart(WeightTable(checkpoint.spec), checkpoint, cut, [&](const Weight& weight, const Part& part, const Source& source) {
     bytes += BytesInFile(weight, part, source, seen);
     return absl::OkStatus();
   });
@@ -159,7 +259,7 @@ int64_t BytesToRead(const Checkpoint& checkpoint, const RankCut& cut) {
 
 int64_t SharedBlockBytes(const Checkpoint& checkpoint, const RankCut& cut) {
   int64_t bytes = 0;
-  const absl::Status status = ForEachPart(checkpoint, cut, [&](const Weight&, const Part& part, const Source& source) {
+  const absl::Status status = ForEachPart(WeightTable(checkpoint.spec), checkpoint, cut, [&](const Weight&, const Part& part, const Source& source) {
     if (StoredCols(part.cols, source.form()).lead != 0) bytes += part.rows.size() * Info(source.tensor->dtype).bytes;
     return absl::OkStatus();
   });

@@ -11,7 +11,9 @@
 namespace drover {
 
 struct LoadOptions {
-  std::function<bool()> cancelled;                            // asked between reads of at most 4 MiB
+  int64_t threads = 1;                                        // that read, a layer each
+  Memory* memory = nullptr;                                   // where the weights go; null: the host's
+  std::function<bool()> cancelled;                            // asked between reads of at most 4 MiB, by one thread at a time like all of these
   std::function<void(int64_t done, int64_t total)> progress;  // bytes read from files
   int64_t* bytes_read = nullptr;                              // set at the end: what was read from files
   std::function<void(const TensorInfo&, int64_t offset, int64_t bytes)> on_read;  // each range, from the tensor's first byte

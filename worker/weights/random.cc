@@ -1,9 +1,7 @@
 // See random.h.
 #include "worker/weights/random.h"
 
-#include <array>
 #include <cmath>
-#include <cstring>
 
 #include "models/weights.h"
 #include "worker/weights/slots.h"
@@ -11,76 +9,41 @@
 namespace drover {
 namespace {
 
-// The finaliser of splitmix64: a bijection whose outputs look independent.
-uint64_t Mix(uint64_t x) {
-  x += 0x9e3779b97f4a7c15u;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
-
 uint64_t HashName(uint64_t seed, const std::string& name) {
-  uint64_t hash = Mix(seed);
-  for (const char c : name) hash = Mix(hash ^ static_cast<unsigned char>(c));
+  uint64_t hash = MixBits(seed);
+  for (const char c : name) hash = MixBits(hash ^ static_cast<unsigned char>(c));
   return hash;
 }
 
-// Uniform in [-1, 1).
-float Uniform(uint64_t row_key, int64_t col) {
-  return static_cast<float>(Mix(row_key + static_cast<uint64_t>(col)) >> 40) * 0x1p-23f - 1;
-}
-
-void PutHalf(std::byte* out, float value) {
-  const uint16_t bits = FloatToHalf(value);
-  std::memcpy(out, &bits, sizeof bits);
-}
-
-// 32 values from column `col` on. Quantised blocks get random codes under a fixed scale, so no search for a scale is needed.
-void FillBlock(DType dtype, uint64_t row_key, int64_t col, float bound, std::byte* out) {
-  constexpr int64_t kBlock = 32;
-  if (dtype == DType::kQ8_0) {
-    PutHalf(out, bound / 127);
-    for (int64_t i = 0; i < kBlock; ++i)
-      out[2 + i] = static_cast<std::byte>(static_cast<int8_t>(std::lround(Uniform(row_key, col + i) * 127)));
-    return;
-  }
-  const bool with_minimum = dtype == DType::kQ4_1;
-  PutHalf(out, with_minimum ? bound * 2 / 15 : bound / 8);
-  if (with_minimum) PutHalf(out + 2, -bound);
-  for (int64_t i = 0; i < kBlock / 2; ++i) {
-    const uint64_t bits = Mix(row_key + static_cast<uint64_t>(col + i));
-    out[(with_minimum ? 4 : 2) + i] = static_cast<std::byte>(bits & 0xff);
-  }
-}
-
-void FillPlain(DType dtype, float value, std::byte* out) {
-  if (dtype == DType::kF32) {
-    std::memcpy(out, &value, sizeof value);
-    return;
-  }
-  const uint16_t bits = dtype == DType::kF16 ? FloatToHalf(value) : FloatToBFloat16(value);
-  std::memcpy(out, &bits, sizeof bits);
-}
-
-void FillMatrix(const Weight& weight, const Part& part, uint64_t key, PackedWeight& out) {
-  const DTypeInfo& info = Info(out.dtype);
-  const Range stored = StoredCols(part.cols, {.codes = out.dtype}).range;
+RandomMatrix ValuesOf(const Weight& weight, const Part& part, uint64_t key, DType dtype) {
+  const DTypeInfo& info = Info(dtype);
   const float bound = std::sqrt(3.0f / static_cast<float>(weight.cols));
-  for (int64_t r = 0; r < out.rows; ++r) {
-    const uint64_t row_key = Mix(key + static_cast<uint64_t>(part.rows.begin + r));
-    std::byte* at = out.row(r);
-    for (int64_t c = stored.begin; c < stored.end; c += info.values, at += info.bytes) {
-      if (info.values == 1)
-        FillPlain(out.dtype, bound * Uniform(row_key, c), at);
-      else
-        FillBlock(out.dtype, row_key, c, bound, at);
-    }
-  }
+  RandomMatrix values{.key = key, .first_row = part.rows.begin, .first_col = StoredCols(part.cols, {.codes = dtype}).range.begin,
+                      .bound = bound, .dtype = dtype};
+  values.block_values = static_cast<int32_t>(info.values);
+  values.block_bytes = static_cast<int32_t>(info.bytes);
+  if (dtype == DType::kQ8_0) values.scale = FloatToHalf(bound / 127);
+  if (dtype == DType::kQ4_0) values.scale = FloatToHalf(bound / 8);
+  if (dtype == DType::kQ4_1) values.scale = FloatToHalf(bound * 2 / 15);
+  values.minimum = FloatToHalf(-bound);
+  return values;
 }
 
-void FillVector(const Weight& weight, const Part& part, uint64_t key, std::vector<float>& out) {
+// A matrix made where it is needed.
+absl::StatusOr<PackedWeight> MakeMatrix(const Weight& weight, const Part& part, const RandomMatrix& values, Ops& ops) {
+  PackedWeight shape = MakePacked(weight, part, {.codes = values.dtype});
+  if (!ops.memory().on_host()) {
+    DROVER_ASSIGN_OR_RETURN(shape.bytes, ops.memory().Allocate(shape.rows * shape.row_bytes));
+  }
+  ops.Randomise(values, shape);
+  return shape;
+}
+
+std::vector<float> MakeVector(const Weight& weight, const Part& part, uint64_t key) {
+  std::vector<float> out;
   const bool bias = weight.name.ends_with("bias") || weight.name.ends_with("sinks");
-  for (int64_t r = part.rows.begin; r < part.rows.end; ++r) out.push_back((bias ? 0.0f : 1.0f) + 0.1f * Uniform(key, r));
+  for (int64_t r = part.rows.begin; r < part.rows.end; ++r) out.push_back((bias ? 0.0f : 1.0f) + 0.1f * RandomMatrix::Uniform(key, r));
+  return out;
 }
 
 absl::Status CheckType(DType dtype) {
@@ -91,7 +54,9 @@ absl::Status CheckType(DType dtype) {
 
 }  // namespace
 
-absl::StatusOr<RankWeights> RandomRankWeights(const ModelSpec& spec, const RankCut& cut, uint64_t seed, DType dtype) {
+absl::StatusOr<RankWeights> RandomRankWeights(const ModelSpec& spec, const RankCut& cut, uint64_t seed, DType dtype, Ops* ops) {
+  Ops host;
+  Ops& to = ops != nullptr ? *ops : host;
   DROVER_RETURN_IF_ERROR(CheckType(dtype));
   RankWeights weights = Shape(spec, cut);
   for (const Weight& weight : WeightTable(spec)) {
@@ -101,13 +66,12 @@ absl::StatusOr<RankWeights> RandomRankWeights(const ModelSpec& spec, const RankC
     const uint64_t key = HashName(seed, weight.name);
     weights.bytes += PartBytes(weight, part, {.codes = dtype});
     if (slot.vector != nullptr) {
-      FillVector(weight, part, key, *slot.vector);
+      DROVER_ASSIGN_OR_RETURN(*slot.vector, FloatVector::Make(MakeVector(weight, part, key), to.memory()));
       continue;
     }
     if (weight.cols % Info(dtype).values != 0)
       return InvalidArgument(weight.name, ": ", weight.cols, " columns are not whole ", Name(dtype), " blocks");
-    *slot.matrix = MakePacked(weight, part, {.codes = dtype});
-    FillMatrix(weight, part, key, *slot.matrix);
+    DROVER_ASSIGN_OR_RETURN(*slot.matrix, MakeMatrix(weight, part, ValuesOf(weight, part, key, dtype), to));
   }
   return weights;
 }

@@ -5,13 +5,15 @@
 #include <cstdint>
 
 #include "models/shard.h"
+#include "kernels/ops.h"
 #include "models/spec.h"
 #include "worker/model/rank_weights.h"
 
 namespace drover {
 
 // Matrices in `dtype` (f32, f16, bf16, q8_0, q4_0, q4_1) with elements of variance about 1/columns, norms around 1, small biases.
-// kInvalidArgument when a block format does not fit a matrix's columns.
-absl::StatusOr<RankWeights> RandomRankWeights(const ModelSpec& spec, const RankCut& cut, uint64_t seed, DType dtype);
+// They are made by `ops` where it computes, or on the host. kInvalidArgument when a block format does not fit a matrix's columns.
+absl::StatusOr<RankWeights> RandomRankWeights(const ModelSpec& spec, const RankCut& cut, uint64_t seed, DType dtype,
+                                              Ops* ops = nullptr);
 
 }  // namespace drover

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <map>
 #include <optional>
@@ -18,10 +19,9 @@ namespace drover {
 // Asks between pieces of 4 MiB whether to go on.
 class RangeReader {
  public:
-  RangeReader(const Checkpoint& checkpoint, const LoadOptions& options, int64_t total)
-      : checkpoint_(checkpoint), options_(options), total_(total), files_(checkpoint.files.size()) {}
-
-  int64_t bytes_read() const { return bytes_read_; }
+  // Adds what it reads to `bytes_read`, as other readers may.
+  RangeReader(const Checkpoint& checkpoint, const LoadOptions& options, std::atomic<int64_t>& bytes_read)
+      : checkpoint_(checkpoint), options_(options), bytes_read_(bytes_read), files_(checkpoint.files.size()) {}
 
   // `offset` counts from the tensor's first byte.
   absl::Status Read(const TensorInfo& tensor, int64_t offset, std::span<std::byte> out) {
@@ -38,7 +38,7 @@ class RangeReader {
     return absl::OkStatus();
   }
 
-  // The same for bytes that several weights of a layer share: those that were read since Forget come from memory.
+  // The same for bytes that several weights share: those that this reader has read come from memory.
   absl::Status ReadShared(const TensorInfo& tensor, int64_t offset, std::span<std::byte> out) {
     const auto size = static_cast<int64_t>(out.size());
     AlignedBytes& bytes = shared_.try_emplace(&tensor, tensor.bytes).first->second;  // pages that nobody reads stay untouched
@@ -48,15 +48,6 @@ class RangeReader {
     std::memcpy(out.data(), bytes.data() + offset, out.size());
     return absl::OkStatus();
   }
-  void Forget() {
-    shared_.clear();
-    ranges_.Clear();
-  }
-
-  void Report() const {
-    if (options_.progress) options_.progress(bytes_read_, total_);
-  }
-
  private:
   static constexpr int64_t kPiece = 4 << 20;
 
@@ -71,8 +62,7 @@ class RangeReader {
 
   const Checkpoint& checkpoint_;
   const LoadOptions& options_;
-  int64_t total_;
-  int64_t bytes_read_ = 0;
+  std::atomic<int64_t>& bytes_read_;
   std::vector<std::optional<File>> files_;
   std::map<const TensorInfo*, AlignedBytes> shared_;
   ByteRanges ranges_;

@@ -23,7 +23,7 @@ constexpr LayerMatrix kLayerMatrices[] = {{Role::kQ, &LayerWeights::q},
 
 struct LayerVector {
   Role role;
-  std::vector<float> LayerWeights::*member;
+  FloatVector LayerWeights::*member;
 };
 constexpr LayerVector kLayerVectors[] = {
     {Role::kAttnNorm, &LayerWeights::attn_norm}, {Role::kFfnNorm, &LayerWeights::ffn_norm}, {Role::kQNorm, &LayerWeights::q_norm},
@@ -47,7 +47,7 @@ constexpr ExpertMatrix kExpertMatrices[] = {{Role::kExpertGate, &FfnWeights::gat
 
 struct ExpertVector {
   Role role;
-  std::vector<float> FfnWeights::*member;
+  FloatVector FfnWeights::*member;
 };
 constexpr ExpertVector kExpertVectors[] = {{Role::kExpertPairsBias, &FfnWeights::pairs_bias},
                                            {Role::kExpertDownBias, &FfnWeights::down_bias}};
@@ -62,7 +62,7 @@ constexpr FfnMatrix kFfnMatrices[] = {{Role::kGate, Role::kSharedGate, &FfnWeigh
 
 struct FfnVector {
   Role role;
-  std::vector<float> FfnWeights::*member;
+  FloatVector FfnWeights::*member;
 };
 constexpr FfnVector kFfnVectors[] = {{Role::kGateBias, &FfnWeights::gate_bias},
                                      {Role::kUpBias, &FfnWeights::up_bias},
@@ -85,7 +85,7 @@ constexpr WholeMatrix kWholeMatrices[] = {
 
 struct WholeVector {
   Role role;
-  std::vector<float> RankWeights::*member;
+  FloatVector RankWeights::*member;
 };
 constexpr WholeVector kWholeVectors[] = {{Role::kEmbeddingNorm, &RankWeights::embedding_norm},
                                          {Role::kEmbeddingNormBias, &RankWeights::embedding_norm_bias},

@@ -12,7 +12,7 @@ namespace drover {
 // Exactly one of the two is set.
 struct Slot {
   PackedWeight* matrix = nullptr;
-  std::vector<float>* vector = nullptr;
+  FloatVector* vector = nullptr;
 };
 
 // `weights` must have been shaped by Shape() for the same spec and cut, and the rank must own the weight's expert, if it has one.

@@ -71,17 +71,33 @@ T __ldcs(const T* at) {
 }
 inline int min(int a, int b) { return a < b ? a : b; }
 inline int max(int a, int b) { return a > b ? a : b; }
+inline int atomicAdd(int* to, int value) { return __atomic_fetch_add(to, value, __ATOMIC_RELAXED); }
 
 // The runtime: some devices whose memory is the host's.
-enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorNotReady = 600 };
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorDevicesUnavailable = 46,
+  cudaErrorNotReady = 600,
+  cudaErrorIllegalAddress = 700,
+  cudaErrorStreamCaptureUnsupported = 900
+};
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 struct cudaStreamStandIn;
 struct cudaEventStandIn;
+struct cudaGraphStandIn;
+enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeRelaxed };
+using cudaGraph_t = cudaGraphStandIn*;
+using cudaGraphExec_t = cudaGraphStandIn*;
 using cudaStream_t = cudaStreamStandIn*;
 using cudaEvent_t = cudaEventStandIn*;
 inline constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2;
 
 namespace cuda_on_host {
+
+// See faults.h.
+cudaError_t Broken();
+void CountLaunch();
 
 // What the stream does in its order: at once, as long as it has nothing to wait for; from its first wait on, by a thread of its own.
 void Enqueue(cudaStream_t stream, std::function<void()> work);
@@ -94,7 +110,10 @@ void MakeStreamsLate(std::chrono::microseconds late);
 template <class... Parameters>
 void Launch(dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, void (*kernel)(Parameters...),
             std::type_identity_t<Parameters>... arguments) {
-  Enqueue(stream, [=] { Run(grid, block, shared_bytes, [&] { kernel(arguments...); }); });
+  Enqueue(stream, [=] {
+    CountLaunch();
+    if (Broken() == cudaSuccess) Run(grid, block, shared_bytes, [&] { kernel(arguments...); });
+  });
 }
 
 }  // namespace cuda_on_host
@@ -108,12 +127,23 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyK
 cudaError_t cudaMemsetAsync(void* at, int value, size_t size, cudaStream_t stream);
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaSetDevice(int device);
-inline cudaError_t cudaGetLastError() { return cudaSuccess; }
-inline cudaError_t cudaMemGetInfo(size_t* free, size_t* total) { return *free = *total = 0, cudaSuccess; }
+inline cudaError_t cudaGetLastError() { return cuda_on_host::Broken(); }
+struct cudaDeviceProp {
+  char name[256] = "stand-in";
+};
+inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) { return *properties = {}, cudaSuccess; }
+inline cudaError_t cudaMemGetInfo(size_t* free, size_t* total) { return *free = *total = size_t{4} << 30, cudaSuccess; }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaStreamQuery(cudaStream_t stream);
+// What is asked of a stream between the first two is not done, but kept; a launch does it.
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long flags);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags = 0);
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
@@ -122,5 +152,5 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventQuery(cudaEvent_t event);
 // By the host's clock.
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to);
-inline const char* cudaGetErrorString(cudaError_t) { return "stand-in"; }
-inline const char* cudaGetErrorName(cudaError_t) { return "stand-in"; }
+const char* cudaGetErrorString(cudaError_t error);
+const char* cudaGetErrorName(cudaError_t error);

@@ -8,9 +8,10 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
-#include "tests/kernels/cuda_on_host/cuda_runtime_api.h"
+#include "tests/kernels/cuda_on_host/faults.h"
 
 struct cudaStreamStandIn {
   std::mutex mutex;
@@ -19,6 +20,7 @@ struct cudaStreamStandIn {
   bool ends = false;
   std::chrono::microseconds late{0};
   std::thread thread;
+  cudaGraph_t recording = nullptr;  // that takes what is asked meanwhile
 
   void Start() {
     if (!thread.joinable()) thread = std::thread([this] { Work(); });
@@ -52,6 +54,10 @@ struct cudaStreamStandIn {
       changed.notify_all();
     }
   }
+};
+
+struct cudaGraphStandIn {
+  std::vector<std::function<void()>> work;
 };
 
 struct cudaEventStandIn {
@@ -113,11 +119,13 @@ cudaError_t Allocate(void** bytes, size_t size) {
 }  // namespace
 
 void Enqueue(cudaStream_t stream, std::function<void()> work) {
+  if (stream != nullptr && stream->recording != nullptr) return stream->recording->work.push_back(std::move(work));
   if (stream == nullptr || !stream->thread.joinable()) return work();
   stream->Push(std::move(work));
 }
 
 void EnqueueWait(cudaStream_t stream, std::function<void()> work) {
+  if (stream->recording != nullptr) return stream->recording->work.push_back(std::move(work));
   stream->Start();
   stream->Push(std::move(work));
 }
@@ -151,8 +159,35 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) { return stream->WaitUntilIdle(), cudaSuccess; }
-cudaError_t cudaStreamQuery(cudaStream_t stream) { return stream->Idle() ? cudaSuccess : cudaErrorNotReady; }
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (stream->recording != nullptr) return cudaErrorStreamCaptureUnsupported;
+  return stream->WaitUntilIdle(), cuda_on_host::Broken();
+}
+cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  if (stream->recording != nullptr) return cudaErrorStreamCaptureUnsupported;
+  return stream->Idle() ? cuda_on_host::Broken() : cudaErrorNotReady;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  stream->recording = new cudaGraphStandIn;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  *graph = std::exchange(stream->recording, nullptr);
+  if (!cuda_on_host::CaptureFails()) return cudaSuccess;
+  delete std::exchange(*graph, nullptr);
+  return cudaErrorStreamCaptureUnsupported;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+  *exec = new cudaGraphStandIn(*graph);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  for (const std::function<void()>& work : exec->work) cuda_on_host::Enqueue(stream, work);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return delete graph, cudaSuccess; }
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) { return delete exec, cudaSuccess; }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   const uint64_t record = event->state->Last();
@@ -214,6 +249,8 @@ cudaError_t cudaFreeHost(void* bytes) {
 }
 
 cudaError_t cudaMalloc(void** bytes, size_t size) {
+  if (const cudaError_t broken = cuda_on_host::Broken(); broken != cudaSuccess) return broken;
+  if (!cuda_on_host::TakeMemory(size)) return cudaErrorMemoryAllocation;
   const size_t usable = size > cuda_on_host::kReadableAfterEnd ? size - cuda_on_host::kReadableAfterEnd : size;
   if (const cudaError_t error = cuda_on_host::Allocate(bytes, usable); error != cudaSuccess) return error;
   const std::lock_guard lock(cuda_on_host::devices_mutex);

@@ -1,0 +1,36 @@
+// Drawing a token from a row of logits: one rule for the host's sampler and for back ends that draw where the logits lie.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace drover {
+
+// weight_i = exp((x_i - max x) / temperature). Of all ids the top_k best stay (0: all), of these the fewest best whose weights reach
+// top_p of what stayed, of these those with at least min_p of the best's weight. Better is the higher logit, then the lower id. The
+// drawn id is the one at which the running sum of weights passes uniform·total, running from the best on where top_k or top_p is in
+// force, and by id otherwise. temperature 0: the best.
+struct DrawRule {
+  double temperature = 1;  // >= 0
+  double top_p = 1;        // (0, 1]
+  double min_p = 0;        // [0, 1]
+  double uniform = 0;      // [0, 1)
+  int64_t top_k = 0;
+  bool operator==(const DrawRule&) const = default;
+};
+
+// Instead of an id.
+inline constexpr int32_t kNothingToDraw = -1;  // every logit is -inf
+inline constexpr int32_t kNotFinite = -2;      // a logit is NaN or +inf
+
+struct DrawCandidate {
+  float logit;
+  int32_t id;
+  double weight = 0;
+};
+
+// `candidates` is room that is used again.
+int32_t DrawToken(std::span<const float> logits, const DrawRule& rule, std::vector<DrawCandidate>& candidates);
+
+}  // namespace drover

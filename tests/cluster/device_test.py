@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Ranks on a device of their own, through real processes: drover-worker-cuda, whose GPU is the stand-in of tests/kernels/cuda_on_host.
+Answers must be the references'; a device in trouble must end its rank with one error that says where it was."""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import served
+
+WORKER = pathlib.Path(os.environ["DROVER_DEVICE_WORKER"])
+CASE = "smollm2-tied"
+
+
+class DeviceTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        # drover starts the programs that lie beside it.
+        cls.bin = pathlib.Path(tempfile.mkdtemp(prefix="drover_device."))
+        cls.addClassCleanup(shutil.rmtree, cls.bin)
+        for program in (served.DROVER, served.DROVER.with_name("drover-coordinator"), WORKER):
+            try:
+                os.link(program, cls.bin / program.name)
+            except OSError:  # another file system
+                shutil.copy2(program, cls.bin / program.name)
+
+    def run_drover(self, *words, faults="", timeout=240):
+        mark = served.Marked()
+        environment = {**mark.environment(), "CUDA_ON_HOST_FAULTS": faults}
+        result = subprocess.run([self.bin / "drover", *map(str, words)], capture_output=True, text=True, timeout=timeout, check=False,
+                                env=environment, stdin=subprocess.DEVNULL)
+        mark.expect_gone()
+        return result
+
+    def verify(self, ranks, *options, faults=""):
+        folder = served.golden(CASE)
+        return self.run_drover("verify", served.checkpoint(folder), "--against", folder / "reference.safetensors", "--ranks", ranks,
+                               "--device", "cuda:0", "--json", *options, faults=faults)
+
+    def test_answers_are_the_references(self):
+        for ranks in (1, 2):
+            with self.subTest(ranks=ranks):
+                result = self.verify(ranks)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                self.assertTrue(json.loads(result.stdout)["passed"])
+
+    def broken(self, faults, *says):
+        result = self.verify(2, "--log-level", "error", faults=faults)
+        self.assertNotEqual(result.returncode, 0)
+        errors = [line for line in result.stderr.splitlines() if "CUDA device 0" in line]
+        self.assertTrue(errors, result.stderr)
+        for word in says:
+            self.assertIn(word, errors[0], result.stderr)
+
+    def test_memory_that_cannot_be_had(self):
+        self.broken("memory=300000", "out of memory", "allocating", "bytes", "rank")
+
+    def test_a_kernel_that_reads_where_it_may_not(self):
+        self.broken("bad_kernel=150", "rank", "step", "illegal memory access", "cudaErrorIllegalAddress")
+
+    def test_steps_that_cannot_be_recorded_run_all_the_same(self):
+        result = self.verify(1, "--log-level", "warning", faults="capture=1000")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("a step cannot be recorded", result.stderr)
+
+    def test_a_device_that_is_lost(self):
+        self.broken("lost=150", "rank", "step", "cudaErrorDevicesUnavailable")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

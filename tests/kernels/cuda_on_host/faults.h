@@ -1,0 +1,23 @@
+// What goes wrong with the stand-in, and when: so that errors of a GPU are met without one.
+#pragma once
+
+#include <cstddef>
+
+#include "tests/kernels/cuda_on_host/cuda_runtime_api.h"
+
+namespace cuda_on_host {
+
+// From now on. A fault of a kernel and the loss of the device stay: every call answers with them from then on, as a real one's do.
+struct Faults {
+  long memory = -1;      // bytes that can be had; negative: as many as there are
+  long bad_kernel = -1;  // launches until one reads where it may not; negative: none does
+  long capture = 0;      // recordings that fail when they end
+  long lost = -1;        // launches until the device does not answer; negative: it does
+};
+void SetFaults(const Faults& faults);
+
+// Broken(): the error that stays, if one does; CountLaunch() is called for each launch.
+bool TakeMemory(std::size_t size);
+bool CaptureFails();
+
+}  // namespace cuda_on_host

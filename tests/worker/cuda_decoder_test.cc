@@ -1,0 +1,75 @@
+// Steps of decoding that are recorded and replayed: the same logits as the CPU's, whatever the number of sequences, step after step.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "tests/worker/on_cuda.h"
+#include "worker/weights/random.h"
+
+namespace drover {
+namespace {
+
+ModelSpec SmallSpec() {
+  ModelSpec spec;
+  spec.family = "llama";
+  spec.hidden = 64;
+  spec.vocab = 61;
+  spec.max_positions = 256;
+  LayerKind dense;
+  dense.attention = {.heads = 4, .kv_heads = 2, .head_dim = 16, .rope = Rope{.dims = 16}, .scale = 0.25};
+  dense.ffn.hidden = 96;
+  LayerKind routed = dense;
+  routed.attention.temperature = QueryTemperature{.scale = 0.3, .floor_positions = 4, .first = 0};
+  routed.ffn = {.experts = Experts{.count = 5, .active = 2, .hidden = 32, .shared_hidden = 32}};
+  spec.kinds = {dense, routed};
+  spec.layer_kind = {0, 1};
+  return spec;
+}
+
+constexpr DecoderSettings kSettings{.max_step_tokens = 32, .max_sequences = 12, .kv_blocks = 60, .block_tokens = 4};
+
+std::unique_ptr<ThreadGroup> MakeGroup(const ThreadGroup::Computes& computes) {
+  const ModelSpec spec = SmallSpec();
+  const auto make_weights = [&](const RankCut& cut, Ops& ops) { return RandomRankWeights(spec, cut, 7, DType::kBF16, &ops); };
+  absl::StatusOr<std::unique_ptr<ThreadGroup>> group = ThreadGroup::Create(spec, {1, 1}, kSettings, make_weights, computes);
+  if (absl::IsUnavailable(group.status())) return nullptr;
+  EXPECT_TRUE(group.ok()) << group.status();
+  return *std::move(group);
+}
+
+// The next token of sequences 0 to n - 1, each `position` tokens long.
+StepPlan Decode(uint64_t step, int64_t sequences, int64_t position) {
+  StepPlan plan{step, {}};
+  for (int64_t s = 0; s < sequences; ++s) {
+    StepSequence sequence{.id = static_cast<uint64_t>(s + 1), .position = position, .logits = LogitsWanted::kLast};
+    sequence.tokens = {static_cast<int32_t>((s * 17 + position * 5) % 61)};
+    sequence.blocks.resize(5);
+    std::iota(sequence.blocks.begin(), sequence.blocks.end(), static_cast<int32_t>(5 * s));
+    plan.sequences.push_back(sequence);
+  }
+  return plan;
+}
+
+void ExpectTheCpusLogits() {
+  const auto cpu = MakeGroup(ThreadGroup::OnCpu());
+  const auto cuda = MakeGroup(OnCuda());
+  if (cuda == nullptr) GTEST_SKIP() << "no CUDA device";
+  uint64_t step = 0;
+  int64_t position = 0;
+  // As many rows again and again, others in between; 5 and 11 are padded.
+  for (const int64_t sequences : {11, 11, 11, 11, 5, 1, 5, 5, 11, 1, 1, 5, 12, 12, 12}) {
+    const StepPlan plan = Decode(++step, sequences, position++);
+    const absl::StatusOr<StepLogits> expected = cpu->Run(plan), found = cuda->Run(plan);
+    ASSERT_TRUE(expected.ok() && found.ok()) << found.status();
+    ASSERT_EQ(found->rows, sequences);
+    ASSERT_EQ(found->values.size(), expected->values.size());
+    for (size_t i = 0; i < found->values.size(); ++i)
+      ASSERT_NEAR(found->values[i], expected->values[i], 1e-4) << "step " << step << " of " << sequences << ", value " << i;
+  }
+}
+
+TEST(CudaDecoder, ReplayedStepsGiveTheCpusLogits) { ExpectTheCpusLogits(); }
+
+}  // namespace
+}  // namespace drover

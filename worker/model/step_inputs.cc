@@ -1,0 +1,128 @@
+// See step_inputs.h.
+#include "worker/model/step_inputs.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace drover {
+namespace {
+
+// 1 + scale·ln(1 + floor((position + first) / floor_positions)), in f32 as the reference computes it.
+float QueryFactor(const QueryTemperature& temperature, int64_t position) {
+  const float steps = std::floor(static_cast<float>(position + temperature.first) / static_cast<float>(temperature.floor_positions));
+  return std::log1p(steps) * static_cast<float>(temperature.scale) + 1;
+}
+
+// Pieces of the arena that lie together, each filled where the host can: in place, or in staging memory of the same layout.
+class Pieces {
+ public:
+  Pieces(Memory& memory, Arena& arena, std::vector<float>& staging)
+      : memory_(memory), arena_(arena), staging_(staging), begin_(arena.Take(0, 0).data) {}
+
+  // `fill` gets the tensor to fill.
+  template <class Fill>
+  Tensor Add(int64_t rows, int64_t cols, const Fill& fill) {
+    const Tensor near = arena_.Take(rows, cols);
+    if (memory_.on_host()) {
+      fill(near);
+      return near;
+    }
+    const auto at = static_cast<size_t>(near.data - begin_);
+    staging_.resize(std::max(staging_.size(), at + static_cast<size_t>(Arena::Rounded(near.size()))));
+    end_ = at + static_cast<size_t>(near.size());
+    fill(Tensor{staging_.data() + at, rows, cols});
+    return near;
+  }
+
+  std::span<const int32_t> AddInts(size_t count, const auto& value) {
+    const Tensor near = Add(1, static_cast<int64_t>(count), [&](Tensor to) {
+      auto* ints = static_cast<int32_t*>(static_cast<void*>(to.data));
+      for (size_t i = 0; i < count; ++i) ints[i] = static_cast<int32_t>(value(i));
+    });
+    return {static_cast<const int32_t*>(static_cast<const void*>(near.data)), count};
+  }
+
+  void HandOver() {
+    if (memory_.on_host() || end_ == 0) return;
+    memory_.Upload(std::as_bytes(std::span(staging_).first(end_)), static_cast<std::byte*>(static_cast<void*>(begin_)));
+  }
+
+ private:
+  Memory& memory_;
+  Arena& arena_;
+  std::vector<float>& staging_;
+  float* const begin_;
+  size_t end_ = 0;
+};
+
+Tensor AddAngles(const Batch& batch, const Rope& rope, const RopeTable& table, float (*function)(float), Pieces& pieces) {
+  const bool stretches = KeyLengthsOf(rope).limit != 0;
+  return pieces.Add(batch.own_rows.size(), static_cast<int64_t>(table.inverse_frequency.size()), [&](Tensor values) {
+    RopeTable stretched;
+    for (size_t s = 0; s < batch.sequences.size(); ++s) {
+      if (stretches) stretched = MakeRopeTable(rope, batch.lengths[s]);
+      const RopeTable& used = stretches ? stretched : table;
+      const SequenceRows& rows = batch.sequences[s];
+      for (int64_t i = 0; i < rows.rows; ++i) {
+        const auto position = static_cast<float>(rows.position + i);
+        for (size_t pair = 0; pair < used.inverse_frequency.size(); ++pair)
+          values.row(rows.first_row + i)[pair] = function(position * used.inverse_frequency[pair]) * used.factor;
+      }
+    }
+  });
+}
+
+Positions AddPositions(const Batch& batch, const Attention& attention, const RopeTable& table, Pieces& pieces) {
+  Positions positions;
+  if (attention.rope)
+    positions.angles = {AddAngles(batch, *attention.rope, table, [](float x) { return std::cos(x); }, pieces),
+                        AddAngles(batch, *attention.rope, table, [](float x) { return std::sin(x); }, pieces),
+                        attention.rope->pairing == RopePairing::kInterleaved};
+  if (attention.temperature) {
+    const Range own = batch.own_rows;
+    positions.factors = pieces.Add(1, own.size(), [&](Tensor factors) {
+      for (int64_t t = 0; t < own.size(); ++t)
+        factors.data[t] = QueryFactor(*attention.temperature, batch.positions[static_cast<size_t>(own.begin + t)]);
+    }).all();
+  }
+  return positions;
+}
+
+constexpr size_t kRuleFloats = sizeof(DrawRule) / sizeof(float);
+
+std::span<const DrawRule> AddDraws(const Batch& batch, Pieces& pieces) {
+  const Tensor near = pieces.Add(static_cast<int64_t>(batch.draws.size()), kRuleFloats, [&](Tensor to) {
+    for (size_t i = 0; i < batch.draws.size(); ++i) {
+      const DrawRule rule = batch.draws[i] != nullptr ? *batch.draws[i] : DrawRule{};
+      std::memcpy(to.row(static_cast<int64_t>(i)).data(), &rule, sizeof rule);
+    }
+  });
+  return {static_cast<const DrawRule*>(static_cast<const void*>(near.data)), batch.draws.size()};
+}
+
+}  // namespace
+
+StepInputs PlaceInputs(const Batch& batch, const InputShape& shape, Memory& memory, Arena& arena, std::vector<float>& staging) {
+  Pieces pieces(memory, arena, staging);
+  StepInputs inputs;
+  inputs.ids = pieces.AddInts(batch.ids.size(), [&](size_t i) { return batch.ids[i]; });
+  inputs.rows = pieces.AddInts(batch.positions.size(), [&](size_t i) { return batch.positions[i]; });
+  inputs.logit_rows = pieces.AddInts(batch.logit_rows.size(), [&](size_t i) { return batch.logit_rows[i]; });
+  if (shape.leader) inputs.draws = AddDraws(batch, pieces);
+  for (size_t kind = 0; kind < shape.spec.kinds.size(); ++kind)
+    inputs.kinds.push_back(AddPositions(batch, shape.spec.kinds[kind].attention, *shape.tables[kind], pieces));
+  pieces.HandOver();
+  return inputs;
+}
+
+int64_t InputFloats(const ModelSpec& spec, int64_t tokens, int64_t own_tokens) {
+  int64_t floats = 3 * Arena::Rounded(tokens) + Arena::Rounded(tokens * static_cast<int64_t>(kRuleFloats));
+  for (const LayerKind& kind : spec.kinds) {
+    if (kind.attention.rope) floats += 2 * Arena::Rounded(own_tokens * kind.attention.rope->pairs());
+    if (kind.attention.temperature) floats += Arena::Rounded(own_tokens);
+  }
+  return floats;
+}
+
+}  // namespace drover
