@@ -5,6 +5,7 @@
 #include <map>
 
 #include "models/checkpoint/checkpoint.h"
+#include "tests/worker/golden_cases.h"
 #include "tests/worker/on_cuda.h"
 #include "worker/engine.h"
 
@@ -48,7 +49,7 @@ TEST(CudaTokens, SeededTokensAreTheCpus) {
   const absl::StatusOr<CudaFacts> device = DescribeCuda(0);
   if (!device.ok()) GTEST_SKIP() << device.status();
   const bool stand_in = device->name == "stand-in";
-  const std::string folder = DROVER_SOURCE_DIR + std::string(stand_in ? "/tests/testdata/golden/mixtral-6" : "/demo/model");
+  const std::string folder = SourceDir() + std::string(stand_in ? "/tests/testdata/golden/mixtral-6" : "/demo/model");
   const int64_t tokens = stand_in ? 6 : 64;
   const absl::StatusOr<Checkpoint> checkpoint = OpenCheckpoint(folder);
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
