@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <numeric>
+#include <span>
 
 #include "tests/worker/on_cuda.h"
 #include "worker/weights/random.h"
@@ -15,7 +16,7 @@ ModelSpec SmallSpec() {
   spec.family = "llama";
   spec.hidden = 64;
   spec.vocab = 61;
-  spec.max_positions = 256;
+  spec.max_positions = 1024;
   LayerKind dense;
   dense.attention = {.heads = 4, .kv_heads = 2, .head_dim = 16, .rope = Rope{.dims = 16}, .scale = 0.25};
   dense.ffn.hidden = 96;
@@ -27,7 +28,7 @@ ModelSpec SmallSpec() {
   return spec;
 }
 
-constexpr DecoderSettings kSettings{.max_step_tokens = 32, .max_sequences = 12, .kv_blocks = 60, .block_tokens = 4};
+constexpr DecoderSettings kSettings{.max_step_tokens = 32, .max_sequences = 12, .kv_blocks = 140, .block_tokens = 4};
 
 std::unique_ptr<ThreadGroup> MakeGroup(const ThreadGroup::Computes& computes) {
   const ModelSpec spec = SmallSpec();
@@ -44,21 +45,20 @@ StepPlan Decode(uint64_t step, int64_t sequences, int64_t position) {
   for (int64_t s = 0; s < sequences; ++s) {
     StepSequence sequence{.id = static_cast<uint64_t>(s + 1), .position = position, .logits = LogitsWanted::kLast};
     sequence.tokens = {static_cast<int32_t>((s * 17 + position * 5) % 61)};
-    sequence.blocks.resize(5);
-    std::iota(sequence.blocks.begin(), sequence.blocks.end(), static_cast<int32_t>(5 * s));
+    sequence.blocks.resize(static_cast<size_t>(position / 4 + 1));
+    std::iota(sequence.blocks.begin(), sequence.blocks.end(), static_cast<int32_t>(140 / sequences * s));
     plan.sequences.push_back(sequence);
   }
   return plan;
 }
 
-void ExpectTheCpusLogits() {
+// Steps of so many sequences, one after the other, from a position on: on the CPU and on CUDA.
+void ExpectTheCpusLogits(std::span<const int64_t> steps, int64_t position) {
   const auto cpu = MakeGroup(ThreadGroup::OnCpu());
   const auto cuda = MakeGroup(OnCuda());
   if (cuda == nullptr) GTEST_SKIP() << "no CUDA device";
   uint64_t step = 0;
-  int64_t position = 0;
-  // As many rows again and again, others in between; 5 and 11 are padded.
-  for (const int64_t sequences : {11, 11, 11, 11, 5, 1, 5, 5, 11, 1, 1, 5, 12, 12, 12}) {
+  for (const int64_t sequences : steps) {
     const StepPlan plan = Decode(++step, sequences, position++);
     const absl::StatusOr<StepLogits> expected = cpu->Run(plan), found = cuda->Run(plan);
     ASSERT_TRUE(expected.ok() && found.ok()) << found.status();
@@ -69,7 +69,17 @@ void ExpectTheCpusLogits() {
   }
 }
 
-TEST(CudaDecoder, ReplayedStepsGiveTheCpusLogits) { ExpectTheCpusLogits(); }
+// As many rows again and again, others in between; 5 and 11 are padded.
+TEST(CudaDecoder, ReplayedStepsGiveTheCpusLogits) {
+  constexpr int64_t kSteps[] = {11, 11, 11, 11, 5, 1, 5, 5, 11, 1, 1, 5, 12, 12, 12};
+  ExpectTheCpusLogits(kSteps, 0);
+}
+
+// What was recorded for 512 keys, in two parts, does not serve more.
+TEST(CudaDecoder, SequencesOutgrowWhatWasRecorded) {
+  constexpr int64_t kSteps[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+  ExpectTheCpusLogits(kSteps, 507);
+}
 
 }  // namespace
 }  // namespace drover
