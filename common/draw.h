@@ -30,7 +30,7 @@ struct DrawCandidate {
   double weight = 0;
 };
 
-// `candidates` is room that is used again.
+// An id, or kNothingToDraw. No logit is NaN or +inf. `candidates` is room that is used again.
 int32_t DrawToken(std::span<const float> logits, const DrawRule& rule, std::vector<DrawCandidate>& candidates);
 
 }  // namespace drover
