@@ -11,7 +11,6 @@ namespace drover {
 namespace {
 
 constexpr size_t kHalfBytes = 8 << 20, kStagedAlignment = 64;  // large enough that the bus, not the calls, sets the pace
-constexpr int64_t kReadableAfterEnd = 64;
 
 void FreeOnDevice(std::byte* p) { cudaFree(p); }
 
@@ -131,7 +130,7 @@ CudaMemory::~CudaMemory() {
 absl::StatusOr<AlignedBytes> CudaMemory::Allocate(int64_t size) {
   device_.Use();
   void* bytes = nullptr;
-  if (const cudaError_t error = cudaMalloc(&bytes, static_cast<size_t>(size + kReadableAfterEnd)); error != cudaSuccess) {
+  if (const cudaError_t error = cudaMalloc(&bytes, static_cast<size_t>(size + AlignedBytes::kReadableAfterEnd)); error != cudaSuccess) {
     cudaGetLastError();  // reported here, not by the next operation
     size_t free = 0, total = 0;
     cudaMemGetInfo(&free, &total);

@@ -3,8 +3,7 @@
 #include "common/check.h"
 #include "kernels/cuda/expert_tables.h"
 #include "kernels/cuda/gate.cuh"
-#include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/weight_view.cuh"
+#include "kernels/cuda/linear_task.cuh"
 #include "kernels/room.h"
 
 namespace drover {
@@ -19,7 +18,6 @@ struct ExpertMatrix {
 
 namespace {
 
-constexpr int kWarps = kThreads / kWarp;
 constexpr int64_t kExpertsMax = 2048;  // on a rank: one number each in shared memory
 constexpr int64_t kPairsMax = 8192;    // sorted at a time; what follows is sized by it
 
@@ -97,24 +95,12 @@ struct ExpertTask {
   DType dtype = DType::kF32;   // experts of another one are left to another launch
 };
 
-// The 8 activations that meet the stored columns from c on, times the factor; zero where there are none.
-__device__ inline void LoadPiece(const WeightView& weight, const float* x, bool wide, float factor, int32_t c, float* values) {
-  if (wide && weight.Whole(c)) {
-    const float4* at = reinterpret_cast<const float4*>(x + (c - weight.first));
-    const float4 a = at[0], b = at[1];
-    values[0] = factor * a.x, values[1] = factor * a.y, values[2] = factor * a.z, values[3] = factor * a.w;
-    values[4] = factor * b.x, values[5] = factor * b.y, values[6] = factor * b.z, values[7] = factor * b.w;
-    return;
-  }
-  for (int i = 0; i < kPiece; ++i) values[i] = weight.Has(c + i) ? factor * x[weight.Meets(c + i)] : 0;
-}
-
 // kRows outputs of a warp for kTokens of an expert's rows, from `first` on; rows past `end` repeat the last.
 template <class Read, int kRows, int kTokens>
 __device__ inline void ExpertTile(const ExpertTask& task, const ExpertMatrix& matrix, int row, int first, int end) {
   const WeightView& weight = matrix.weight;
   const int lane = threadIdx.x % kWarp;
-  const bool wide = weight.order == nullptr && weight.first % 4 == 0 && task.cols % 4 == 0 && reinterpret_cast<uintptr_t>(task.x) % 16 == 0;
+  const bool wide = IsWide(weight, task.x, task.cols, 0);
   float sums[kTokens][kRows] = {};
   for (int c = weight.first / kPiece * kPiece + lane * kPiece; c < weight.end; c += kWarp * kPiece) {
     float w[kRows][kPiece];
@@ -124,8 +110,11 @@ __device__ inline void ExpertTile(const ExpertTask& task, const ExpertMatrix& ma
     for (int t = 0; t < kTokens; ++t) {
       const int at = min(first + t, end - 1);
       const int64_t token = task.tokens == nullptr ? at : task.tokens[at];
+      const float factor = task.factors == nullptr ? 1 : task.factors[at];
       float values[kPiece];
-      LoadPiece(weight, task.x + token * task.cols, wide, task.factors == nullptr ? 1 : task.factors[at], c, values);
+      LoadPiece(weight, wide, task.x + token * task.cols, c, values);
+#pragma unroll
+      for (int i = 0; i < kPiece; ++i) values[i] *= factor;
 #pragma unroll
       for (int r = 0; r < kRows; ++r)
 #pragma unroll

@@ -15,7 +15,7 @@ __device__ inline void AddPiece(const LinearTask& task, const float* x, int toke
 #pragma unroll
   for (int t = 0; t < kTokens; ++t) {
     float values[kPiece];
-    LoadPiece(task, x + min(token + t, task.tokens - 1) * task.x_token, c, values);
+    LoadPiece(task.weight, task.wide_x, x + min(token + t, task.tokens - 1) * task.x_token, c, values);
 #pragma unroll
     for (int r = 0; r < kRows; ++r)
 #pragma unroll

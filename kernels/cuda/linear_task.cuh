@@ -32,7 +32,7 @@ struct LinearTask {
   __device__ int32_t Part() const { return static_cast<int32_t>(threadIdx.x) / kWarp % parts; }
 };
 
-inline bool IsWide(const WeightView& weight, const float* x, int64_t x_token, int64_t x_head) {
+__host__ __device__ inline bool IsWide(const WeightView& weight, const float* x, int64_t x_token, int64_t x_head) {
   return weight.order == nullptr && weight.first % 4 == 0 && x_token % 4 == 0 && x_head % 4 == 0 &&
          reinterpret_cast<uintptr_t>(x) % 16 == 0;
 }
@@ -56,10 +56,9 @@ inline unsigned RowBlocks(const LinearTask& task, int32_t rows_of_warp) {
   return Blocks(task.rows, int64_t{rows_of_warp} * (kWarps / task.parts));
 }
 
-// The 8 activations that meet the stored columns from c on; zero where there are none.
-__device__ inline void LoadPiece(const LinearTask& task, const float* x, int32_t c, float* values) {
-  const WeightView& weight = task.weight;
-  if (task.wide_x && weight.Whole(c)) {
+// The 8 activations that meet the stored columns from c on; zero where there are none. `wide`: see IsWide.
+__device__ inline void LoadPiece(const WeightView& weight, bool wide, const float* x, int32_t c, float* values) {
+  if (wide && weight.Whole(c)) {
     const float4* at = reinterpret_cast<const float4*>(x + (c - weight.first));
     const float4 a = at[0], b = at[1];
     values[0] = a.x, values[1] = a.y, values[2] = a.z, values[3] = a.w;

@@ -17,7 +17,7 @@ struct FloatRows {
   int64_t stride;
   __device__ uint4 Piece(const LinearTask& task, int token, int32_t c) const {
     float values[kPiece];
-    LoadPiece(task, x + token * stride, c, values);
+    LoadPiece(task.weight, task.wide_x, x + token * stride, c, values);
     return BF16Piece(values);
   }
 };
