@@ -5,33 +5,18 @@
 #include <numeric>
 #include <span>
 
+#include "tests/support/small_spec.h"
 #include "tests/worker/on_cuda.h"
 #include "worker/weights/random.h"
 
 namespace drover {
 namespace {
 
-ModelSpec SmallSpec() {
-  ModelSpec spec;
-  spec.family = "llama";
-  spec.hidden = 64;
-  spec.vocab = 61;
-  spec.max_positions = 1024;
-  LayerKind dense;
-  dense.attention = {.heads = 4, .kv_heads = 2, .head_dim = 16, .rope = Rope{.dims = 16}, .scale = 0.25};
-  dense.ffn.hidden = 96;
-  LayerKind routed = dense;
-  routed.attention.temperature = QueryTemperature{.scale = 0.3, .floor_positions = 4, .first = 0};
-  routed.ffn = {.experts = Experts{.count = 5, .active = 2, .hidden = 32, .shared_hidden = 32}};
-  spec.kinds = {dense, routed};
-  spec.layer_kind = {0, 1};
-  return spec;
-}
-
 constexpr DecoderSettings kSettings{.max_step_tokens = 32, .max_sequences = 12, .kv_blocks = 140, .block_tokens = 4};
 
 std::unique_ptr<ThreadGroup> MakeGroup(const ThreadGroup::Computes& computes) {
-  const ModelSpec spec = SmallSpec();
+  ModelSpec spec = SmallSpec();
+  spec.max_positions = 1024;
   const auto make_weights = [&](const RankCut& cut, Ops& ops) { return RandomRankWeights(spec, cut, 7, DType::kBF16, &ops); };
   absl::StatusOr<std::unique_ptr<ThreadGroup>> group = ThreadGroup::Create(spec, {1, 1}, kSettings, make_weights, computes);
   if (absl::IsUnavailable(group.status())) return nullptr;
@@ -44,7 +29,7 @@ StepPlan Decode(uint64_t step, int64_t sequences, int64_t position) {
   StepPlan plan{step, {}};
   for (int64_t s = 0; s < sequences; ++s) {
     StepSequence sequence{.id = static_cast<uint64_t>(s + 1), .position = position, .logits = LogitsWanted::kLast};
-    sequence.tokens = {static_cast<int32_t>((s * 17 + position * 5) % 61)};
+    sequence.tokens = {static_cast<int32_t>((s * 17 + position * 5) % 97)};
     sequence.blocks.resize(static_cast<size_t>(position / 4 + 1));
     std::iota(sequence.blocks.begin(), sequence.blocks.end(), static_cast<int32_t>(140 / sequences * s));
     plan.sequences.push_back(sequence);
