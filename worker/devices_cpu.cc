@@ -1,6 +1,5 @@
 // devices.h for programs whose ranks compute on the CPU alone.
-#include "worker/devices.h"
-#include "worker/host.h"
+#include "worker/cpu_device.h"
 
 namespace drover {
 namespace {
@@ -17,10 +16,7 @@ absl::StatusOr<std::string> MakeMeeting(const DevicePlace&) { return std::string
 
 absl::StatusOr<Device> OpenDevice(const DeviceRequest& request) {
   DROVER_RETURN_IF_ERROR(CheckName(request.place.device));
-  if (request.compute != "f32") return Unimplemented("plan.compute: found ", request.compute, ", expected f32 on a CPU");
-  Device device;
-  DROVER_ASSIGN_OR_RETURN(device.ops, MakeOps(request.ops));
-  return device;
+  return OpenCpu(request);
 }
 
 absl::StatusOr<double> MeasureDevice(const std::string& device, int64_t threads, int64_t bytes, int64_t passes) {
@@ -30,7 +26,7 @@ absl::StatusOr<double> MeasureDevice(const std::string& device, int64_t threads,
 
 absl::StatusOr<DeviceFacts> DescribeDevice(const std::string& device) {
   DROVER_RETURN_IF_ERROR(CheckName(device));
-  return DeviceFacts{.place = "", .memory_bytes = MemoryBytes()};
+  return DescribeCpu();
 }
 
 }  // namespace drover

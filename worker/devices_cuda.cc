@@ -8,9 +8,8 @@
 #include "kernels/cuda/cuda_ops.h"
 #include "worker/comm/solo_communicator.h"
 #include "worker/comm/staged_communicator.h"
-#include "worker/devices.h"
+#include "worker/cpu_device.h"
 #include "worker/exit_codes.h"
-#include "worker/host.h"
 
 #if DROVER_HAVE_NCCL
 #include "worker/comm/nccl_communicator.h"
@@ -64,13 +63,6 @@ absl::StatusOr<std::string> NcclMeeting() {
   return Unimplemented("transport: found nccl, expected host: this program was built without NCCL");
 }
 #endif
-
-absl::StatusOr<Device> OpenCpu(const DeviceRequest& request) {
-  if (request.compute != "f32") return Unimplemented("plan.compute: found ", request.compute, ", expected f32 on a CPU");
-  Device device;
-  DROVER_ASSIGN_OR_RETURN(device.ops, MakeOps(request.ops));
-  return device;
-}
 
 }  // namespace
 
@@ -126,7 +118,7 @@ absl::StatusOr<double> MeasureDevice(const std::string& device, int64_t threads,
 }
 
 absl::StatusOr<DeviceFacts> DescribeDevice(const std::string& device) {
-  if (device == "cpu") return DeviceFacts{.place = "", .memory_bytes = MemoryBytes()};
+  if (device == "cpu") return DescribeCpu();
   DROVER_ASSIGN_OR_RETURN(const int number, NumberOf(device));
   DROVER_ASSIGN_OR_RETURN(const CudaFacts facts, DescribeCuda(number));
   const int64_t reserve = std::min(kReserveBytes, facts.total_bytes / 16);
