@@ -7,6 +7,7 @@
 #include "common/check.h"
 #include "kernels/tensor.h"
 #include "kernels/memory.h"
+#include "kernels/room.h"
 
 namespace drover {
 
@@ -28,7 +29,7 @@ class Arena {
   }
 
   // What Take needs for a tensor of this many floats.
-  static int64_t Rounded(int64_t floats) { return (floats + 15) / 16 * 16; }
+  static int64_t Rounded(int64_t floats) { return Room::Rounded(floats); }
   int64_t floats() const { return floats_; }
   int64_t high_water() const { return high_water_; }
 

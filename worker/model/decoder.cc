@@ -132,7 +132,7 @@ absl::Status Decoder::Rejoin(RankPeers peers) {
 }
 
 int64_t Decoder::ReplayRows(const Batch& batch) const {
-  if (ops_->memory().on_host() || cut_.grid.stages > 1 || cut_.grid.attention_parts > 1 || !ranks().recordable() || !IsDecoding(batch)) return 0;
+  if (!on_device() || cut_.grid.stages > 1 || cut_.grid.attention_parts > 1 || !ranks().recordable() || !IsDecoding(batch)) return 0;
   const int64_t rows = std::min(PaddedRows(batch.rows()), step_size_.logit_rows);
   return rows >= batch.rows() ? rows : 0;
 }
@@ -143,14 +143,15 @@ absl::StatusOr<StepLogits> Decoder::Run(const StepPlan& plan, std::chrono::stead
   DROVER_ASSIGN_OR_RETURN(Batch batch, MakeBatch(plan, limits_));
   if (batch.rows() == 0) return StepLogits{0, spec_.vocab, {}};
   const auto asked = static_cast<int64_t>(batch.logit_rows.size());
-  if (const int64_t rows = ReplayRows(batch); rows > 0) Pad(batch, rows, spare_blocks_);
+  const int64_t replayed = ReplayRows(batch);
+  if (replayed > 0) Pad(batch, replayed, spare_blocks_);
   Arena::Scope scope(arena_);
   ops_->Begin(batch.sequences);
-  const StepInputs inputs = PlaceInputs(batch, {spec_, rope_tables_, cut_.rank == 0}, ops_->memory(), arena_, staging_);
+  const StepInputs inputs = PlaceInputs(batch, {spec_, rope_tables_, draws()}, ops_->memory(), arena_, staging_);
   const bool layer_norm = spec_.norm != NormKind::kRms && spec_.norm != NormKind::kRmsPlusOne;
   Step step(batch, {layer_norm, static_cast<float>(spec_.norm_eps)}, *ops_, {stage(), part()}, arena_);
   NoteGap();
-  absl::StatusOr<StepLogits> logits = Forward(step, inputs, asked);
+  absl::StatusOr<StepLogits> logits = Forward(step, inputs, {asked, replayed > 0});
   idle_since_ = std::chrono::steady_clock::now();
   if (!logits.ok()) return Annotate(logits.status(), Cat("rank ", cut_.rank, ", step ", plan.step));
   return logits;
@@ -171,10 +172,10 @@ double Decoder::MiddleGapSeconds() const {
   return sorted[sorted.size() / 2];
 }
 
-absl::StatusOr<StepLogits> Decoder::Forward(Step& step, const StepInputs& inputs, int64_t asked) {
-  StepLogits logits{cut_.rank == 0 ? asked : 0, spec_.vocab, {}, {}};
-  if (cut_.rank == 0 && on_device()) draw_room_ = {inputs.draws, step.TakeInts(step_size_.logit_rows), step.Take(step_size_.logit_rows, spec_.vocab)};
-  if (ReplayRows(step.batch()) == step.batch().rows())
+absl::StatusOr<StepLogits> Decoder::Forward(Step& step, const StepInputs& inputs, const Way& way) {
+  StepLogits logits{cut_.rank == 0 ? way.asked : 0, spec_.vocab, {}, {}};
+  if (draws()) draw_room_ = {inputs.draws, step.TakeInts(step_size_.logit_rows), step.Take(step_size_.logit_rows, spec_.vocab)};
+  if (way.replays)
     Replay(step, inputs, logits);
   else
     Leave(step, Layers(step, inputs), inputs.logit_rows, logits);
@@ -253,7 +254,7 @@ Tensor Decoder::GatherLogits(Step& step, Tensor x, std::span<const int32_t> rows
 
 void Decoder::TakeLogits(Step& step, const LogitPiece& piece, StepLogits& logits) {
   const auto draws = std::span(step.batch().draws).subspan(static_cast<size_t>(piece.first), static_cast<size_t>(piece.count));
-  if (on_device() && std::ranges::any_of(draws, [](const DrawRule* rule) { return rule != nullptr; })) return Draw(step, piece, logits);
+  if (this->draws() && std::ranges::any_of(draws, [](const DrawRule* rule) { return rule != nullptr; })) return Draw(step, piece, logits);
   const size_t before = logits.values.size(), size = static_cast<size_t>(piece.count * spec_.vocab);
   logits.values.resize(before + size);
   if (!logits.drawn.empty()) logits.drawn.resize(logits.drawn.size() + static_cast<size_t>(piece.count), kNotDrawn);

@@ -80,12 +80,13 @@ class Decoder {
 
   const ModelSpec& spec() const { return spec_; }
   // Logits lie in a device's memory: better drawn from there.
-  bool on_device() const { return !ops_->memory().on_host(); }
+  bool on_device() const { return !ops_->on_host(); }
   int64_t weight_bytes() const { return weights_.bytes; }
   int64_t kv_bytes() const { return kv_.bytes(); }
   int64_t activation_bytes() const { return arena_.floats() * static_cast<int64_t>(sizeof(float)); }
 
  private:
+  bool draws() const { return cut_.rank == 0 && on_device(); }
   Communicator& ranks() const { return *peers_.ranks; }
   Communicator& stage() const { return peers_.runs.stage != nullptr ? *peers_.runs.stage : ranks(); }
   Communicator& part() const { return peers_.runs.part != nullptr ? *peers_.runs.part : stage(); }
@@ -100,8 +101,12 @@ class Decoder {
   Decoder(const ModelSpec& spec, const RankCut& cut, const DecoderSettings& settings, RankWeights weights, RankParts parts, Made made);
   // The rows that a batch is padded to so that its step can be replayed; 0: it cannot.
   int64_t ReplayRows(const Batch& batch) const;
-  // Logits of the first `asked` of the batch's rows of logits, on rank 0.
-  absl::StatusOr<StepLogits> Forward(Step& step, const StepInputs& inputs, int64_t asked);
+  struct Way {
+    int64_t asked = 0;     // leading rows of logits that count; the others are padding
+    bool replays = false;  // the step has a shape that may have been recorded
+  };
+  // The logits that were asked for, on rank 0.
+  absl::StatusOr<StepLogits> Forward(Step& step, const StepInputs& inputs, const Way& way);
   void Replay(Step& step, const StepInputs& inputs, StepLogits& logits);
   // What leaves the last of this rank's layers.
   Tensor Layers(Step& step, const StepInputs& inputs);

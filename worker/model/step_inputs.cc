@@ -20,18 +20,21 @@ class Pieces {
   Pieces(Memory& memory, Arena& arena, std::vector<float>& staging)
       : memory_(memory), arena_(arena), staging_(staging), begin_(arena.Take(0, 0).data) {}
 
-  // `fill` gets the tensor to fill.
+  Tensor Take(int64_t rows, int64_t cols) {
+    const Tensor near = arena_.Take(rows, cols);
+    end_ = static_cast<size_t>(near.data - begin_ + near.size());
+    if (!memory_.on_host()) staging_.resize(std::max(staging_.size(), end_));
+    return near;
+  }
+  // Where the host fills what was taken; until more is taken.
+  Tensor Host(Tensor near) const {
+    return memory_.on_host() ? near : Tensor{staging_.data() + (near.data - begin_), near.rows, near.cols};
+  }
+  // Takes a tensor and gives it to `fill`.
   template <class Fill>
   Tensor Add(int64_t rows, int64_t cols, const Fill& fill) {
-    const Tensor near = arena_.Take(rows, cols);
-    if (memory_.on_host()) {
-      fill(near);
-      return near;
-    }
-    const auto at = static_cast<size_t>(near.data - begin_);
-    staging_.resize(std::max(staging_.size(), at + static_cast<size_t>(Arena::Rounded(near.size()))));
-    end_ = at + static_cast<size_t>(near.size());
-    fill(Tensor{staging_.data() + at, rows, cols});
+    const Tensor near = Take(rows, cols);
+    fill(Host(near));
     return near;
   }
 
@@ -56,29 +59,31 @@ class Pieces {
   size_t end_ = 0;
 };
 
-Tensor AddAngles(const Batch& batch, const Rope& rope, const RopeTable& table, float (*function)(float), Pieces& pieces) {
+RopeAngles AddAngles(const Batch& batch, const Rope& rope, const RopeTable& table, Pieces& pieces) {
+  const int64_t own = batch.own_rows.size(), pairs = static_cast<int64_t>(table.inverse_frequency.size());
+  const RopeAngles angles{pieces.Take(own, pairs), pieces.Take(own, pairs), rope.pairing == RopePairing::kInterleaved};
+  const Tensor cos = pieces.Host(angles.cos), sin = pieces.Host(angles.sin);
   const bool stretches = KeyLengthsOf(rope).limit != 0;
-  return pieces.Add(batch.own_rows.size(), static_cast<int64_t>(table.inverse_frequency.size()), [&](Tensor values) {
-    RopeTable stretched;
-    for (size_t s = 0; s < batch.sequences.size(); ++s) {
-      if (stretches) stretched = MakeRopeTable(rope, batch.lengths[s]);
-      const RopeTable& used = stretches ? stretched : table;
-      const SequenceRows& rows = batch.sequences[s];
-      for (int64_t i = 0; i < rows.rows; ++i) {
-        const auto position = static_cast<float>(rows.position + i);
-        for (size_t pair = 0; pair < used.inverse_frequency.size(); ++pair)
-          values.row(rows.first_row + i)[pair] = function(position * used.inverse_frequency[pair]) * used.factor;
+  RopeTable stretched;
+  for (size_t s = 0; s < batch.sequences.size(); ++s) {
+    if (stretches) stretched = MakeRopeTable(rope, batch.lengths[s]);
+    const RopeTable& used = stretches ? stretched : table;
+    const SequenceRows& rows = batch.sequences[s];
+    for (int64_t i = 0; i < rows.rows; ++i) {
+      const auto position = static_cast<float>(rows.position + i);
+      for (size_t pair = 0; pair < used.inverse_frequency.size(); ++pair) {
+        const float angle = position * used.inverse_frequency[pair];
+        cos.row(rows.first_row + i)[pair] = std::cos(angle) * used.factor;
+        sin.row(rows.first_row + i)[pair] = std::sin(angle) * used.factor;
       }
     }
-  });
+  }
+  return angles;
 }
 
 Positions AddPositions(const Batch& batch, const Attention& attention, const RopeTable& table, Pieces& pieces) {
   Positions positions;
-  if (attention.rope)
-    positions.angles = {AddAngles(batch, *attention.rope, table, [](float x) { return std::cos(x); }, pieces),
-                        AddAngles(batch, *attention.rope, table, [](float x) { return std::sin(x); }, pieces),
-                        attention.rope->pairing == RopePairing::kInterleaved};
+  if (attention.rope) positions.angles = AddAngles(batch, *attention.rope, table, pieces);
   if (attention.temperature) {
     const Range own = batch.own_rows;
     positions.factors = pieces.Add(1, own.size(), [&](Tensor factors) {
@@ -109,7 +114,7 @@ StepInputs PlaceInputs(const Batch& batch, const InputShape& shape, Memory& memo
   inputs.ids = pieces.AddInts(batch.ids.size(), [&](size_t i) { return batch.ids[i]; });
   inputs.rows = pieces.AddInts(batch.positions.size(), [&](size_t i) { return batch.positions[i]; });
   inputs.logit_rows = pieces.AddInts(batch.logit_rows.size(), [&](size_t i) { return batch.logit_rows[i]; });
-  if (shape.leader) inputs.draws = AddDraws(batch, pieces);
+  if (shape.draws) inputs.draws = AddDraws(batch, pieces);
   for (size_t kind = 0; kind < shape.spec.kinds.size(); ++kind)
     inputs.kinds.push_back(AddPositions(batch, shape.spec.kinds[kind].attention, *shape.tables[kind], pieces));
   pieces.HandOver();

@@ -20,14 +20,14 @@ struct Positions {
 struct StepInputs {
   std::span<const int32_t> ids, rows;     // of the tables of the vocabulary and of learned positions
   std::span<const int32_t> logit_rows;
-  std::span<const DrawRule> draws;        // of each of them, on the leader; rows without a rule have any
+  std::span<const DrawRule> draws;        // of each of them, where they are drawn from; rows without a rule have any
   std::vector<Positions> kinds;           // by kind of layer
 };
 
 struct InputShape {
   const ModelSpec& spec;
   std::span<const RopeTable* const> tables;  // of each kind
-  bool leader = false;
+  bool draws = false;  // whether this rank draws tokens
 };
 
 // Takes memory from the arena, always the same for batches of the same shape; `staging` is
