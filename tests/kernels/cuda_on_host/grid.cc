@@ -59,7 +59,7 @@ struct Block {
   std::vector<const void*> shown;
   Meeting all;
   void* scheduler = nullptr;
-  unsigned running = 0;
+  unsigned running = 0, pass = 0;
   const std::function<void()>* kernel = nullptr;
 };
 thread_local Block block;
@@ -94,6 +94,15 @@ void Prepare(Fiber& fiber) {
   fiber.done = false;
 }
 
+// The thread whose turn is i-th in a pass: upwards, downwards, or the even ones first. A barrier that is missing then shows as a wrong
+// result of some run, whichever thread it was to hold back.
+unsigned Turn(unsigned i, unsigned threads, unsigned pass) {
+  const unsigned even = (threads + 1) / 2;
+  if (pass % 3 == 0) return i;
+  if (pass % 3 == 1) return threads - 1 - i;
+  return i < even ? 2 * i : 2 * (i - even) + 1;
+}
+
 void RunBlock(unsigned threads) {
   block.fibers.resize(threads);
   block.given.resize(threads);
@@ -106,7 +115,9 @@ void RunBlock(unsigned threads) {
   }
   for (bool left = true; left;) {
     left = false;
-    for (unsigned t = 0; t < threads; ++t) {
+    ++block.pass;
+    for (unsigned i = 0; i < threads; ++i) {
+      const unsigned t = Turn(i, threads, block.pass);
       if (block.fibers[t].done) continue;
       left = true;
       block.running = t;
