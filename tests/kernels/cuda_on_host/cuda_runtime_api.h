@@ -15,6 +15,7 @@
 #define __host__
 #define __shared__ static thread_local
 #define __launch_bounds__(threads)
+#define __grid_constant__
 
 struct dim3 {
   unsigned x = 1, y = 1, z = 1;
@@ -98,6 +99,7 @@ namespace cuda_on_host {
 // See faults.h.
 cudaError_t Broken();
 void CountLaunch();
+void CountWork();
 
 // What the stream does in its order: at once, as long as it has nothing to wait for; from its first wait on, by a thread of its own.
 void Enqueue(cudaStream_t stream, std::function<void()> work);

@@ -9,7 +9,7 @@
 namespace cuda_on_host {
 namespace {
 
-std::atomic<long> memory_left, launches_to_fault, launches_to_loss, captures_to_fail;
+std::atomic<long> work_done, memory_left, launches_to_fault, launches_to_loss, captures_to_fail;
 std::atomic<int> broken = cudaSuccess;
 
 Faults FromEnvironment() {
@@ -46,7 +46,11 @@ bool TakeMemory(size_t size) {
 
 bool CaptureFails() { return captures_to_fail > 0 && captures_to_fail-- > 0; }
 
+long WorkDone() { return work_done; }
+void CountWork() { ++work_done; }
+
 void CountLaunch() {
+  CountWork();
   if (launches_to_fault >= 0 && launches_to_fault-- == 0) broken = cudaErrorIllegalAddress;
   if (launches_to_loss >= 0 && launches_to_loss-- == 0) broken = cudaErrorDevicesUnavailable;
 }

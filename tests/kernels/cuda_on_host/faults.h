@@ -16,6 +16,9 @@ struct Faults {
 };
 void SetFaults(const Faults& faults);
 
+// Kernels, copies and fills so far: what a recorded step has a node for.
+long WorkDone();
+
 // Broken(): the error that stays, if one does; CountLaunch() is called for each launch.
 bool TakeMemory(std::size_t size);
 bool CaptureFails();

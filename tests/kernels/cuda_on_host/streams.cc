@@ -222,13 +222,13 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEven
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind kind, cudaStream_t stream) {
-  cuda_on_host::Enqueue(stream, [=] { std::memcpy(to, from, size); });
+  cuda_on_host::Enqueue(stream, [=] { cuda_on_host::CountWork(), std::memcpy(to, from, size); });
   if (kind == cudaMemcpyDeviceToHost && stream != nullptr && !cuda_on_host::IsPinned(to)) stream->WaitUntilIdle();
   return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void* at, int value, size_t size, cudaStream_t stream) {
-  cuda_on_host::Enqueue(stream, [=] { std::memset(at, value, size); });
+  cuda_on_host::Enqueue(stream, [=] { cuda_on_host::CountWork(), std::memset(at, value, size); });
   return cudaSuccess;
 }
 
