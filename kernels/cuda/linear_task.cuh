@@ -30,6 +30,9 @@ struct LinearTask {
     return static_cast<int32_t>(blockIdx.x) * (kWarps / parts) + static_cast<int32_t>(threadIdx.x) / kWarp / parts;
   }
   __device__ int32_t Part() const { return static_cast<int32_t>(threadIdx.x) / kWarp % parts; }
+  __device__ void Put(int32_t token, int32_t head, int32_t row, float sum) const {
+    y[token * y_token + head * y_head + row] = bias == nullptr ? sum : sum + bias[row];
+  }
 };
 
 __host__ __device__ inline bool IsWide(const WeightView& weight, const float* x, int64_t x_token, int64_t x_head) {
