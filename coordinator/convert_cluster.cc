@@ -1,6 +1,8 @@
 // See convert.h: the messages between ranks and coordinator.
 #include <google/protobuf/util/json_util.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "coordinator/convert.h"
@@ -15,10 +17,23 @@ Hello FromHello(const v1::Hello& in) {
           .meeting = in.meeting()};
 }
 
-Heartbeat FromBeat(const v1::Heartbeat& in) {
-  return {.steps_done = in.steps_done(), .resident_bytes = in.resident_bytes(), .running = in.running(), .waiting = in.waiting(),
+absl::StatusOr<HostGaps> FromGaps(const v1::Heartbeat& in) {
+  HostGaps gaps;
+  if (in.gap_counts_size() == 0) return gaps;
+  if (static_cast<size_t>(in.gap_counts_size()) != gaps.counts.size())
+    return InvalidArgument("heartbeat.gap_counts: found ", in.gap_counts_size(), ", expected ", gaps.counts.size());
+  if (!(in.gap_seconds() >= 0) || std::isinf(in.gap_seconds()))
+    return InvalidArgument("heartbeat.gap_seconds: found ", in.gap_seconds(), ", expected 0 or more");
+  std::ranges::copy(in.gap_counts(), gaps.counts.begin());
+  gaps.seconds = in.gap_seconds();
+  return gaps;
+}
+
+absl::StatusOr<Heartbeat> FromBeat(const v1::Heartbeat& in) {
+  DROVER_ASSIGN_OR_RETURN(const HostGaps gaps, FromGaps(in));
+  return Heartbeat{.steps_done = in.steps_done(), .resident_bytes = in.resident_bytes(), .running = in.running(), .waiting = in.waiting(),
           .kv_blocks_used = in.kv_blocks_used(), .prompt_tokens_done = in.prompt_tokens_done(),
-          .output_tokens_done = in.output_tokens_done(), .preemptions = in.preemptions()};
+          .output_tokens_done = in.output_tokens_done(), .preemptions = in.preemptions(), .gaps = gaps};
 }
 
 absl::StatusOr<TokenEvent> FromNews(const v1::TokenNews& in) {
@@ -120,7 +135,10 @@ absl::StatusOr<RankMessage> FromProto(const v1::WorkerMessage& in) {
     case v1::WorkerMessage::kProgress: out.body = LoadProgress{in.progress().bytes_done(), in.progress().bytes_total()}; return out;
     case v1::WorkerMessage::kLoaded: out.body = Loaded{in.loaded().weight_bytes()}; return out;
     case v1::WorkerMessage::kReady: out.body = WarmedUp{in.ready().warm_step_ms()}; return out;
-    case v1::WorkerMessage::kHeartbeat: out.body = FromBeat(in.heartbeat()); return out;
+    case v1::WorkerMessage::kHeartbeat: {
+      DROVER_ASSIGN_OR_RETURN(out.body, FromBeat(in.heartbeat()));
+      return out;
+    }
     case v1::WorkerMessage::kDraining: out.body = Draining{}; return out;
     case v1::WorkerMessage::kFailure: out.body = RankFailure{in.failure().message(), in.failure().operation()}; return out;
     case v1::WorkerMessage::kTokens: {

@@ -221,6 +221,7 @@ void Coordinator::Publish() {
     load.running += group.load.running;
     load.waiting += group.load.waiting;
     load.preemptions += group.load.preemptions;
+    load.gaps += group.load.gaps;
     load.kv_blocks += group.plan.attention_parts * group.plan.kv_blocks;
     load.block_tokens = group.plan.block_tokens;
     used += group.load.kv_blocks_used;

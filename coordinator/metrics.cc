@@ -32,6 +32,13 @@ std::string_view ReasonName(FinishReason reason) {
   return kNames[static_cast<size_t>(reason)];
 }
 
+// A count that has shrunk belongs to a group that is gone: it says nothing.
+std::vector<double> Grown(const HostGaps& now, const HostGaps& before) {
+  std::vector<double> more;
+  for (size_t i = 0; i < now.counts.size(); ++i) more.push_back(static_cast<double>(now.counts[i] - std::min(now.counts[i], before.counts[i])));
+  return more;
+}
+
 }  // namespace
 
 struct Metrics::Parts {
@@ -70,10 +77,13 @@ struct Metrics::Parts {
   Histogram& prompt_length = MakeHistogram("vllm:request_prompt_tokens", "Prompt tokens of a request", kTokens);
   Histogram& output_length = MakeHistogram("vllm:request_generation_tokens", "Generated tokens of a request", kTokens);
   Histogram& asked_length = MakeHistogram("vllm:request_params_max_tokens", "max_tokens of a request", kTokens);
+  Histogram& gaps = MakeHistogram("drover_host_gap_seconds", "Between two steps of a group with work: the device waits for the host",
+                                  {HostGaps::kEdges.begin(), HostGaps::kEdges.end()});
   prometheus::Gauge& groups_ready = MakeGauge("drover_groups_ready", "Groups that serve");
   prometheus::Gauge& ranks = MakeGauge("drover_ranks_joined", "Ranks with a live stream");
   Mutex mutex;
   int64_t preemptions_seen ABSL_GUARDED_BY(mutex) = 0;
+  HostGaps gaps_seen ABSL_GUARDED_BY(mutex);
   std::string cache_info ABSL_GUARDED_BY(mutex);
 };
 
@@ -129,6 +139,8 @@ void Metrics::SetLoad(const LoadGauges& load) {
   MutexLock lock(p.mutex);
   if (load.preemptions > p.preemptions_seen) p.preemptions.Increment(static_cast<double>(load.preemptions - p.preemptions_seen));
   p.preemptions_seen = load.preemptions;
+  p.gaps.ObserveMultiple(Grown(load.gaps, p.gaps_seen), std::max(0.0, load.gaps.seconds - p.gaps_seen.seconds));
+  p.gaps_seen = load.gaps;
   const std::string info = Cat(load.block_tokens, "/", load.kv_blocks);
   if (load.kv_blocks == 0 || info == p.cache_info) return;
   p.cache_info = info;

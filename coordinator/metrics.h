@@ -8,6 +8,7 @@
 #include <absl/status/status.h>
 
 #include "common/clock.h"
+#include "common/host_gaps.h"
 #include "common/request.h"
 
 namespace drover {
@@ -22,6 +23,7 @@ struct LoadGauges {
   int64_t running = 0, waiting = 0;
   double kv_used_share = 0;        // 0..1
   int64_t preemptions = 0;         // since the groups' start
+  HostGaps gaps;                   // likewise
   int64_t groups_ready = 0, ranks = 0;
   int64_t block_tokens = 0, kv_blocks = 0;
 };

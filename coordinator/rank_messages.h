@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "common/host_gaps.h"
 #include "common/ids.h"
 #include "common/plan.h"
 #include "common/request.h"
@@ -41,6 +42,7 @@ struct Heartbeat {
   int64_t resident_bytes = 0;
   int64_t running = 0, waiting = 0, kv_blocks_used = 0;  // rank 0 only, as the rest
   int64_t prompt_tokens_done = 0, output_tokens_done = 0, preemptions = 0;
+  HostGaps gaps;
 };
 struct Draining {};
 struct RankFailure {

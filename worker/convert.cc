@@ -220,6 +220,8 @@ v1::WorkerMessage WriteHeartbeat(Epoch epoch, const EngineStats& stats, int64_t 
   beat.set_prompt_tokens_done(stats.prompt_tokens_done);
   beat.set_output_tokens_done(stats.output_tokens_done);
   beat.set_preemptions(stats.preemptions);
+  beat.mutable_gap_counts()->Add(stats.gaps.counts.begin(), stats.gaps.counts.end());
+  beat.set_gap_seconds(stats.gaps.seconds);
   return message;
 }
 

@@ -1,6 +1,8 @@
 // See engine.h.
 #include "worker/engine.h"
 
+#include <utility>
+
 #include "common/log.h"
 #include "worker/logprobs.h"
 
@@ -83,6 +85,7 @@ absl::Status Engine::RunLoop() {
 absl::Status Engine::Step() {
   StepPlan plan = scheduler_.Plan();
   if (plan.empty()) {
+    rested_ = true;
     Publish();
     // The flags are raised before their wake-up is sent, so one that was taken already is seen here.
     if (!draining_ && !stopped_) inbox_.WaitForItem(kIdleWait);
@@ -91,6 +94,7 @@ absl::Status Engine::Step() {
   if (settings_.draws) PlanDraws(plan);
   DROVER_ASSIGN_OR_RETURN(const StepLogits logits, runner_.Run(plan));
   DROVER_RETURN_IF_ERROR(CheckLogits(plan, logits));
+  if (!std::exchange(rested_, false) && logits.gap_seconds) counts_.gaps.Add(*logits.gap_seconds);
   std::vector<TokenEvent> events = ScoreAll(plan, logits);
   Settle(plan, events);
   Publish();

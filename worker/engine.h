@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "common/host_gaps.h"
 #include "common/queue.h"
 #include "worker/sampler.h"
 #include "worker/scheduler.h"
@@ -25,6 +26,7 @@ struct EngineStats {
   uint64_t steps_done = 0;
   int64_t running = 0, waiting = 0, blocks_used = 0;
   int64_t prompt_tokens_done = 0, output_tokens_done = 0, preemptions = 0;
+  HostGaps gaps;  // between steps of which one had work when the other ended
   bool operator==(const EngineStats&) const = default;
 };
 
@@ -87,6 +89,7 @@ class Engine {
   std::map<RequestId, std::vector<float>> prompt_scores_;  // until the first token
   std::vector<TokenEvent> notices_;                        // to send with the next batch
   EngineStats counts_;
+  bool rested_ = true;                                     // since the last step there was nothing to do
 
   Mutex stats_mutex_;
   EngineStats stats_ ABSL_GUARDED_BY(stats_mutex_);

@@ -42,6 +42,8 @@ struct StepLogits {
   int64_t rows = 0, vocab = 0;
   std::vector<float> values;     // [rows that were not drawn from, vocab]
   std::vector<int32_t> drawn;    // of each row the token drawn from it, or kNotDrawn; empty: none was drawn from
+  // From the results of the step before to the first operation of this one: the host's own time. Not of a runner's first step.
+  std::optional<double> gap_seconds = {};
 };
 inline constexpr int32_t kNotDrawn = -3;  // see kNothingToDraw for the others
 

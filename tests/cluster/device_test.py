@@ -4,6 +4,7 @@ Answers must be the references'; a device in trouble must end its rank with one 
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -65,6 +66,17 @@ class DeviceTest(unittest.TestCase):
         result = self.verify(1, "--log-level", "warning", faults="capture=1000")
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn("a step cannot be recorded", result.stderr)
+
+    def test_gaps_between_steps_are_counted(self):
+        server = served.Served(served.checkpoint(served.golden(CASE)), "--device", "cuda:0", ranks=1)
+        server.words[0] = str(self.bin / "drover")
+        counts = re.compile(r'drover_host_gap_seconds_(?:count|bucket)\{.*?(?:le="(.*?)")?\} (\d+)')
+        with server:
+            status, text = server.post("/v1/completions", {"prompt": [1, 2, 3], "max_tokens": 12, "ignore_eos": True})
+            self.assertEqual(status, 200, text)
+            # Of 12 steps the first follows no other.
+            served.wait_until(lambda: dict(counts.findall(server.get("/metrics")[1])).get("") == "11", 10, "11 gaps between steps")
+            self.assertEqual(dict(counts.findall(server.get("/metrics")[1]))["+Inf"], "11")
 
     def test_a_device_that_is_lost(self):
         self.broken("lost=150", "rank", "step", "cudaErrorDevicesUnavailable")

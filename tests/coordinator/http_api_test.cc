@@ -299,6 +299,22 @@ TEST_F(HttpApi, MetricsNameTheModelAndCountTokens) {
     EXPECT_NE(text.find(line), std::string::npos) << line << " is missing in\n" << text;
 }
 
+TEST_F(HttpApi, MetricsShowTheGapsThatALeaderCounts) {
+  StartWith({});
+  HostGaps gaps;
+  gaps.Add(60e-6);
+  v1::WorkerMessage message;
+  message.mutable_heartbeat()->mutable_gap_counts()->Add(gaps.counts.begin(), gaps.counts.end());
+  message.mutable_heartbeat()->set_gap_seconds(gaps.seconds);
+  ranks_[0]->Say(message);
+  const auto shows = [this](const char* line) { return Get(ports_.http, "/metrics").body.find(line) != std::string::npos; };
+  EXPECT_TRUE(Eventually([&] { return shows("drover_host_gap_seconds_bucket{engine=\"0\",model_name=\"toy\",le=\"0.0001\"} 1"); }));
+  message.mutable_heartbeat()->mutable_gap_counts()->Add(1);
+  ranks_[0]->Say(message);
+  EXPECT_TRUE(Eventually([this] { return ranks_[0]->ended_with().find("heartbeat.gap_counts: found 14, expected 13") != std::string::npos; }))
+      << ranks_[0]->ended_with();
+}
+
 TEST_F(HttpApi, ModelsTellTheirDefaultSampling) {
   settings_.model.defaults = {.temperature = 0.5, .top_k = 40};
   settings_.model.default_max_tokens = 9;

@@ -153,6 +153,21 @@ TEST(EngineTest, PreemptionChangesNoToken) {
   EXPECT_EQ(tight.engine.stats().blocks_used, 0);
 }
 
+// Of five steps the first follows no other; of three later ones the first follows a rest.
+TEST(EngineTest, CountsGapsBetweenStepsButNotRests) {
+  Running one;
+  one.runner.gap_seconds = 60e-6;
+  ASSERT_TRUE(one.engine.Submit(MakeRequest(1, 5)).ok());
+  one.Start();
+  ASSERT_TRUE(one.seen.WaitForEnds(1));
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));  // the engine rests
+  ASSERT_TRUE(one.engine.Submit(MakeRequest(2, 3)).ok());
+  ASSERT_TRUE(one.seen.WaitForEnds(2));
+  HostGaps expected;
+  for (int i = 0; i < 4 + 2; ++i) expected.Add(60e-6);
+  EXPECT_EQ(one.engine.stats().gaps, expected);
+}
+
 TEST(EngineTest, CancelEndsTheRequestAndFreesItsBlocks) {
   Running busy;
   std::atomic<int64_t> steps = 0;

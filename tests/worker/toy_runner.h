@@ -19,9 +19,11 @@ class ToyRunner : public StepRunner {
   // Called before each step; an error is the step's result.
   std::function<absl::Status(const StepPlan&)> before = [](const StepPlan&) { return absl::OkStatus(); };
 
+  std::optional<double> gap_seconds;  // that every step tells of
+
   absl::StatusOr<StepLogits> Run(const StepPlan& plan) override {
     DROVER_RETURN_IF_ERROR(before(plan));
-    StepLogits logits{.rows = plan.logit_rows(), .vocab = kVocab, .values = {}};
+    StepLogits logits{.rows = plan.logit_rows(), .vocab = kVocab, .values = {}, .gap_seconds = gap_seconds};
     for (const StepSequence& s : plan.sequences) {
       for (size_t i = 0; i < s.tokens.size(); ++i) {
         const int64_t position = s.position + static_cast<int64_t>(i);

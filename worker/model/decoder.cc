@@ -150,26 +150,12 @@ absl::StatusOr<StepLogits> Decoder::Run(const StepPlan& plan, std::chrono::stead
   const StepInputs inputs = PlaceInputs(batch, {spec_, rope_tables_, draws()}, ops_->memory(), arena_, staging_);
   const bool layer_norm = spec_.norm != NormKind::kRms && spec_.norm != NormKind::kRmsPlusOne;
   Step step(batch, {layer_norm, static_cast<float>(spec_.norm_eps)}, *ops_, {stage(), part()}, arena_);
-  NoteGap();
+  std::optional<double> gap;
+  if (idle_since_) gap = std::chrono::duration<double>(std::chrono::steady_clock::now() - *idle_since_).count();
   absl::StatusOr<StepLogits> logits = Forward(step, inputs, {asked, replayed > 0});
-  idle_since_ = std::chrono::steady_clock::now();
   if (!logits.ok()) return Annotate(logits.status(), Cat("rank ", cut_.rank, ", step ", plan.step));
+  logits->gap_seconds = gap;
   return logits;
-}
-
-void Decoder::NoteGap() {
-  constexpr size_t kGaps = 1024;
-  if (idle_since_ == std::chrono::steady_clock::time_point()) return;
-  const std::chrono::duration<float> gap = std::chrono::steady_clock::now() - idle_since_;
-  if (gaps_.size() < kGaps) gaps_.resize(gaps_.size() + 1);
-  gaps_[next_gap_++ % gaps_.size()] = gap.count();
-}
-
-double Decoder::MiddleGapSeconds() const {
-  if (gaps_.empty()) return 0;
-  std::vector<float> sorted = gaps_;
-  std::ranges::nth_element(sorted, sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2));
-  return sorted[sorted.size() / 2];
 }
 
 absl::StatusOr<StepLogits> Decoder::Forward(Step& step, const StepInputs& inputs, const Way& way) {
@@ -181,6 +167,7 @@ absl::StatusOr<StepLogits> Decoder::Forward(Step& step, const StepInputs& inputs
     Leave(step, Layers(step, inputs), inputs.logit_rows, logits);
   DROVER_RETURN_IF_ERROR(step.Finish());
   DROVER_RETURN_IF_ERROR(ops_->Finish());
+  idle_since_ = std::chrono::steady_clock::now();
   DROVER_RETURN_IF_ERROR(CheckFinite(step.batch(), logits));
   return logits;
 }

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -71,13 +72,6 @@ class Decoder {
   void LeavePeers();
   absl::Status Rejoin(RankPeers peers);
 
-  // The host's own time between steps: from the end of one to the first operation of the next. The median of the last ones.
-  double MiddleGapSeconds() const;
-  void ForgetGaps() {
-    gaps_.clear();
-    next_gap_ = 0;
-  }
-
   const ModelSpec& spec() const { return spec_; }
   // Logits lie in a device's memory: better drawn from there.
   bool on_device() const { return !ops_->on_host(); }
@@ -132,7 +126,6 @@ class Decoder {
     std::span<int32_t> ids;
     Tensor rows;
   };
-  void NoteGap();
   absl::Status CheckFinite(const Batch& batch, const StepLogits& logits) const;
 
   const ModelSpec spec_;
@@ -145,9 +138,7 @@ class Decoder {
   Arena arena_;
   std::vector<const RopeTable*> rope_tables_;  // of each kind
   std::vector<float> staging_, gathered_;      // inputs and logits on their way
-  std::chrono::steady_clock::time_point idle_since_;
-  std::vector<float> gaps_;                    // seconds, the last of them in a ring
-  size_t next_gap_ = 0;
+  std::optional<std::chrono::steady_clock::time_point> idle_since_;  // the results of the last step are on the host
   DrawRoom draw_room_;
   std::map<int64_t, Tensor> replayed_;         // where the logits of a step of so many rows lie
   const std::vector<KindCut> kinds_;
