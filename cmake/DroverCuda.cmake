@@ -42,7 +42,10 @@ if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know how to 
 endif()
 # Relaxed: device code calls constexpr functions, such as those of std::span.
 set(CMAKE_CUDA_FLAGS "${CMAKE_CUDA_FLAGS} --expt-relaxed-constexpr -Xcompiler=-Wall \"-Xcompiler=${DROVER_PREFIX_MAP}\"")
-set(CMAKE_CUDA_FLAGS_RELWITHDEBINFO "-O3 -lineinfo")
+set(CMAKE_CUDA_FLAGS_RELWITHDEBINFO "-O3")
+if(DROVER_CUDA_LINES)
+  string(APPEND CMAKE_CUDA_FLAGS_RELWITHDEBINFO " -lineinfo")
+endif()
 if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.8)
   string(APPEND CMAKE_CUDA_FLAGS " --compress-mode=size")  # a tenth of the bytes
 endif()

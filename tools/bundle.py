@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes a folder that runs anywhere: built programs, the shared libraries they load beside glibc's and NVIDIA's, Open MPI's plug-ins.
 
-usage: tools/bundle.py [--build DIR] [--gpu] [--archive FILE] [--limit MIB] OUT  (scripts/bundle says what it is for)
+usage: tools/bundle.py [--build DIR] [--gpu] [--gpu-tests] [--archive FILE] [--limit MIB] OUT  (scripts/bundle says what it is for)
 """
 import argparse
 import json
@@ -17,6 +17,7 @@ import gpu_stages
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROGRAMS = ["bin/drover", "bin/drover-coordinator", "bin/drover-worker"]
+GPU_WORKER = "bin/drover-worker-cuda"
 # Every Linux machine has these, and a newer glibc runs what an older one was linked with.
 GLIBC = re.compile(r"^(ld-linux.*|lib(c|m|dl|rt|pthread|resolv|util|anl|nsl)\.so\..*|linux-vdso.*)$")
 CXX = re.compile(r"^lib(stdc\+\+|gcc_s)\.so\.")  # the system's are taken where they are new enough
@@ -138,7 +139,7 @@ def newest_glibc(out):
 
 def wanted(arguments):
     """Paths of the programs to take, and of those that this build does not have."""
-    names = PROGRAMS + (gpu_stages.PROGRAMS if arguments.gpu else [])
+    names = PROGRAMS + [GPU_WORKER] * arguments.gpu + [name for name in gpu_stages.PROGRAMS if name != GPU_WORKER] * arguments.gpu_tests
     there = [name for name in names if (arguments.build / name).is_file()]
     missing = [name for name in names if name not in there]
     for name in missing:
@@ -175,11 +176,13 @@ def write_archive(out, archive):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release", help="where the programs were built")
-    parser.add_argument("--gpu", action="store_true", help="also the CUDA worker, the GPU's tests and benchmarks")
+    parser.add_argument("--gpu", action="store_true", help="also the CUDA worker")
+    parser.add_argument("--gpu-tests", action="store_true", help="also the GPU's tests and benchmarks; implies --gpu")
     parser.add_argument("--archive", type=pathlib.Path, help="also write OUT as a .tar.xz, for the way there")
-    parser.add_argument("--limit", type=float, help="fail when what travels, the archive or else OUT, is larger; default 60 MiB, 100 for OUT with --gpu")
+    parser.add_argument("--limit", type=float, help="fail when what travels, the archive or else OUT, is larger; default 60 MiB, 100 for OUT with --gpu-tests")
     parser.add_argument("out", type=pathlib.Path, help="the folder to make; one that this program made is replaced")
     arguments = parser.parse_args()
+    arguments.gpu |= arguments.gpu_tests
     if arguments.out.exists() and any(arguments.out.iterdir()):
         if not (arguments.out / "MANIFEST.json").exists():
             fail(f"{arguments.out} is neither empty nor a bundle: name another folder")
@@ -194,7 +197,7 @@ def main():
     if arguments.archive:
         travels = write_archive(arguments.out, arguments.archive)
         print(f"bundle: {travels / 2**20:.1f} MiB as {arguments.archive}")
-    limit = arguments.limit or (100 if arguments.gpu and not arguments.archive else 60)
+    limit = arguments.limit or (100 if arguments.gpu_tests and not arguments.archive else 60)
     if travels > limit * 2**20:
         fail(f"larger than {limit:g} MiB")
 

@@ -248,7 +248,7 @@ def unpack(packed, work):
 def pack(folder, programs):
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
-        made = subprocess.run([sys.executable, "-B", ROOT / "tools" / "bundle.py", "--gpu", "--build", programs,
+        made = subprocess.run([sys.executable, "-B", ROOT / "tools" / "bundle.py", "--gpu-tests", "--build", programs,
                                "--archive", folder / "bundle.tar.xz", f"{work}/bundle"], check=False)
     if made.returncode != 0:
         sys.exit(made.returncode)
