@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "cli/launch_line.h"
+#include "cli/serve.h"
 #include "cli/supervisor.h"
 #include "cli/temp_dir.h"
 
@@ -14,15 +15,16 @@ constexpr Duration kLookEvery = std::chrono::seconds(1);
 constexpr Duration kLeaveWithin = std::chrono::seconds(5);
 
 struct BenchOptions {
-  std::string model, device = "cpu";
-  int64_t ranks = 1, threads = 0, decode = 64, prefill = 256;
+  std::string model, device = "cpu", attention = "own", compute = "f32", kv = "f32";
+  int64_t ranks = 1, threads = 0, batch = 1, decode = 64, prefill = 256;
   bool json = false;
 };
 
 std::vector<std::string> WorkerArguments(const BenchOptions& options) {
   std::vector<std::string> arguments = {"--model", options.model, "--decode", Cat(options.decode), "--prefill", Cat(options.prefill),
-                                        "--threads", Cat(options.threads)};
-  AddDevice(options.device, options.ranks, arguments);
+                                        "--threads", Cat(options.threads), "--batch", Cat(options.batch),
+                                        "--compute", options.compute, "--kv", options.kv};
+  AddDevice(options.device, options.attention, options.ranks, arguments);
   if (options.json) arguments.push_back("--json");
   return arguments;
 }
@@ -54,6 +56,11 @@ void AddBenchCommand(CLI::App& app, const Finish& finish) {
   command->add_option("--ranks", options->ranks, "Worker ranks")->check(CLI::Range(int64_t{1}, kRanksMax))->capture_default_str();
   command->add_option("--threads", options->threads, "Threads of each rank (cores / ranks)")->check(CLI::Range(1, 1024));
   command->add_option("--device", options->device, "Where ranks compute: cpu, cuda (a GPU each), cuda:N")->capture_default_str();
+  AddAttentionOption(*command, options->attention);
+  command->add_option("--compute", options->compute, "Numbers of matrix products: f32 or bf16")
+      ->check(CLI::IsMember({"f32", "bf16"}))->capture_default_str();
+  command->add_option("--kv", options->kv, "Numbers of the cache: f32 or bf16")->check(CLI::IsMember({"f32", "bf16"}))->capture_default_str();
+  command->add_option("--batch", options->batch, "Sequences at a time")->check(CLI::Range(1, 4096))->capture_default_str();
   command->add_option("--decode", options->decode, "Tokens to decode one by one")->check(CLI::Range(0, 1'000'000))->capture_default_str();
   command->add_option("--prefill", options->prefill, "Tokens of the prompt")->check(CLI::Range(1, 1'000'000))->capture_default_str();
   command->add_flag("--json", options->json, "JSON instead of a table");

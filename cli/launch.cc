@@ -71,6 +71,7 @@ void AddLaunchCommand(CLI::App& app, const Finish& finish) {
       ->check(CLI::Range(0, 1024))->envname("DROVER_THREADS");
   command->add_option("--device", launch->device, "Where ranks compute: cpu, cuda (a GPU each), cuda:N")
       ->envname("DROVER_DEVICE")->capture_default_str();
+  AddAttentionOption(*command, launch->attention)->envname("DROVER_ATTENTION");
   AddMemoryOption(*command, launch->memory_bytes, "Memory of this host for the plan, e.g. 64GiB");
   command->add_option("--orphan-grace", launch->orphan_grace_s, "Seconds to wait for a lost coordinator (60)")
       ->check(CLI::Range(1, 86'400))->envname("DROVER_ORPHAN_GRACE");

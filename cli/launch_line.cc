@@ -41,9 +41,9 @@ Command RunWorker(const GroupLaunch& launch, const std::vector<std::string>& arg
 
 }  // namespace
 
-void AddDevice(const std::string& device, int64_t ranks, std::vector<std::string>& arguments) {
+void AddDevice(const std::string& device, const std::string& attention, int64_t ranks, std::vector<std::string>& arguments) {
   if (device == "cpu") return;
-  arguments.insert(arguments.end(), {"--device", device});
+  arguments.insert(arguments.end(), {"--device", device, "--attention", attention});
   // Ranks that share a GPU cannot meet by NCCL.
   if (device != "cuda" && ranks > 1) arguments.insert(arguments.end(), {"--transport", "host"});
 }
@@ -53,7 +53,7 @@ std::string WorkerProgram(const std::string& device) { return device == "cpu" ? 
 Command LaunchLine(const GroupLaunch& launch) {
   std::vector<std::string> arguments = {"--coordinator", launch.coordinator, "--group",     launch.group,
                                         "--launch",      launch.launch,      "--log-level", launch.log_level};
-  AddDevice(launch.device, launch.ranks, arguments);
+  AddDevice(launch.device, launch.attention, launch.ranks, arguments);
   if (launch.threads > 0) arguments.insert(arguments.end(), {"--threads", Cat(launch.threads)});
   if (launch.memory_bytes > 0) arguments.insert(arguments.end(), {"--memory", Cat(launch.memory_bytes)});
   if (launch.orphan_grace_s > 0) arguments.insert(arguments.end(), {"--orphan-grace", Cat(launch.orphan_grace_s)});

@@ -16,6 +16,7 @@ struct GroupLaunch {
   int64_t ranks = 1;
   int64_t threads = 0;      // of each rank; 0: the planner chooses
   std::string device = "cpu";  // cpu, cuda (a GPU for each rank of a host) or cuda:N
+  std::string attention = "own";  // kernels of a GPU: own or flashinfer
   int64_t memory_bytes = 0; // of the host, for the planner; 0: as measured
   int64_t orphan_grace_s = 0;  // that loaded ranks wait for a lost coordinator; 0: the worker's default
   int64_t drain_s = 0;         // that running requests get after a stop signal; 0: none
@@ -28,7 +29,7 @@ struct GroupLaunch {
 std::string WorkerProgram(const std::string& device);
 
 // What a worker needs to be told of its device.
-void AddDevice(const std::string& device, int64_t ranks, std::vector<std::string>& arguments);
+void AddDevice(const std::string& device, const std::string& attention, int64_t ranks, std::vector<std::string>& arguments);
 
 Command LaunchLine(const GroupLaunch& launch);
 

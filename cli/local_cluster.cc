@@ -111,7 +111,7 @@ absl::Status LocalCluster::StartCoordinator() {
 absl::Status LocalCluster::StartGroup() {
   DROVER_ASSIGN_OR_RETURN(const std::string worker, SiblingProgram(WorkerProgram(options_.device)));
   const GroupLaunch launch{.worker = worker, .coordinator = addresses_.cluster, .group = "g0", .launch = "",
-                           .ranks = options_.ranks, .threads = options_.threads, .device = options_.device,
+                           .ranks = options_.ranks, .threads = options_.threads, .device = options_.device, .attention = options_.attention,
                            .memory_bytes = options_.memory_bytes * (options_.device == "cpu" ? options_.ranks : 1),
                            .log_level = options_.log_level, .session_dir = folder_.path(), .as_root = geteuid() == 0};
   DROVER_ASSIGN_OR_RETURN(group_, supervisor_.Add(GroupChild(launch, [this] { return WhyNotReady(); })));

@@ -23,6 +23,7 @@ struct ServeOptions {
   int64_t max_model_len = 0;               // tokens; 0: the model's
   int64_t kv_tokens = 0;                   // 0: the planner chooses
   std::string device = "cpu";              // of the ranks: cpu, cuda or cuda:N
+  std::string attention = "own";           // kernels of a GPU: own or flashinfer
   std::string kv = "f32", compute = "f32"; // or bf16
   int64_t max_step_tokens = 0;             // 0: the planner chooses
   int64_t memory_bytes = 0;                // that a rank may use; 0: what the machine has

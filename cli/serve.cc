@@ -87,6 +87,11 @@ void AddMemoryOption(CLI::App& command, int64_t& bytes, const std::string& help)
       ->check(CLI::Validator(refuse, "SIZE"))->type_name("");
 }
 
+CLI::Option* AddAttentionOption(CLI::App& command, std::string& attention) {
+  return command.add_option("--attention", attention, "Kernels of a GPU's attention: own, or flashinfer (for a cache in bf16)")
+      ->check(CLI::IsMember({"own", "flashinfer"}))->capture_default_str();
+}
+
 void AddGroupOptions(CLI::App& command, ServeOptions& options) {
   command.add_option("--ranks", options.ranks, "Worker ranks to cut the model over")->check(CLI::Range(int64_t{1}, kRanksMax))->capture_default_str();
   command.add_option("--pipeline", options.pipeline, "Stages of layers; divides the ranks")
@@ -97,6 +102,7 @@ void AddGroupOptions(CLI::App& command, ServeOptions& options) {
   command.add_option("--max-model-len", options.max_model_len, "Tokens of prompt and answer (the model's)")->check(CLI::PositiveNumber);
   command.add_option("--kv-tokens", options.kv_tokens, "Tokens the cache holds for all requests")->check(CLI::PositiveNumber);
   command.add_option("--device", options.device, "Where ranks compute: cpu, cuda (a GPU each), cuda:N")->capture_default_str();
+  AddAttentionOption(command, options.attention);
   command.add_option("--kv", options.kv, "Numbers of the cache: f32 or bf16")->check(CLI::IsMember({"f32", "bf16"}))->capture_default_str();
   command.add_option("--compute", options.compute, "Numbers of matrix products: f32 or bf16")
       ->check(CLI::IsMember({"f32", "bf16"}))->capture_default_str();

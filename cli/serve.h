@@ -16,6 +16,8 @@ void AddGroupOptions(CLI::App& command, ServeOptions& options);
 // A size with a unit (80GiB) as bytes in `bytes`.
 void AddMemoryOption(CLI::App& command, int64_t& bytes, const std::string& help);
 
+CLI::Option* AddAttentionOption(CLI::App& command, std::string& attention);
+
 // Waits until the model answers; on a terminal with a progress bar on standard error.
 absl::Status WaitReadyWithProgress(LocalCluster& cluster);
 

@@ -214,7 +214,7 @@ absl::StatusOr<BenchReport> RunBench(const BenchOptions& options, Communicator& 
                                  .max_sequences = options.batch, .kv_blocks = options.batch * blocks, .block_tokens = kBlockTokens,
                                  .kv_type = options.kv_type};
   const OpsOptions ops{.threads = options.threads, .isa = options.isa, .bounds = BoundsOf(spec, settings)};
-  const DevicePlace place{.device = options.device, .transport = options.transport, .rank = host.rank(), .ranks = host.size()};
+  const DevicePlace place{.device = options.device, .transport = options.transport, .attention = options.attention, .rank = host.rank(), .ranks = host.size()};
   DROVER_ASSIGN_OR_RETURN(Device device, OpenDevice({.place = place, .compute = options.compute, .ops = ops, .host = &host}));
   DROVER_ASSIGN_OR_RETURN(RankPeers peers, Meet(device, place, cut.grid, host, Clock::now() + options.step_limit));
   DROVER_ASSIGN_OR_RETURN(RankWeights weights, MakeWeights(options, checkpoint, cut, *device.ops));
@@ -226,6 +226,7 @@ absl::StatusOr<BenchReport> RunBench(const BenchOptions& options, Communicator& 
   const std::string isa = options.isa == "best" ? BestIsaName() : options.isa;
   BenchReport report{.model = checkpoint.name, .device = options.device, .isa = options.device == "cpu" ? isa : "",
                      .compute = options.compute, .kv = std::string(Name(options.kv_type)), .transport = options.transport,
+                     .attention = options.attention,
                      .random_weights = checkpoint.form == CheckpointForm::kConfigOnly, .ranks = host.size(), .threads = options.threads,
                      .batch = options.batch, .prefill_tokens = options.prefill_tokens, .decode_tokens = options.decode_tokens};
   host.SetDeadline(Clock::now() + options.step_limit);
@@ -271,6 +272,7 @@ Json ToJson(const BenchReport& report) {
           {"compute", report.compute},
           {"kv", report.kv},
           {"transport", report.transport},
+          {"attention", report.attention},
           {"batch", report.batch},
           {"prefill_tokens", report.prefill_tokens},
           {"decode_tokens", report.decode_tokens},

@@ -19,7 +19,7 @@ struct BenchOptions {
   int64_t decode_tokens = 64;       // of each sequence
   int64_t max_step_tokens = 512;    // of one prefill step
   std::string isa = "best";
-  std::string device = "cpu", transport = "auto", compute = "f32";  // see DevicePlace and DeviceRequest
+  std::string device = "cpu", transport = "auto", attention = "own", compute = "f32";  // see DevicePlace and DeviceRequest
   DType kv_type = DType::kF32;      // or bf16
   DType random_dtype = DType::kBF16;
   uint64_t seed = 1;                // of random weights
@@ -29,7 +29,7 @@ struct BenchOptions {
 // Sums over the ranks of the group. Bytes of a decode step: every matrix that the batch meets, once (of routed experts as many as its
 // tokens choose on average, when they choose evenly), and the keys and values of contexts in the middle of the run.
 struct BenchReport {
-  std::string model, device, isa, compute, kv, transport;  // isa: of a CPU
+  std::string model, device, isa, compute, kv, transport, attention;  // isa: of a CPU
   bool random_weights = false;
   int64_t ranks = 1, threads = 1;
   int64_t batch = 1, prefill_tokens = 0, decode_tokens = 0;

@@ -16,6 +16,7 @@ namespace drover {
 struct DevicePlace {
   std::string device = "cpu";      // or cuda:0, cuda:1 ...
   std::string transport = "auto";  // how ranks with GPUs meet: nccl, or host (copies, through MPI); auto: nccl where it is
+  std::string attention = "own";   // kernels of a GPU: own, or flashinfer for what that covers
   int64_t rank = 0, ranks = 1;
 };
 

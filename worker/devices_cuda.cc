@@ -82,7 +82,8 @@ absl::StatusOr<Device> OpenDevice(const DeviceRequest& request) {
   if (place.device == "cpu") return OpenCpu(request);
   DROVER_ASSIGN_OR_RETURN(const int number, NumberOf(place.device));
   DROVER_ASSIGN_OR_RETURN(const CudaCompute compute, ComputeOf(request.compute));
-  const CudaOptions options{.device = number, .compute = compute, .tokens = request.ops.bounds.tokens, .cols = request.ops.bounds.cols};
+  const CudaOptions options{.device = number, .compute = compute, .tokens = request.ops.bounds.tokens, .cols = request.ops.bounds.cols,
+                            .flashinfer = place.attention == "flashinfer"};
   DROVER_ASSIGN_OR_RETURN(std::unique_ptr<CudaOps> ops, CudaOps::Create(options));
   Device device;
   if (MeetsByItself(place)) {

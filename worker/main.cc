@@ -47,11 +47,11 @@ absl::StatusOr<std::optional<int64_t>> NumberFromEnvironment(const char* name) {
 struct Options {
   RankSettings rank;
   int64_t orphan_grace_s = 60, drain_limit_s = 300;
-  std::string device = "cpu", transport = "auto", log_level = "info";
+  std::string device = "cpu", transport = "auto", attention = "own", log_level = "info";
   BenchOptions bench;
   bool json = false;  // of bench
 
-  DevicePlace place() const { return {device, transport, rank.hello.rank, rank.hello.ranks}; }
+  DevicePlace place() const { return {device, transport, attention, rank.hello.rank, rank.hello.ranks}; }
 };
 
 // "cuda" is a GPU for each rank of a host.
@@ -88,6 +88,8 @@ absl::Status FindPlace(Options& options, bool& under_mpirun, const CLI::App& app
   return absl::OkStatus();
 }
 
+constexpr const char* kAttentionHelp = "Attention of a GPU: own kernels, or flashinfer where it covers the model and the cache is bf16";
+
 void AddOptions(CLI::App& app, Options& options) {
   RankHello& hello = options.rank.hello;
   app.add_option("--coordinator", options.rank.coordinator, "HOST:PORT that workers dial");
@@ -101,6 +103,7 @@ void AddOptions(CLI::App& app, Options& options) {
   app.add_option("--device", options.device, "Where this rank computes: cpu, or with drover-worker-cuda cuda:N; cuda: by the rank's place on its host")->capture_default_str();
   app.add_option("--transport", options.transport, "How ranks with GPUs meet: nccl, or host (copies through MPI); auto: nccl where it is built in")
       ->check(CLI::IsMember({"auto", "nccl", "host"}))->capture_default_str();
+  app.add_option("--attention", options.attention, kAttentionHelp)->check(CLI::IsMember({"own", "flashinfer"}))->capture_default_str();
   app.add_option("--threads", hello.threads, "Threads of this rank; 0: the coordinator's planner chooses")
       ->check(CLI::Range(0, 1024))->capture_default_str();
   app.add_option("--memory", hello.memory_bytes, "Bytes of this host for the planner (default: as measured)")
@@ -120,6 +123,7 @@ CLI::App* AddBench(CLI::App& app, Options& options) {
   command->add_option("--prefill", bench.prefill_tokens, "Tokens of the prompt")->check(CLI::Range(1, 1'000'000))->capture_default_str();
   command->add_option("--transport", bench.transport, "How ranks with GPUs meet: auto, nccl or host")
       ->check(CLI::IsMember({"auto", "nccl", "host"}))->capture_default_str();
+  command->add_option("--attention", bench.attention, kAttentionHelp)->check(CLI::IsMember({"own", "flashinfer"}))->capture_default_str();
   command->add_option("--batch", bench.batch, "Sequences at a time")->check(CLI::Range(1, 4096))->capture_default_str();
   command->add_option("--step-tokens", bench.max_step_tokens, "Tokens of a prefill step")->check(CLI::Range(1, 65'536))->capture_default_str();
   command->add_option("--compute", bench.compute, "Numbers of matrix products: f32 or bf16")

@@ -34,7 +34,7 @@ struct CudaOptions {
   // Bounds of what Linear will be asked, so that nothing is allocated later; kBF16 needs them. What exceeds them is computed as by
   // kF32, beyond kFewTokens tokens.
   int64_t tokens = 0, cols = 0;
-  bool flashinfer = false;  // attention by FlashInfer's kernels where they cover it; only compiled so far, see docs/gpu.md
+  bool flashinfer = false;  // attention by FlashInfer's kernels where they cover it
   int64_t tile_bytes = 64 << 20;  // for a part of a weight that is not stored in bf16
 };
 

@@ -40,6 +40,17 @@ TEST(LaunchLine, RootSaysSoAndAskedSettingsAreHandedOn) {
                 " --mca orte_tmpdir_base /var/tmp/s --mca btl_vader_backing_directory /var/tmp/s ", kWorkerWords, " --threads 3 --memory 1000"));
 }
 
+TEST(LaunchLine, RanksOnOneGpuMeetThroughTheHost) {
+  GroupLaunch launch = Example();
+  launch.device = "cuda";
+  launch.attention = "flashinfer";
+  EXPECT_TRUE(Joined(LaunchLine(launch)).ends_with(Cat(kWorkerWords, " --device cuda --attention flashinfer")));
+  launch.device = "cuda:1";
+  EXPECT_TRUE(Joined(LaunchLine(launch)).ends_with(" --device cuda:1 --attention flashinfer --transport host"));
+  launch.ranks = 1;
+  EXPECT_TRUE(Joined(LaunchLine(launch)).ends_with(" --device cuda:1 --attention flashinfer"));
+}
+
 TEST(LaunchLine, OneRankNeedsNoMpirunAndDiesAtOnceWithItsParent) {
   GroupLaunch launch = Example();
   launch.ranks = 1;

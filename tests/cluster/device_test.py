@@ -48,6 +48,18 @@ class DeviceTest(unittest.TestCase):
                 self.assertEqual(result.returncode, 0, result.stderr)
                 self.assertTrue(json.loads(result.stdout)["passed"])
 
+    def test_attention_that_is_not_built_in_is_refused(self):
+        result = self.verify(1, "--attention", "flashinfer", "--log-level", "error")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("attention: found flashinfer, expected own", result.stderr)
+
+    def test_bench_hands_its_options_on(self):
+        result = self.run_drover("bench", served.ROOT / "demo" / "model", "--device", "cuda:0", "--compute", "bf16", "--kv", "bf16", "--batch", 2,
+                                 "--prefill", 4, "--decode", 2, "--threads", 1, "--json")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        told = json.loads(result.stdout)
+        self.assertEqual([told[name] for name in ("device", "compute", "kv", "batch", "attention")], ["cuda:0", "bf16", "bf16", 2, "own"])
+
     def broken(self, faults, *says):
         result = self.verify(2, "--log-level", "error", faults=faults)
         self.assertNotEqual(result.returncode, 0)
