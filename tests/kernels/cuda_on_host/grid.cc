@@ -1,4 +1,6 @@
-// Threads of a block as fibers of one thread of the host.
+// Threads of a block as fibers of one thread of the host. A warp runs as far ahead of the others as it can, warps and lanes take their
+// turns in changing orders: a barrier that is missing then shows as a wrong result of some run, whichever thread it was to hold back.
+#include <algorithm>
 #include <limits>
 #include <vector>
 
@@ -60,6 +62,7 @@ struct Block {
   Meeting all;
   void* scheduler = nullptr;
   unsigned running = 0, pass = 0;
+  uint64_t progress = 0;  // waits that ended and threads that returned
   const std::function<void()>* kernel = nullptr;
 };
 thread_local Block block;
@@ -72,11 +75,13 @@ void Meet(Meeting& meeting) {
   ++meeting.arrived;
   meeting.Open();
   while (meeting.round == round) Yield();
+  ++block.progress;
 }
 
 void RunFiber() {
   (*block.kernel)();
   block.fibers[block.running].done = true;
+  ++block.progress;
   for (Meeting* meeting : {&block.all, &block.warps[block.running / kWarp]}) {
     --meeting->present;
     meeting->Open();
@@ -94,13 +99,31 @@ void Prepare(Fiber& fiber) {
   fiber.done = false;
 }
 
-// The thread whose turn is i-th in a pass: upwards, downwards, or the even ones first. A barrier that is missing then shows as a wrong
-// result of some run, whichever thread it was to hold back.
-unsigned Turn(unsigned i, unsigned threads, unsigned pass) {
-  const unsigned even = (threads + 1) / 2;
+// Which of `count` is i-th in a pass: upwards, downwards, or the even ones first.
+unsigned Turn(unsigned i, unsigned count, unsigned pass) {
+  const unsigned even = (count + 1) / 2;
   if (pass % 3 == 0) return i;
-  if (pass % 3 == 1) return threads - 1 - i;
+  if (pass % 3 == 1) return count - 1 - i;
   return i < even ? 2 * i : 2 * (i - even) + 1;
+}
+
+// Runs a warp's threads until each waits for other warps or has returned; true: some have not returned.
+bool RunWarp(unsigned warp, unsigned threads) {
+  const unsigned first = warp * kWarp, lanes = std::min(kWarp, threads - first);
+  bool left = true;
+  for (uint64_t before = block.progress - 1; left && before != block.progress;) {
+    before = block.progress;
+    left = false;
+    for (unsigned i = 0; i < lanes; ++i) {
+      const unsigned t = first + Turn(i, lanes, block.pass);
+      if (block.fibers[t].done) continue;
+      left = true;
+      block.running = t;
+      threadIdx = {t, 0, 0};
+      DroverSwitchStack(&block.scheduler, block.fibers[t].at);
+    }
+  }
+  return left;
 }
 
 void RunBlock(unsigned threads) {
@@ -113,17 +136,13 @@ void RunBlock(unsigned threads) {
     Prepare(block.fibers[t]);
     ++block.warps[t / kWarp].present;
   }
+  const auto warps = static_cast<unsigned>(block.warps.size());
   for (bool left = true; left;) {
     left = false;
     ++block.pass;
-    for (unsigned i = 0; i < threads; ++i) {
-      const unsigned t = Turn(i, threads, block.pass);
-      if (block.fibers[t].done) continue;
-      left = true;
-      block.running = t;
-      threadIdx = {t, 0, 0};
-      DroverSwitchStack(&block.scheduler, block.fibers[t].at);
-    }
+    const uint64_t before = block.progress;
+    for (unsigned i = 0; i < warps; ++i) left |= RunWarp(Turn(i, warps, block.pass), threads);
+    DROVER_CHECK(!left || block.progress != before);  // else threads wait for a barrier that others do not reach
   }
 }
 
