@@ -19,12 +19,18 @@ HOME = "/srv/elsewhere/drover"
 LIMIT = 60 * 2**20
 
 
+def make_bundle(report, bundle, *options):
+    machine.run(sys.executable, "-B", chart.ROOT / "tools" / "bundle.py", *options, "--limit", 1000, "--build", machine.programs().parent, bundle)
+    size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
+    report.check(" ".join([*options, f"{size / 2**20:.1f} MiB, at most {LIMIT / 2**20:.0f}"]), size <= LIMIT)
+
+
 def make(report, folder):
     bundle = folder / "made here"
-    machine.run(sys.executable, "-B", chart.ROOT / "tools" / "bundle.py", "--build", machine.programs().parent, bundle)
-    size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
+    make_bundle(report, bundle)
+    if (machine.programs() / "drover-worker-cuda").exists():
+        make_bundle(report, folder / "for GPUs", "--gpu")
     manifest = json.loads((bundle / "MANIFEST.json").read_text())
-    report.check(f"{size / 2**20:.1f} MiB, at most {LIMIT / 2**20:.0f}", size <= LIMIT)
     report.check(f"glibc of at least {manifest['glibc']} is asked for", manifest["glibc"].startswith("2."))
     ours = re.compile(re.escape(str(chart.ROOT).encode()) + rb"/(?:build|common|coordinator|kernels|models|proto|text|worker)/[\w./]*")
     named = {name for path in (bundle / "libexec").iterdir() for name in ours.findall(path.read_bytes())}
