@@ -63,6 +63,14 @@ int32_t Drawn(double uniform, const Candidates& candidates) {
 
 }  // namespace
 
+void EditLogits(std::span<const LogitEdit> edits, std::span<float> logits) {
+  for (const LogitEdit& edit : edits) {
+    if (edit.id < 0 || static_cast<size_t>(edit.id) >= logits.size()) continue;
+    float& x = logits[static_cast<size_t>(edit.id)];
+    x = Edited(edit, x);
+  }
+}
+
 int32_t DrawToken(std::span<const float> logits, const DrawRule& rule, Candidates& candidates) {
   const auto best = std::ranges::max_element(logits);  // the first of equals
   if (best == logits.end() || *best == kNever) return kNothingToDraw;

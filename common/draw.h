@@ -1,6 +1,7 @@
 // Drawing a token from a row of logits: one rule for the host's sampler and for back ends that draw where the logits lie.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -20,15 +21,42 @@ struct DrawRule {
   bool operator==(const DrawRule&) const = default;
 };
 
+// What is done to one logit before the draw.
+struct LogitEdit {
+  int32_t id = 0;
+  float bias = 0;
+  float repetition = 1;  // > 0
+  float penalty = 0;     // +inf: the id may not be drawn
+  bool operator==(const LogitEdit&) const = default;
+};
+
+// y = x + bias; y / repetition if y > 0, else y·repetition; of that - penalty. Each operation is rounded to f32 by itself, whoever
+// computes it: its callers are compiled without fused multiply-add.
+constexpr float Edited(const LogitEdit& edit, float x) {
+  const float y = x + edit.bias;
+  return (y > 0 ? y / edit.repetition : y * edit.repetition) - edit.penalty;
+}
+
+// How a token is drawn from a row: edits first, then the rule. No two edits have the same id; ids outside the row have no effect.
+struct TokenDraw {
+  DrawRule rule;
+  std::span<const LogitEdit> edits;  // somebody else's
+  bool operator==(const TokenDraw& other) const { return rule == other.rule && std::ranges::equal(edits, other.edits); }
+};
+// Of one row that is drawn from on a device: 128 KiB of a step's memory.
+inline constexpr int64_t kEditsMax = 8192;
+
 // Instead of an id.
 inline constexpr int32_t kNothingToDraw = -1;  // every logit is -inf
-inline constexpr int32_t kNotFinite = -2;      // a logit is NaN or +inf
+inline constexpr int32_t kNotFinite = -2;      // a logit is NaN or +inf, or became so
 
 struct DrawCandidate {
   float logit;
   int32_t id;
   double weight = 0;
 };
+
+void EditLogits(std::span<const LogitEdit> edits, std::span<float> logits);
 
 // An id, or kNothingToDraw. No logit is NaN or +inf. `candidates` is room that is used again.
 int32_t DrawToken(std::span<const float> logits, const DrawRule& rule, std::vector<DrawCandidate>& candidates);

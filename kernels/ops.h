@@ -138,8 +138,9 @@ class Ops {
   // Fills a weight's rows: see RandomMatrix.
   virtual void Randomise(const RandomMatrix& values, PackedWeight& weight);
 
-  // ids[r]: drawn from row r by its rule, kNothingToDraw or kNotFinite.
-  virtual void Draw(Tensor logits, std::span<const DrawRule> rules, std::span<int32_t> ids);
+  // ids[r]: drawn from row r as draws[r] says, kNothingToDraw or kNotFinite. The edits are made in the logits themselves; they lie in
+  // memory(), too.
+  virtual void Draw(Tensor logits, std::span<const TokenDraw> draws, std::span<int32_t> ids);
 
  private:
   void SortByExpert(const ExpertSet& set, std::span<const int32_t> experts, std::span<const float> weights, size_t active);

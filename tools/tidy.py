@@ -21,7 +21,7 @@ MAY_INCLUDE = {  # folder: what of ours its files may include besides themselves
 }
 OURS = set(MAY_INCLUDE) | {"tests", "bench"}
 # Decisions inside worker/: they know no device, network or protobuf.
-PURE = re.compile(r"worker/(scheduler|sampler|step_plan|sequence|engine|philox|logprobs|kv/block_pool)\.(h|cc)$")
+PURE = re.compile(r"worker/(scheduler|sampler|logit_edits|step_plan|sequence|engine|philox|logprobs|kv/block_pool)\.(h|cc)$")
 IMPURE = re.compile(r"^(kernels/|worker/comm/|worker/model/|drover/v1/|grpc)")
 # The factories: the only files that may ask the preprocessor what was compiled in.
 FACTORIES = {"kernels/make_ops.cc", "kernels/cpu_features.cc", "worker/comm/make_communicator.cc", "worker/devices_cuda.cc"}

@@ -25,6 +25,10 @@ int64_t RowsOf(const StepSequence& planned) {
   return planned.logits == LogitsWanted::kLast ? 1 : 0;
 }
 
+TokenDraw DrawOf(const Sequence& sequence) {
+  return {RuleOf(sequence.request.sampling, sequence.output_tokens()), sequence.edits.all()};
+}
+
 }  // namespace
 
 Engine::Engine(const EngineSettings& settings, StepRunner& runner, EventSink sink)
@@ -109,7 +113,7 @@ void Engine::PlanDraws(StepPlan& plan) const {
     if (planned.logits != LogitsWanted::kLast || !scheduler_.Samples(planned) || request.logprobs >= 0 ||
         request.logits != LogitsWanted::kNone)
       continue;
-    if (const SampleContext context = ContextOf(sequence); IsPlain(context)) planned.draw = RuleOf(request.sampling, context.output.size());
+    if (static_cast<int64_t>(sequence.edits.all().size()) <= kEditsMax) planned.draw = DrawOf(sequence);
   }
 }
 
@@ -234,16 +238,9 @@ void Engine::ScorePrompt(const Sequence& sequence, const StepSequence& planned, 
   }
 }
 
-SampleContext Engine::ContextOf(const Sequence& sequence) const {
-  const Request& request = sequence.request;
-  const bool may_end = sequence.output_tokens() >= request.min_tokens;
-  return {.sampling = request.sampling, .prompt = request.prompt, .output = sequence.output(),
-          .banned = may_end ? std::span<const int32_t>() : request.end_ids};
-}
-
 absl::Status Engine::SampleInto(TokenEvent& event, const Sequence& sequence, std::span<const float> row) {
   const Request& request = sequence.request;
-  DROVER_ASSIGN_OR_RETURN(const int32_t token, sampler_.Sample(row, ContextOf(sequence)));
+  DROVER_ASSIGN_OR_RETURN(const int32_t token, sampler_.Sample(row, DrawOf(sequence)));
   event.token = token;
   if (request.logprobs < 0) return absl::OkStatus();
   const double log_sum_exp = LogSumExp(row);

@@ -18,7 +18,7 @@ namespace drover {
 struct EngineSettings {
   SchedulerLimits limits;
   int64_t vocab = 0;          // ids of the model: prompts are checked against it
-  bool draws = false;         // the runner may draw tokens from plain rows itself
+  bool draws = false;         // the runner may draw tokens itself
   int64_t inbox = 1024;       // requests that may wait for the next step boundary
 };
 
@@ -67,10 +67,10 @@ class Engine {
   void Settle(const StepPlan& plan, std::vector<TokenEvent>& events);
   // The event of one planned sequence from its rows; the sampled token, if one is due, is in event.token.
   TokenEvent Score(const StepSequence& planned, std::span<const float> rows, std::optional<int32_t> drawn);
-  // Says of each sequence that will be sampled how to draw its token, where nothing but the token is needed of its row.
+  // Says of each sequence that will be sampled how to draw its token, where nothing but the token is needed of its row and its edits
+  // are no more than a device takes.
   void PlanDraws(StepPlan& plan) const;
   absl::Status CheckLogits(const StepPlan& plan, const StepLogits& logits) const;
-  SampleContext ContextOf(const Sequence& sequence) const;
   void CopyLogits(TokenEvent& event, const Sequence& sequence, const StepSequence& planned, std::span<const float> rows) const;
   void ScorePrompt(const Sequence& sequence, const StepSequence& planned, std::span<const float> rows);
   absl::Status SampleInto(TokenEvent& event, const Sequence& sequence, std::span<const float> row);

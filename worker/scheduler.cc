@@ -46,6 +46,7 @@ absl::Status Scheduler::Admit(Request request) {
                            limits_.max_model_len - (request.max_tokens > 0 ? 1 : 0));
   auto sequence = std::make_unique<Sequence>();
   sequence->tokens = request.prompt;
+  sequence->edits = LogitEdits(request);
   sequence->output_limit = std::min(request.max_tokens, room);
   sequence->arrival = arrivals_++;
   sequence->request = std::move(request);
@@ -233,7 +234,7 @@ std::vector<Outcome> Scheduler::Commit(const StepPlan& plan, const std::vector<s
     if (planned.logits != LogitsWanted::kNone) sequence.scored = sequence.cached;
     if (sequence.left_to_run() > 0) continue;
     Outcome outcome{.id = id, .position = sequence.output_tokens(), .token = tokens[i]};
-    if (tokens[i].has_value()) sequence.tokens.push_back(*tokens[i]);
+    if (tokens[i].has_value()) sequence.Append(*tokens[i]);
     outcome.finish = FinishOf(sequence);
     if (outcome.finish != FinishReason::kNone) Cancel(id);
     outcomes.push_back(outcome);

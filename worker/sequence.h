@@ -2,16 +2,17 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "common/request.h"
+#include "worker/logit_edits.h"
 
 namespace drover {
 
 struct Sequence {
   Request request;
   std::vector<int32_t> tokens;  // prompt, then output
+  LogitEdits edits;             // of the next token's logits
   std::vector<int32_t> blocks;  // KV blocks held, of its attention part
   int64_t part = 0;             // attention part; chosen anew whenever it starts to run
   uint64_t arrival = 0;         // older ones have smaller numbers
@@ -20,6 +21,10 @@ struct Sequence {
   int64_t scored = 0;           // leading rows whose logits were taken; they are not asked for again after a preemption
   int64_t output_limit = 0;     // tokens that may be sampled: max_tokens, cut by the context
 
+  void Append(int32_t token) {
+    tokens.push_back(token);
+    edits.Append(token);
+  }
   int64_t prompt_tokens() const { return static_cast<int64_t>(request.prompt.size()); }
   int64_t output_tokens() const { return length() - prompt_tokens(); }
   int64_t length() const { return static_cast<int64_t>(tokens.size()); }
@@ -27,7 +32,6 @@ struct Sequence {
   // Decoding: everything but the newest token is cached.
   bool decoding() const { return output_tokens() > 0 && left_to_run() == 1; }
   bool wants_prompt_rows() const { return request.prompt_logprobs || request.logits == LogitsWanted::kAll; }
-  std::span<const int32_t> output() const { return std::span(tokens).subspan(request.prompt.size()); }
 };
 
 }  // namespace drover

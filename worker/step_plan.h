@@ -20,8 +20,9 @@ struct StepSequence {
   int64_t length = 0;           // of the sequence when this pass over it began, for keys that depend on it; 0: it ends with these
   LogitsWanted logits = LogitsWanted::kNone;  // kLast: of the last token; kAll: of every token here
   int64_t part = 0;             // the attention part that runs it and holds these blocks
-  // Of the row of the last token, on the leader: a token drawn by it does as well as the row. It does not travel to followers.
-  std::optional<DrawRule> draw = {};
+  // Of the row of the last token, on the leader: a token drawn so does as well as the row. It does not travel to followers. At most
+  // kEditsMax edits, which outlive the step.
+  std::optional<TokenDraw> draw = {};
   bool operator==(const StepSequence&) const = default;
 };
 

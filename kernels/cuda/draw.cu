@@ -179,9 +179,19 @@ __device__ inline int32_t DrawFrom(Row row, const DrawRule& rule) {
   return row.NthOf(key, (at - row.Above<false>(key)) / row.WeightOf(key));
 }
 
-__global__ void __launch_bounds__(kDrawThreads) DrawRows(const float* logits, int32_t n, const DrawRule* rules, int32_t* ids) {
-  const float* x = logits + int64_t{blockIdx.x} * n;
-  const DrawRule rule = rules[blockIdx.x];
+// No two edits have the same id, so each logit is one thread's.
+__device__ inline void Edit(std::span<const LogitEdit> edits, int32_t n, float* x) {
+  for (size_t i = threadIdx.x; i < edits.size(); i += kDrawThreads) {
+    const LogitEdit edit = edits.data()[i];
+    if (edit.id >= 0 && edit.id < n) x[edit.id] = Edited(edit, x[edit.id]);
+  }
+  __syncthreads();
+}
+
+__global__ void __launch_bounds__(kDrawThreads) DrawRows(float* logits, int32_t n, const TokenDraw* draws, int32_t* ids) {
+  float* x = logits + int64_t{blockIdx.x} * n;
+  const DrawRule rule = draws[blockIdx.x].rule;
+  Edit(draws[blockIdx.x].edits, n, x);
   const float max = Largest(x, n);
   int32_t id = kNothingToDraw;
   if (!(max < INFINITY))
@@ -195,11 +205,11 @@ __global__ void __launch_bounds__(kDrawThreads) DrawRows(const float* logits, in
 }  // namespace
 }  // namespace cuda
 
-void CudaOps::Draw(Tensor logits, std::span<const DrawRule> rules, std::span<int32_t> ids) {
-  DROVER_CHECK(static_cast<int64_t>(rules.size()) == logits.rows && rules.size() == ids.size());
+void CudaOps::Draw(Tensor logits, std::span<const TokenDraw> draws, std::span<int32_t> ids) {
+  DROVER_CHECK(static_cast<int64_t>(draws.size()) == logits.rows && draws.size() == ids.size());
   if (logits.rows == 0) return;
   cuda::DrawRows<<<cuda::Blocks(logits.rows, 1), cuda::kDrawThreads, 0, device_->stream()>>>(logits.data, static_cast<int32_t>(logits.cols),
-                                                                                            rules.data(), ids.data());
+                                                                                            draws.data(), ids.data());
   device_->Launched("Draw");
 }
 

@@ -1,16 +1,44 @@
-// Drawing tokens: every back end draws what the plain rule draws, also from equal logits, short rows and rows that cannot be drawn from.
-#include <limits>
+// Drawing tokens: every back end draws what the plain rule draws, also from equal logits, short rows and rows that cannot be drawn
+// from, and edits logits to the bit as the host does.
+#include <numeric>
 
 #include "tests/kernels/random_tensors.h"
 
 namespace drover {
 namespace {
 
-constexpr float kNever = -std::numeric_limits<float>::infinity();
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kNever = -kInf, kNoNumber = std::numeric_limits<float>::quiet_NaN();
 
-class DrawParity : public OpsParity {};
+class DrawParity : public OpsParity {
+ protected:
+  // One token for each row of a copy of the logits, which come back edited.
+  struct Result {
+    std::vector<int32_t> ids;
+    Owned logits;
+  };
+  static Result DrawFrom(Ops& ops, const Owned& logits, const std::vector<TokenDraw>& draws) {
+    Result result{std::vector<int32_t>(draws.size(), -7), logits};
+    ops.Draw(result.logits.tensor, draws, result.ids);
+    return result;
+  }
+  // How many rows have another id than the plain rule's.
+  int Differing(const Owned& logits, const std::vector<TokenDraw>& draws) {
+    const Result expected = DrawFrom(reference_, logits, draws), found = DrawFrom(*ops_, logits, draws);
+    EXPECT_EQ(std::memcmp(found.logits.values.data(), expected.logits.values.data(), expected.logits.values.size() * sizeof(float)), 0)
+        << "edited logits differ, vocabulary " << logits.tensor.cols;
+    int differ = 0;
+    for (size_t row = 0; row < draws.size(); ++row) {
+      if (found.ids[row] == expected.ids[row]) continue;
+      ++differ;
+      std::printf("vocabulary %d, row %d: drew %d, expected %d\n", static_cast<int>(logits.tensor.cols), static_cast<int>(row), found.ids[row],
+                  expected.ids[row]);
+    }
+    return differ;
+  }
+};
 
-std::vector<DrawRule> Rules(std::mt19937& engine, size_t count) {
+std::vector<TokenDraw> Draws(std::mt19937& engine, size_t count) {
   std::uniform_real_distribution<double> uniform;
   constexpr DrawRule kForms[] = {{},
                                  {.temperature = 0},
@@ -24,50 +52,103 @@ std::vector<DrawRule> Rules(std::mt19937& engine, size_t count) {
                                  {.temperature = 100, .top_k = 100'000},
                                  {.temperature = 1e-40},
                                  {.temperature = 1e-300, .top_p = 0.5, .top_k = 3}};
-  std::vector<DrawRule> rules(count);
+  std::vector<TokenDraw> draws(count);
   for (size_t i = 0; i < count; ++i) {
-    rules[i] = kForms[i % std::size(kForms)];
-    rules[i].uniform = uniform(engine);
+    draws[i].rule = kForms[i % std::size(kForms)];
+    draws[i].rule.uniform = uniform(engine);
   }
-  return rules;
+  return draws;
+}
+
+constexpr int64_t kRows = 20;
+
+// Some rows with logits that are equal, some with ids that may not be drawn.
+Owned Logits(int64_t vocab) {
+  Owned logits = Random(kRows, vocab, static_cast<uint32_t>(vocab));
+  for (float& value : logits.values) value *= 4;
+  for (int64_t row = 0; row < kRows; row += 7)
+    for (float& value : logits.tensor.row(row)) value = std::round(value / 3);
+  for (int64_t row = 3; row < kRows; row += 7)
+    for (int64_t id = 0; id + 1 < vocab; id += 2) logits.tensor.row(row)[static_cast<size_t>(id)] = kNever;
+  return logits;
+}
+
+// Of `count` ids, one of them outside the row; a third of the values is neutral.
+std::vector<LogitEdit> Edits(std::mt19937& engine, int64_t vocab, int64_t count) {
+  std::vector<int32_t> ids(static_cast<size_t>(vocab));
+  std::iota(ids.begin(), ids.end(), 0);
+  std::ranges::shuffle(ids, engine);
+  ids.resize(static_cast<size_t>(count));
+  ids.push_back(engine() % 2 == 0 ? -1 - static_cast<int32_t>(engine() % 3) : static_cast<int32_t>(vocab + engine() % 3));
+  std::normal_distribution<float> normal;
+  std::vector<LogitEdit> edits;
+  for (const int32_t id : ids) {
+    LogitEdit edit{.id = id};
+    if (engine() % 3 != 0) edit.bias = 3 * normal(engine);
+    if (engine() % 3 != 0) edit.repetition = std::exp(normal(engine));
+    if (engine() % 3 != 0) edit.penalty = normal(engine);
+    if (engine() % 8 == 0) edit.penalty = kInf;
+    edits.push_back(edit);
+  }
+  return edits;
 }
 
 TEST_P(DrawParity, DrawsWhatTheRuleDraws) {
   std::mt19937 engine(RunSeed() + 1);
-  int drawn = 0, differ = 0;
-  for (const int64_t vocab : {1, 2, 31, 700}) {
-    constexpr int64_t kRows = 20;
-    Owned logits = Random(kRows, vocab, static_cast<uint32_t>(vocab));
-    for (float& value : logits.values) value *= 4;
-    for (int64_t row = 0; row < kRows; row += 7)  // logits that are equal, and ids that may not be drawn
-      for (float& value : logits.tensor.row(row)) value = std::round(value / 3);
-    for (int64_t row = 3; row < kRows; row += 7)
-      for (int64_t id = 0; id + 1 < vocab; id += 2) logits.tensor.row(row)[static_cast<size_t>(id)] = kNever;
-    const std::vector<DrawRule> rules = Rules(engine, kRows);
-    std::vector<int32_t> expected(kRows), found(kRows, -7);
-    reference_.Draw(logits.tensor, rules, expected);
-    ops_->Draw(logits.tensor, rules, found);
-    for (size_t row = 0; row < kRows; ++row) {
-      ++drawn;
-      if (found[row] == expected[row]) continue;
-      ++differ;
-      std::printf("vocabulary %d, row %d: drew %d, expected %d\n", static_cast<int>(vocab), static_cast<int>(row), found[row], expected[row]);
-    }
+  int differ = 0;
+  for (const int64_t vocab : {1, 2, 31, 700}) differ += Differing(Logits(vocab), Draws(engine, kRows));
+  EXPECT_EQ(differ, 0);  // a device's weights have fewer digits: once in a million draws the next token
+}
+
+// From none to every id of the vocabulary, more than a block has threads.
+TEST_P(DrawParity, DrawsFromEditedLogits) {
+  std::mt19937 engine(RunSeed() + 2);
+  int differ = 0;
+  for (const int64_t vocab : {2, 700}) {
+    std::vector<TokenDraw> draws = Draws(engine, kRows);
+    std::vector<std::vector<LogitEdit>> edits;
+    for (int64_t row = 0; row < kRows; ++row) edits.push_back(Edits(engine, vocab, row * vocab / (kRows - 1)));
+    for (size_t row = 1; row < kRows; ++row) draws[row].edits = edits[row];
+    differ += Differing(Logits(vocab), draws);
   }
-  EXPECT_EQ(differ, 0) << "of " << drawn;  // a device's weights have fewer digits: once in a million draws the next token
+  EXPECT_EQ(differ, 0);
+}
+
+// All ids but one are held back, or all of them; that one is the worst of the row.
+TEST_P(DrawParity, EditsLeaveOneIdOrNone) {
+  constexpr int32_t kVocab = 130, kOnly = 77;
+  std::mt19937 engine(RunSeed() + 3);
+  Owned logits = Random(kRows, kVocab, 5);
+  std::vector<LogitEdit> all_but_one, all;
+  for (int32_t id = 0; id < kVocab; ++id) {
+    all.push_back({.id = id, .bias = 50, .penalty = kInf});
+    if (id != kOnly) all_but_one.push_back(all.back());
+  }
+  std::vector<TokenDraw> draws = Draws(engine, kRows);
+  for (int64_t row = 0; row < kRows; ++row) {
+    logits.tensor.row(row)[kOnly] = -1000;
+    draws[static_cast<size_t>(row)].edits = row % 2 == 0 ? all_but_one : all;
+  }
+  const Result found = DrawFrom(*ops_, logits, draws);
+  for (size_t row = 0; row < kRows; ++row) EXPECT_EQ(found.ids[row], row % 2 == 0 ? kOnly : kNothingToDraw) << "row " << row;
 }
 
 TEST_P(DrawParity, TellsWhatCannotBeDrawnFrom) {
-  constexpr int64_t kVocab = 70;
-  Owned logits = Random(4, kVocab, 1);
-  logits.tensor.row(0)[69] = std::numeric_limits<float>::quiet_NaN();
-  logits.tensor.row(1)[3] = std::numeric_limits<float>::infinity();
+  Owned logits = Random(7, 70, 1);
+  logits.tensor.row(0)[69] = kNoNumber;
+  logits.tensor.row(1)[3] = kInf;
   std::ranges::fill(logits.tensor.row(2), kNever);
   std::ranges::fill(logits.tensor.row(3), 2.5f);
-  const std::vector<DrawRule> rules(4, {.temperature = 0});
-  std::vector<int32_t> found(4, -7);
-  ops_->Draw(logits.tensor, rules, found);
-  EXPECT_EQ(found, (std::vector<int32_t>{kNotFinite, kNotFinite, kNothingToDraw, 0}));
+  logits.tensor.row(4)[8] = kInf;                    // held back: no number
+  logits.tensor.row(5)[8] = 3e38f;                   // grows beyond all numbers
+  std::ranges::fill(logits.tensor.row(6), kNever);   // stays so
+  const std::vector<LogitEdit> holds = {{.id = 8, .penalty = kInf}}, grows = {{.id = 8, .repetition = 1e-3f}}, lifts = {{.id = 8, .bias = 100}};
+  std::vector<TokenDraw> draws(7, {.rule = {.temperature = 0}, .edits = {}});
+  draws[4].edits = holds;
+  draws[5].edits = grows;
+  draws[6].edits = lifts;
+  EXPECT_EQ(DrawFrom(*ops_, logits, draws).ids,
+            (std::vector<int32_t>{kNotFinite, kNotFinite, kNothingToDraw, 0, kNotFinite, kNotFinite, kNothingToDraw}));
 }
 
 INSTANTIATE_TEST_SUITE_P(BackEnds, DrawParity, testing::ValuesIn(BackEndsHere()), [](const auto& test) { return test.param; });

@@ -238,9 +238,11 @@ void NearOps::Randomise(const RandomMatrix& values, PackedWeight& weight) {
   EXPECT_TRUE(ops_->memory().Download(near->bytes.data(), {weight.bytes.data(), static_cast<size_t>(weight.bytes.size())}).ok());
 }
 
-void NearOps::Draw(Tensor logits, std::span<const DrawRule> rules, std::span<int32_t> ids) {
+void NearOps::Draw(Tensor logits, std::span<const TokenDraw> draws, std::span<int32_t> ids) {
+  std::vector<TokenDraw> near(draws.begin(), draws.end());
   Call call(*ops_);
-  ops_->Draw(call.In(logits), call.In(rules), call.Out(ids));
+  for (TokenDraw& draw : near) draw.edits = call.In(draw.edits);
+  ops_->Draw(call.Out(logits), call.In(std::span<const TokenDraw>(near)), call.Out(ids));
 }
 
 void NearOps::Gather(Tensor x, std::span<const int32_t> rows, Tensor y) {

@@ -43,7 +43,7 @@ class NearOps : public Ops {
     return ops_->ExpertRoom(tokens, active, hidden, columns);
   }
   void Randomise(const RandomMatrix& values, PackedWeight& weight) override;
-  void Draw(Tensor logits, std::span<const DrawRule> rules, std::span<int32_t> ids) override;
+  void Draw(Tensor logits, std::span<const TokenDraw> draws, std::span<int32_t> ids) override;
   void Gather(Tensor x, std::span<const int32_t> rows, Tensor y) override;
   void ScatterAdd(Tensor x, std::span<const int32_t> rows, std::span<const float> weights, Tensor out) override;
 

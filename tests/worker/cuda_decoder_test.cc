@@ -1,4 +1,5 @@
-// Steps of decoding that are recorded and replayed: the same logits as the CPU's, whatever the number of sequences, step after step.
+// Steps of decoding that are recorded and replayed: the same logits as the CPU's, whatever the number of sequences, step after step;
+// and the same tokens, whatever the number of edits.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -64,6 +65,49 @@ TEST(CudaDecoder, ReplayedStepsGiveTheCpusLogits) {
 TEST(CudaDecoder, SequencesOutgrowWhatWasRecorded) {
   constexpr int64_t kSteps[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
   ExpectTheCpusLogits(kSteps, 507);
+}
+
+// Edits of so many ids, from a step's number on, some of them beyond the vocabulary.
+std::vector<LogitEdit> Edits(int64_t count, uint64_t step) {
+  std::vector<LogitEdit> edits;
+  for (int64_t i = 0; i < count; ++i) {
+    const auto id = static_cast<int32_t>(i + static_cast<int64_t>(step));
+    edits.push_back({.id = id, .bias = static_cast<float>(id * 7 % 11) / 4, .repetition = 1.25f, .penalty = id % 3 == 0 ? 0.5f : 0});
+  }
+  return edits;
+}
+
+// The best token of each row of logits after the plan's edits.
+std::vector<int32_t> BestOf(const StepLogits& logits, const StepPlan& plan) {
+  std::vector<int32_t> ids;
+  std::vector<DrawCandidate> candidates;
+  for (size_t s = 0; s < plan.sequences.size(); ++s) {
+    const auto row = std::span(logits.values).subspan(s * static_cast<size_t>(logits.vocab), static_cast<size_t>(logits.vocab));
+    std::vector<float> edited(row.begin(), row.end());
+    EditLogits(plan.sequences[s].draw->edits, edited);
+    ids.push_back(DrawToken(edited, plan.sequences[s].draw->rule, candidates));
+  }
+  return ids;
+}
+
+// From step to step, and from row to row, none to as many as can be: what a recorded step reads lies where it lay.
+TEST(CudaDecoder, EditsOfAnyNumberGoWithReplayedSteps) {
+  const auto cpu = MakeGroup(ThreadGroup::OnCpu());
+  const auto cuda = MakeGroup(OnCuda());
+  if (cuda == nullptr) GTEST_SKIP() << "no CUDA device";
+  constexpr int64_t kMost[] = {0, 5, 40, 3, kEditsMax, 0, 97, 1};
+  for (uint64_t step = 1; step <= std::size(kMost); ++step) {
+    StepPlan plan = Decode(step, 12, static_cast<int64_t>(step - 1));
+    const std::vector<LogitEdit> edits = Edits(kMost[step - 1], step);
+    for (StepSequence& sequence : plan.sequences) {
+      const bool all = sequence.id % 2 == 0 || kMost[step - 1] == kEditsMax;
+      sequence.draw = {.rule = {.temperature = 0}, .edits = std::span(edits).first(all ? edits.size() : edits.size() / sequence.id)};
+    }
+    const absl::StatusOr<StepLogits> expected = cpu->Run(plan), found = cuda->Run(plan);
+    ASSERT_TRUE(expected.ok() && found.ok()) << found.status();
+    EXPECT_TRUE(found->values.empty());
+    EXPECT_EQ(found->drawn, BestOf(*expected, plan)) << "step " << step;
+  }
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Seeded tokens of whole requests: those that the CPU samples, with CUDA under the decoder and tokens drawn on the device, on one rank
-// and on several that meet through it.
+// Seeded tokens of whole requests: those that the CPU samples, with CUDA under the decoder and tokens drawn on the device, with
+// penalties, biases and ids held back, on one rank and on several that meet through it.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -17,18 +17,36 @@ constexpr DecoderSettings kSettings{.max_step_tokens = 64, .max_sequences = 8, .
 
 std::vector<Request> Requests(int64_t vocab, int64_t tokens) {
   const Sampling kinds[] = {{.temperature = 0}, {.temperature = 0.8, .top_p = 0.9}, {.temperature = 1, .top_k = 5}, {},
-                            {.temperature = 0.7, .min_p = 0.05}, {.temperature = 0.9, .repetition_penalty = 1.2}};
+                            {.temperature = 0.7, .min_p = 0.05}, {.temperature = 0.9, .repetition_penalty = 1.2},
+                            {.temperature = 0, .presence_penalty = 0.5, .frequency_penalty = 0.4},
+                            {.temperature = 0.8, .top_p = 0.95, .logit_bias = {{3, 4}, {11, 4.5f}, {12, -100}}}};
   std::vector<Request> requests;
   for (uint64_t i = 0; i < std::size(kinds); ++i) {
     Request request{.id = RequestId{i + 1}, .prompt = {}, .sampling = kinds[i], .max_tokens = tokens};
     request.sampling.seed = 100 + i;
     for (uint64_t t = 0; t < 3 + i; ++t) request.prompt.push_back(static_cast<int32_t>((i * 31 + t * 7 + 5) % static_cast<uint64_t>(vocab)));
+    request.min_tokens = i % 4 == 0 ? tokens : tokens / 2;
+    for (int32_t id = static_cast<int32_t>(i); id < vocab && i % 2 == 0; id += 3) request.end_ids.push_back(id);
     requests.push_back(std::move(request));
   }
   return requests;
 }
 
-Tokens Generate(ThreadGroup& group, int64_t vocab, int64_t tokens, bool draws) {
+// A group of which no row of logits may come to the host.
+class DrawingGroup : public StepRunner {
+ public:
+  explicit DrawingGroup(ThreadGroup& group) : group_(group) {}
+  absl::StatusOr<StepLogits> Run(const StepPlan& plan) override {
+    absl::StatusOr<StepLogits> logits = group_.Run(plan);
+    EXPECT_TRUE(!logits.ok() || logits->values.empty()) << "step " << plan.step;
+    return logits;
+  }
+
+ private:
+  ThreadGroup& group_;
+};
+
+Tokens Generate(StepRunner& group, int64_t vocab, int64_t tokens, bool draws) {
   Tokens found;
   const SchedulerLimits limits{.block_tokens = kSettings.block_tokens, .kv_blocks = kSettings.kv_blocks,
                                .max_step_tokens = kSettings.max_step_tokens, .max_sequences = kSettings.max_sequences, .max_model_len = 256};
@@ -57,11 +75,12 @@ TEST(CudaTokens, SeededTokensAreTheCpus) {
   const auto cpu = ThreadGroup::Load(*checkpoint, {1, 1}, kSettings);
   ASSERT_TRUE(cpu.ok()) << cpu.status();
   const Tokens expected = Generate(**cpu, vocab, tokens, false);
-  ASSERT_EQ(expected.size(), 6u);
+  ASSERT_EQ(expected.size(), 8u);
   for (const int64_t ranks : {1, 2, 4}) {
     const auto group = ThreadGroup::Load(*checkpoint, {ranks, ranks}, kSettings, OnCuda());
     ASSERT_TRUE(group.ok()) << group.status();
-    EXPECT_EQ(Generate(**group, vocab, tokens, true), expected) << "on " << ranks << " ranks";
+    DrawingGroup drawing(**group);
+    EXPECT_EQ(Generate(drawing, vocab, tokens, true), expected) << "on " << ranks << " ranks";
   }
 }
 

@@ -314,5 +314,78 @@ TEST(EngineTest, ARowWithoutNumbersEndsOneRequestOnly) {
   EXPECT_EQ(engine.stats().blocks_used, 0);
 }
 
+// Draws where the plan says how, as a device does; other rows come back.
+class DrawingRunner : public ToyRunner {
+ public:
+  int64_t drawn = 0, given = 0;
+
+  absl::StatusOr<StepLogits> Run(const StepPlan& plan) override {
+    DROVER_ASSIGN_OR_RETURN(const StepLogits all, ToyRunner::Run(plan));
+    StepLogits logits{.rows = all.rows, .vocab = all.vocab, .values = {}, .drawn = {}};
+    std::span<const float> rest(all.values);
+    for (const StepSequence& s : plan.sequences) {
+      const size_t rows = s.logits == LogitsWanted::kAll ? s.tokens.size() : s.logits == LogitsWanted::kLast ? 1 : 0;
+      for (size_t i = 0; i < rows; ++i, rest = rest.subspan(kVocab)) Take(rest.first(kVocab), i + 1 == rows ? s.draw : std::nullopt, logits);
+    }
+    return logits;
+  }
+
+ private:
+  void Take(std::span<const float> row, const std::optional<TokenDraw>& draw, StepLogits& logits) {
+    ++(draw ? drawn : given);
+    logits.drawn.push_back(draw ? *sampler_.Sample(row, *draw) : kNotDrawn);
+    if (!draw) logits.values.insert(logits.values.end(), row.begin(), row.end());
+  }
+  Sampler sampler_;
+};
+
+// Runs requests, whose ids are 1, 2 and so on, on a runner that draws.
+std::unique_ptr<Collector> RunDrawing(DrawingRunner& runner, const std::vector<Request>& requests) {
+  auto seen = std::make_unique<Collector>();
+  Engine engine({.limits = Running::With({.max_sequences = 4}), .vocab = ToyRunner::kVocab, .draws = true}, runner,
+                [&](std::vector<TokenEvent> batch) { seen->Take(std::move(batch)); });
+  for (const Request& request : requests) EXPECT_TRUE(engine.Submit(request).ok());
+  engine.Drain();
+  EXPECT_TRUE(engine.RunLoop().ok());
+  return seen;
+}
+
+TEST(EngineTest, RunnersDrawWhatTheHostWouldSample) {
+  const Sampling kinds[] = {{.temperature = 0.8},
+                            {.temperature = 0, .repetition_penalty = 1.5},
+                            {.temperature = 0.9, .presence_penalty = 1, .frequency_penalty = 0.5},
+                            {.temperature = 0, .frequency_penalty = 2},
+                            {.temperature = 1, .top_p = 0.8, .logit_bias = {{3, 1.5f}, {7, -100}, {99, 5}}},
+                            {.temperature = 0.7, .top_k = 4, .repetition_penalty = 0.7, .logit_bias = {{3, 0.5f}}}};
+  std::vector<Request> requests;
+  for (const Sampling& sampling : kinds) {
+    requests.push_back(MakeRequest(requests.size() + 1, 20, sampling));
+    requests.back().sampling.seed = requests.size();
+    requests.back().min_tokens = static_cast<int64_t>(requests.size()) * 2;
+    for (int32_t id = 0; id < ToyRunner::kVocab; id += 3) requests.back().end_ids.push_back(id);
+  }
+  DrawingRunner runner;
+  const std::unique_ptr<Collector> seen = RunDrawing(runner, requests);
+  EXPECT_EQ(runner.given, 0);
+  EXPECT_GT(runner.drawn, 0);
+  for (const Request& request : requests) EXPECT_EQ(seen->Tokens(Value(request.id)), Alone(request)) << "request " << Value(request.id);
+}
+
+TEST(EngineTest, RowsThatAreNeededOrHaveTooManyEditsAreNotDrawnFrom) {
+  std::vector<Request> requests;
+  for (uint64_t id = 1; id <= 3; ++id) requests.push_back(MakeRequest(id, 5, {.temperature = 0.5, .seed = id}));
+  requests[0].logprobs = 0;
+  requests[1].logits = LogitsWanted::kLast;
+  for (int32_t id = 0; id <= kEditsMax; ++id) requests[2].sampling.logit_bias.emplace_back(id, 1.0f);
+  DrawingRunner runner;
+  std::unique_ptr<Collector> seen = RunDrawing(runner, requests);
+  EXPECT_EQ(runner.drawn, 0);
+  EXPECT_EQ(runner.given, 15);
+  for (const Request& request : requests) EXPECT_EQ(seen->Tokens(Value(request.id)), Alone(request)) << "request " << Value(request.id);
+  requests[2].sampling.logit_bias.pop_back();
+  RunDrawing(runner, {requests[2]});
+  EXPECT_EQ(runner.drawn, 5);
+}
+
 }  // namespace
 }  // namespace drover

@@ -8,12 +8,20 @@
 #include <map>
 #include <set>
 
+#include "worker/logit_edits.h"
 #include "worker/logprobs.h"
 
 namespace drover {
 namespace {
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
+
+// The token of a request after some output, sampled from a row.
+absl::StatusOr<int32_t> SampleAfter(Sampler& sampler, const std::vector<float>& row, const Request& request, const std::vector<int32_t>& output) {
+  LogitEdits edits(request);
+  for (const int32_t id : output) edits.Append(id);
+  return sampler.Sample(row, {RuleOf(request.sampling, static_cast<int64_t>(output.size())), edits.all()});
+}
 
 struct GreedyCase {
   std::string name;
@@ -44,8 +52,8 @@ TEST(SamplerTest, GreedyTakesTheBestAfterBiasAndPenalties) {
   };
   Sampler sampler;
   for (const GreedyCase& c : cases) {
-    const absl::StatusOr<int32_t> token =
-        sampler.Sample(c.logits, {.sampling = c.sampling, .prompt = c.prompt, .output = c.output, .banned = c.banned});
+    const Request request{.prompt = c.prompt, .sampling = c.sampling, .min_tokens = static_cast<int64_t>(c.output.size()) + 1, .end_ids = c.banned};
+    const absl::StatusOr<int32_t> token = SampleAfter(sampler, c.logits, request, c.output);
     ASSERT_TRUE(token.ok()) << c.name << ": " << Message(token.status());
     EXPECT_EQ(*token, c.token) << c.name;
   }
@@ -53,12 +61,13 @@ TEST(SamplerTest, GreedyTakesTheBestAfterBiasAndPenalties) {
 
 TEST(SamplerTest, RefusesRowsThatAreNoNumbers) {
   Sampler sampler;
-  const Sampling sampling;
-  const auto status = [&](std::vector<float> row) { return sampler.Sample(row, {.sampling = sampling, .prompt = {}, .output = {}}).status(); };
+  const auto status = [&](std::vector<float> row) { return sampler.Sample(row, {}).status(); };
   EXPECT_EQ(Message(status({1, NAN})), "logits[1]: found nan, expected a number");
   EXPECT_EQ(Message(status({kInf, 1})), "logits[0]: found inf, expected a number");
   EXPECT_EQ(Message(status({-kInf, -kInf})), "logits: no id may be sampled");
   EXPECT_EQ(Message(status({})), "logits: no id may be sampled");
+  const std::vector<LogitEdit> grows = {{.id = 1, .repetition = 1e-3f}};
+  EXPECT_EQ(Message(sampler.Sample(std::vector<float>{1, 3e38f}, {{}, grows}).status()), "logits[1]: found inf, expected a number");
 }
 
 // Draws one token for each of `count` seeds.
@@ -67,7 +76,7 @@ std::map<int32_t, int64_t> Counts(const std::vector<float>& row, Sampling sampli
   Sampler sampler;
   for (int64_t i = 0; i < count; ++i) {
     sampling.seed = static_cast<uint64_t>(i) * 0x9E3779B97F4A7C15;
-    ++counts[*sampler.Sample(row, {.sampling = sampling, .prompt = {}, .output = {}})];
+    ++counts[*sampler.Sample(row, {RuleOf(sampling, 0), {}})];
   }
   return counts;
 }
@@ -128,12 +137,8 @@ TEST(SamplerTest, ATokenDependsOnSeedAndPositionOnly) {
   const Sampling sampling{.top_p = 0.9, .seed = 42};
   Sampler used, fresh;
   std::vector<int32_t> tokens;
-  for (int32_t position = 0; position < 50; ++position) {
-    const std::vector<int32_t> output(static_cast<size_t>(position), 1);
-    tokens.push_back(*used.Sample(row, {.sampling = sampling, .prompt = {}, .output = output}));
-  }
-  const std::vector<int32_t> output(49, 2);
-  EXPECT_EQ(*fresh.Sample(row, {.sampling = sampling, .prompt = {}, .output = output}), tokens[49]);
+  for (int32_t position = 0; position < 50; ++position) tokens.push_back(*used.Sample(row, {RuleOf(sampling, position), {}}));
+  EXPECT_EQ(*fresh.Sample(row, {RuleOf(sampling, 49), {}}), tokens[49]);
   EXPECT_GT(std::set<int32_t>(tokens.begin(), tokens.end()).size(), 5u);
 }
 

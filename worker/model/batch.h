@@ -26,7 +26,7 @@ struct Batch {
   std::vector<SequenceRows> sequences;  // of this rank's part; their first rows are counted from own_rows.begin
   std::vector<int64_t> lengths;       // of each of these, when this pass over it began
   std::vector<int32_t> logit_rows;    // in plan order
-  std::vector<const DrawRule*> draws;  // of each of them, null: none; points into the plan
+  std::vector<const TokenDraw*> draws;  // of each of them, null: none; points into the plan
 
   int64_t rows() const { return static_cast<int64_t>(ids.size()); }
 };

@@ -147,7 +147,7 @@ absl::StatusOr<StepLogits> Decoder::Run(const StepPlan& plan, std::chrono::stead
   if (replayed > 0) Pad(batch, replayed, spare_blocks_);
   Arena::Scope scope(arena_);
   ops_->Begin(batch.sequences);
-  const StepInputs inputs = PlaceInputs(batch, {spec_, rope_tables_, draws()}, ops_->memory(), arena_, staging_);
+  const StepInputs inputs = PlaceInputs(batch, {spec_, rope_tables_, draws() ? step_size_.logit_rows : 0}, ops_->memory(), arena_, staging_);
   const bool layer_norm = spec_.norm != NormKind::kRms && spec_.norm != NormKind::kRmsPlusOne;
   Step step(batch, {layer_norm, static_cast<float>(spec_.norm_eps)}, *ops_, {stage(), part()}, arena_);
   std::optional<double> gap;
@@ -241,7 +241,7 @@ Tensor Decoder::GatherLogits(Step& step, Tensor x, std::span<const int32_t> rows
 
 void Decoder::TakeLogits(Step& step, const LogitPiece& piece, StepLogits& logits) {
   const auto draws = std::span(step.batch().draws).subspan(static_cast<size_t>(piece.first), static_cast<size_t>(piece.count));
-  if (this->draws() && std::ranges::any_of(draws, [](const DrawRule* rule) { return rule != nullptr; })) return Draw(step, piece, logits);
+  if (this->draws() && std::ranges::any_of(draws, [](const TokenDraw* draw) { return draw != nullptr; })) return Draw(step, piece, logits);
   const size_t before = logits.values.size(), size = static_cast<size_t>(piece.count * spec_.vocab);
   logits.values.resize(before + size);
   if (!logits.drawn.empty()) logits.drawn.resize(logits.drawn.size() + static_cast<size_t>(piece.count), kNotDrawn);
@@ -271,7 +271,7 @@ void Decoder::Draw(Step& step, const LogitPiece& piece, StepLogits& logits) {
     if (!columns.empty()) step.CopyHeads(1, {from, piece.count, columns.size()}, 0, rows, columns.begin, columns.size());
     from += piece.gathered.rows * columns.size();
   }
-  step.Draw(rows, draw_room_.rules.subspan(first, count), draw_room_.ids.first(count));
+  step.Draw(rows, draw_room_.draws.subspan(first, count), draw_room_.ids.first(count));
   logits.drawn.resize(first, kNotDrawn);  // of pieces before this one
   std::vector<int32_t> ids(count);
   step.Download(draw_room_.ids.first(count), ids);

@@ -122,7 +122,7 @@ class Decoder {
   void Draw(Step& step, const LogitPiece& piece, StepLogits& logits);
   // Where rank 0 draws: taken before the layers, so that nothing of a replayed step lies there.
   struct DrawRoom {
-    std::span<const DrawRule> rules;
+    std::span<const TokenDraw> draws;
     std::span<int32_t> ids;
     Tensor rows;
   };

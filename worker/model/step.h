@@ -108,7 +108,7 @@ class Step {
   // To the host, once everything before is done; an error is kept like a collective's.
   void Download(Tensor from, std::span<float> to);
   void Download(std::span<const int32_t> from, std::span<int32_t> to);
-  void Draw(Tensor logits, std::span<const DrawRule> rules, std::span<int32_t> ids) { ops_.Draw(logits, rules, ids); }
+  void Draw(Tensor logits, std::span<const TokenDraw> draws, std::span<int32_t> ids) { ops_.Draw(logits, draws, ids); }
 
   void Record(const absl::Status& status) { status_.Update(status); }
   absl::Status Finish() const { return status_; }

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "common/check.h"
+
 namespace drover {
 namespace {
 
@@ -45,6 +47,9 @@ class Pieces {
     });
     return {static_cast<const int32_t*>(static_cast<const void*>(near.data)), count};
   }
+
+  // Room that nothing is written to.
+  void Skip(int64_t floats) { arena_.Take(1, floats); }
 
   void HandOver() {
     if (memory_.on_host() || end_ == 0) return;
@@ -94,16 +99,27 @@ Positions AddPositions(const Batch& batch, const Attention& attention, const Rop
   return positions;
 }
 
-constexpr size_t kRuleFloats = sizeof(DrawRule) / sizeof(float);
+constexpr int64_t kDrawFloats = sizeof(TokenDraw) / sizeof(float), kEditFloats = sizeof(LogitEdit) / sizeof(float);
 
-std::span<const DrawRule> AddDraws(const Batch& batch, Pieces& pieces) {
-  const Tensor near = pieces.Add(static_cast<int64_t>(batch.draws.size()), kRuleFloats, [&](Tensor to) {
-    for (size_t i = 0; i < batch.draws.size(); ++i) {
-      const DrawRule rule = batch.draws[i] != nullptr ? *batch.draws[i] : DrawRule{};
-      std::memcpy(to.row(static_cast<int64_t>(i)).data(), &rule, sizeof rule);
-    }
-  });
-  return {static_cast<const DrawRule*>(static_cast<const void*>(near.data)), batch.draws.size()};
+int64_t EditFloats(int64_t rows) { return Arena::Rounded(rows * kEditsMax * kEditFloats); }
+
+// Fills the table of draws, and adds their edits: after all else, since their number changes from step to step. What is taken later
+// lies where it would if there were as many as can be.
+std::span<const TokenDraw> AddDraws(const Batch& batch, Tensor table, int64_t drawn_rows, Pieces& pieces) {
+  int64_t count = 0;
+  for (const TokenDraw* draw : batch.draws) count += draw != nullptr ? static_cast<int64_t>(draw->edits.size()) : 0;
+  DROVER_CHECK_LE(count, drawn_rows * kEditsMax);
+  const Tensor near = pieces.Take(count, kEditFloats), edits = pieces.Host(near), draws = pieces.Host(table);
+  int64_t at = 0;
+  for (size_t i = 0; i < batch.draws.size(); ++i) {
+    TokenDraw draw = batch.draws[i] != nullptr ? *batch.draws[i] : TokenDraw{};
+    if (!draw.edits.empty()) std::memcpy(edits.row(at).data(), draw.edits.data(), draw.edits.size_bytes());
+    draw.edits = {static_cast<const LogitEdit*>(static_cast<const void*>(near.data)) + at, draw.edits.size()};
+    at += static_cast<int64_t>(draw.edits.size());
+    std::memcpy(draws.row(static_cast<int64_t>(i)).data(), &draw, sizeof draw);
+  }
+  pieces.Skip(EditFloats(drawn_rows) - Arena::Rounded(near.size()));
+  return {static_cast<const TokenDraw*>(static_cast<const void*>(table.data)), batch.draws.size()};
 }
 
 }  // namespace
@@ -114,15 +130,18 @@ StepInputs PlaceInputs(const Batch& batch, const InputShape& shape, Memory& memo
   inputs.ids = pieces.AddInts(batch.ids.size(), [&](size_t i) { return batch.ids[i]; });
   inputs.rows = pieces.AddInts(batch.positions.size(), [&](size_t i) { return batch.positions[i]; });
   inputs.logit_rows = pieces.AddInts(batch.logit_rows.size(), [&](size_t i) { return batch.logit_rows[i]; });
-  if (shape.draws) inputs.draws = AddDraws(batch, pieces);
+  const bool draws = shape.drawn_rows > 0;
+  const Tensor table = pieces.Take(draws ? static_cast<int64_t>(batch.draws.size()) : 0, kDrawFloats);
   for (size_t kind = 0; kind < shape.spec.kinds.size(); ++kind)
     inputs.kinds.push_back(AddPositions(batch, shape.spec.kinds[kind].attention, *shape.tables[kind], pieces));
+  if (draws) inputs.draws = AddDraws(batch, table, shape.drawn_rows, pieces);
   pieces.HandOver();
   return inputs;
 }
 
-int64_t InputFloats(const ModelSpec& spec, int64_t tokens, int64_t own_tokens) {
-  int64_t floats = 3 * Arena::Rounded(tokens) + Arena::Rounded(tokens * static_cast<int64_t>(kRuleFloats));
+int64_t InputFloats(const ModelSpec& spec, int64_t tokens, int64_t own_tokens, int64_t drawn_rows) {
+  int64_t floats = 3 * Arena::Rounded(tokens);
+  if (drawn_rows > 0) floats += Arena::Rounded(tokens * kDrawFloats) + EditFloats(drawn_rows);
   for (const LayerKind& kind : spec.kinds) {
     if (kind.attention.rope) floats += 2 * Arena::Rounded(own_tokens * kind.attention.rope->pairs());
     if (kind.attention.temperature) floats += Arena::Rounded(own_tokens);

@@ -57,8 +57,9 @@ int64_t StepFloats(const ModelSpec& spec, const RankCut& cut, const StepSize& si
   int64_t layer = Arena::Rounded(tokens * spec.hidden);  // of learned positions, before any layer
   for (const LayerKind& kind : spec.kinds) layer = std::max(layer, LayerFloats(kind, spec.hidden, cut, tokens, ops));
   const int64_t logits = 2 * Arena::Rounded(rows * spec.hidden) + Arena::Rounded(rows * cut.Vocab(spec).size()) + Arena::Rounded(rows * spec.vocab);
-  const int64_t drawing = cut.rank == 0 && !ops.on_host() ? Arena::Rounded(rows) + Arena::Rounded(rows * spec.vocab) : 0;
-  return InputFloats(spec, tokens, PartTokens(tokens, cut.grid.attention_parts)) + drawing + Arena::Rounded(tokens * spec.hidden) +
+  const int64_t drawn_rows = cut.rank == 0 && !ops.on_host() ? rows : 0;
+  const int64_t drawing = Arena::Rounded(drawn_rows) + Arena::Rounded(drawn_rows * spec.vocab);
+  return InputFloats(spec, tokens, PartTokens(tokens, cut.grid.attention_parts), drawn_rows) + drawing + Arena::Rounded(tokens * spec.hidden) +
          std::max(layer, logits);
 }
 
