@@ -18,6 +18,7 @@ struct DevicePlace {
   std::string transport = "auto";  // how ranks with GPUs meet: nccl, or host (copies, through MPI); auto: nccl where it is
   std::string attention = "own";   // kernels of a GPU: own, or flashinfer for what that covers
   int64_t rank = 0, ranks = 1;
+  bool record = true;  // whether ranks that meet by NCCL may replay recorded steps; the same on every rank
 };
 
 // Whether the ranks of such a place meet without a communicator of the host, by bytes that rank 0 makes.

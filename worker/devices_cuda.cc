@@ -45,7 +45,7 @@ using Met = absl::StatusOr<std::unique_ptr<Communicator>>;
 constexpr bool kHaveNccl = true;
 
 Met MeetByNccl(const std::string& meeting, CudaOps& ops, const DevicePlace& place, TimePoint deadline) {
-  NcclSettings settings{.rank = place.rank, .ranks = place.ranks};
+  NcclSettings settings{.rank = place.rank, .ranks = place.ranks, .record = place.record};
   settings.wedged = [](const std::string& what) {  // a GPU must not be held by what does not end
     Log(LogLevel::kError, "rank leaves", {{"reason", what}});
     std::_Exit(kExitLeftEpoch);

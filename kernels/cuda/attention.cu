@@ -176,10 +176,9 @@ int64_t CudaOps::PartsOf(const AttentionShape& shape, cuda::AttendTask* task) {
   const int64_t bytes = results * (2 + shape.ValueDim()) * static_cast<int64_t>(sizeof(float));
   if (parts == 1 || bytes > cuda::kPartsBytesMax) return 0;
   if (bytes > parts_.size()) {
-    absl::StatusOr<AlignedBytes> room = memory_->Allocate(bytes);
+    absl::StatusOr<AlignedBytes> room = memory_->Allocate(std::min(2 * bytes, cuda::kPartsBytesMax));
     if (!room.ok()) return 0;
-    old_rooms_.push_back(std::exchange(parts_, *std::move(room)));  // operations under way may still use it
-    ++rooms_grown_;
+    old_rooms_.push_back(std::exchange(parts_, *std::move(room)));  // operations under way and recorded ones may still use it
   }
   task->softmax = reinterpret_cast<float*>(parts_.data());
   task->values = task->softmax + 2 * results;

@@ -34,19 +34,22 @@ Memory& CudaOps::memory() { return *memory_; }
 void CudaOps::Begin(std::span<const SequenceRows> sequences) {
   device_->Use();
   begun_ = sequences;
-  old_rooms_.clear();  // the step before is done
+  if (places_room_ == 0) old_rooms_.clear();  // nothing that was recorded uses them
   places_.Lay(sequences);
   if (flash_ != nullptr) flash_->Begin(sequences);
   const auto bytes = static_cast<int64_t>(places_.bytes().size());
-  if (bytes > near_places_.size()) {
-    absl::StatusOr<AlignedBytes> room = memory_->Allocate(2 * bytes);
+  if (bytes > places_room_) {
+    places_room_ = 2 * bytes;
+    ++places_moved_;
+  }
+  if (places_room_ > near_places_.size()) {
+    absl::StatusOr<AlignedBytes> room = memory_->Allocate(places_room_);
     if (!room.ok()) {
       device_->Keep(Annotate(room.status(), "room for the step's sequences"));
       places_.Lay({});
       return;
     }
     near_places_ = *std::move(room);
-    ++rooms_grown_;
   }
   memory_->Upload(places_.bytes(), near_places_.data());
 }
@@ -58,13 +61,15 @@ void CudaOps::CheckBegun(std::span<const SequenceRows> sequences, int64_t rows) 
 
 void CudaOps::SetDeadline(std::chrono::steady_clock::time_point deadline) { device_->SetDeadline(deadline); }
 
-void CudaOps::Forget() { recordings_->Clear(); }
+void CudaOps::Forget() {
+  recordings_->Clear();
+  places_room_ = 0;
+}
 
 absl::Status CudaOps::Replay(int64_t key, const std::function<absl::Status()>& work) {
   device_->Use();
   if (flash_ != nullptr) return work();  // its launches follow a plan that the host makes for each step
-  const auto signature = [this] { return cuda::Signature{rooms_grown_, places_.launch_keys()}; };
-  return recordings_->Run(key, signature, work);
+  return recordings_->Run(key, {places_moved_, places_.launch_keys()}, work);
 }
 
 absl::Status CudaOps::Finish() {

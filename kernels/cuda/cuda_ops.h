@@ -120,10 +120,12 @@ class CudaOps : public Ops {
   std::span<const SequenceRows> begun_;
   cuda::StepPlaces places_;  // of the sequences begun
   std::unique_ptr<FlashAttention> flash_;  // null: own kernels alone
+  // What a recorded step has baked in must follow from the steps since Forget alone, so that it is the same on every rank: how much of
+  // near_places_ they have needed and how often that has moved; and rooms of attention stay until then.
   AlignedBytes near_places_;
-  AlignedBytes parts_;       // of attention
-  std::vector<AlignedBytes> old_rooms_;  // until the next step begins
-  int64_t rooms_grown_ = 0;
+  int64_t places_room_ = 0, places_moved_ = 0;
+  AlignedBytes parts_;                   // of attention
+  std::vector<AlignedBytes> old_rooms_;  // that parts_ has outgrown
 };
 
 }  // namespace drover

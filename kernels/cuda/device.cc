@@ -74,6 +74,11 @@ void CudaDevice::Queued(const char* operation) {
   if (options_.wait_for_each && !recording_) Keep(WaitForStream());
 }
 
+void CudaDevice::Replayed() {
+  for (WaitGuard* guard : guards_) guard->WhenReplayed();
+  Launched("a recorded step");
+}
+
 absl::Status CudaDevice::Poll(const std::function<cudaError_t()>& query, const std::string& operation) {
   for (Backoff backoff;; backoff.Pause()) {
     const cudaError_t error = query();
@@ -91,8 +96,11 @@ absl::Status CudaDevice::WaitForStream() {
   return absl::OkStatus();
 }
 
-void CudaDevice::WaitFor(cudaEvent_t event, const char* operation) {
-  Keep(Poll([event] { return cudaEventQuery(event); }, operation));
+bool CudaDevice::WaitFor(cudaEvent_t event, const char* operation) {
+  absl::Status waited = Poll([event] { return cudaEventQuery(event); }, operation);
+  const bool done = waited.ok();
+  Keep(std::move(waited));
+  return done;
 }
 
 absl::Status CudaDevice::Finish() {
@@ -150,17 +158,18 @@ void CudaMemory::Copy(std::span<const std::byte> from, std::byte* to) {
   device_.Keep(cudaMemcpyAsync(to, from.data(), from.size(), cudaMemcpyDeviceToDevice, device_.stream()), "copying on the device");
 }
 
-void CudaMemory::TurnOver() {
+bool CudaMemory::TurnOver() {
+  if (!device_.WaitFor(halves_[1 - half_].left, "waiting for an upload")) return false;
   device_.Keep(cudaEventRecord(halves_[half_].left, device_.stream()), "recording an event");
   half_ = 1 - half_;
   used_ = 0;
-  device_.WaitFor(halves_[half_].left, "waiting for an upload");
+  return true;
 }
 
 void CudaMemory::Upload(std::span<const std::byte> from, std::byte* to) {
   device_.Use();
   while (!from.empty()) {
-    if (used_ >= kHalfBytes) TurnOver();
+    if (used_ >= kHalfBytes && !TurnOver()) return;  // the device still reads what would be overwritten
     const size_t piece = std::min(from.size(), kHalfBytes - used_);
     std::byte* staged = halves_[half_].bytes + used_;
     std::memcpy(staged, from.data(), piece);

@@ -26,6 +26,8 @@ class WaitGuard {
   virtual absl::Status WhileWaiting() = 0;
   // The stream has nothing left to do; an error says that its results are worth nothing.
   virtual absl::Status WhenIdle() = 0;
+  // A recorded step was queued again; what of it waits for other ranks does so again.
+  virtual void WhenReplayed() {}
 };
 
 class CudaDevice {
@@ -49,14 +51,22 @@ class CudaDevice {
   void Launched(const char* operation);
   // After work was queued by other means than a launch.
   void Queued(const char* operation);
+  // The same for a recorded step.
+  void Replayed();
   // Between the two, what is asked is recorded and nothing waits.
   void set_recording(bool recording) { recording_ = recording; }
+  bool recording() const { return recording_; }
+  // What was recorded is void, and what is being recorded comes to nothing: `forget`, which the device's recordings set.
+  void set_forget(std::function<void()> forget) { forget_ = std::move(forget); }
+  void Forget() const {
+    if (forget_) forget_();
+  }
   void Keep(cudaError_t error, const char* operation);
   void Keep(absl::Status error);
   // Waits for the stream; the first error kept since the last call.
   absl::Status Finish();
-  // Waits for the event; what goes wrong is kept.
-  void WaitFor(cudaEvent_t event, const char* operation);
+  // Waits for the event; what goes wrong is kept, and the answer false.
+  bool WaitFor(cudaEvent_t event, const char* operation);
   // Waits end by then at the latest.
   void SetDeadline(std::chrono::steady_clock::time_point deadline) { deadline_ = deadline; }
   // What was kept so far, which is forgotten.
@@ -66,6 +76,8 @@ class CudaDevice {
   // Every wait asks the guard, until it is taken away.
   void Watch(WaitGuard& guard) { guards_.push_back(&guard); }
   void Unwatch(WaitGuard& guard) { std::erase(guards_, &guard); }
+  // Whether other ranks take part in its work.
+  bool watched() const { return !guards_.empty(); }
 
  private:
   explicit CudaDevice(const CudaOptions& options) : options_(options) {}
@@ -81,6 +93,7 @@ class CudaDevice {
   std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::time_point::max();
   absl::Status status_;
   std::vector<WaitGuard*> guards_;
+  std::function<void()> forget_;
 };
 
 class CudaMemory : public Memory {
@@ -97,8 +110,8 @@ class CudaMemory : public Memory {
 
  private:
   explicit CudaMemory(CudaDevice& device) : device_(device) {}
-  // On to the other half of the staging memory, once its last bytes have left it.
-  void TurnOver();
+  // On to the other half of the staging memory, once its last bytes have left it; false: they have not.
+  bool TurnOver();
 
   struct Half {
     std::byte* bytes = nullptr;

@@ -7,26 +7,38 @@
 
 namespace drover::cuda {
 
+// Places stay: `work` may be running for one.
 void Recordings::Clear() {
-  for (const auto& [key, recording] : recordings_)
+  cudaGraph_t graph = nullptr;
+  EndCapture(&graph);
+  if (graph != nullptr) cudaGraphDestroy(graph);
+  for (auto& [key, recording] : recordings_) {
     if (recording.graph != nullptr) cudaGraphExecDestroy(recording.graph);
-  recordings_.clear();
+    recording = {};
+  }
 }
 
-absl::Status Recordings::Run(int64_t key, const std::function<Signature()>& signature, const std::function<absl::Status()>& work) {
+cudaError_t Recordings::EndCapture(cudaGraph_t* graph) {
+  if (!device_.recording()) return cudaSuccess;
+  device_.set_recording(false);
+  return cudaStreamEndCapture(device_.stream(), graph);
+}
+
+absl::Status Recordings::Launch(const Recording& recording) {
+  device_.Keep(cudaGraphLaunch(recording.graph, device_.stream()), "launching a recorded step");
+  device_.Replayed();
+  return absl::OkStatus();
+}
+
+absl::Status Recordings::Run(int64_t key, const Signature& signature, const std::function<absl::Status()>& work) {
   Recording& recording = recordings_[key];
-  if (recording.signature != signature()) {
+  if (recording.signature != signature) {
     if (recording.graph != nullptr) cudaGraphExecDestroy(recording.graph);
-    recording = {.signature = signature(), .never = recording.never};
+    recording = {.signature = signature, .never = recording.never};
   }
-  if (recording.graph != nullptr) {
-    device_.Keep(cudaGraphLaunch(recording.graph, device_.stream()), "launching a recorded step");
-    device_.Launched("a recorded step");
-    return absl::OkStatus();
-  }
+  if (recording.graph != nullptr) return Launch(recording);
   if (recording.warm && !recording.never) return Record(recording, work);
   const absl::Status status = work();
-  recording.signature = signature();
   recording.warm = status.ok();
   return status;
 }
@@ -37,27 +49,24 @@ absl::Status Recordings::Record(Recording& recording, const std::function<absl::
   if (error == cudaSuccess) {
     device_.set_recording(true);
     const absl::Status status = work();
-    device_.set_recording(false);
     cudaGraph_t graph = nullptr;
-    error = cudaStreamEndCapture(device_.stream(), &graph);
-    if (error == cudaSuccess && status.ok()) error = cudaGraphInstantiate(&recording.graph, graph, 0);
+    error = EndCapture(&graph);
+    if (graph != nullptr && status.ok()) error = cudaGraphInstantiate(&recording.graph, graph, 0);
     if (graph != nullptr) cudaGraphDestroy(graph);
     if (!status.ok()) return status;
   }
-  if (const absl::Status kept = device_.TakeKept(); error != cudaSuccess || !kept.ok()) return RunUnrecorded(recording, error, kept, work);
-  device_.Keep(cudaGraphLaunch(recording.graph, device_.stream()), "launching a recorded step");
-  device_.Launched("a recorded step");
-  return absl::OkStatus();
+  const absl::Status kept = device_.TakeKept();
+  if (recording.graph != nullptr && kept.ok()) return Launch(recording);
+  return RunUnrecorded(recording, kept.ok() ? device_.Error(error, "recording a step") : kept, work);
 }
 
-// Nothing has run yet: the step runs as it is, now and later.
-absl::Status Recordings::RunUnrecorded(Recording& recording, cudaError_t error, const absl::Status& kept,
-                                       const std::function<absl::Status()>& work) {
+// Nothing has run yet: the step runs as it is, now and later; but other ranks would wait for a recorded one.
+absl::Status Recordings::RunUnrecorded(Recording& recording, const absl::Status& reason, const std::function<absl::Status()>& work) {
   cudaGetLastError();
   if (recording.graph != nullptr) cudaGraphExecDestroy(std::exchange(recording.graph, nullptr));
+  if (device_.watched()) return Annotate(reason, "a step cannot be recorded, and other ranks record it");
   recording.never = true;
-  const std::string reason = kept.ok() ? cudaGetErrorString(error) : Message(kept);
-  Log(LogLevel::kWarning, "a step cannot be recorded; it runs operation by operation", {{"reason", reason}});
+  Log(LogLevel::kWarning, "a step cannot be recorded; it runs operation by operation", {{"reason", Message(reason)}});
   return work();
 }
 

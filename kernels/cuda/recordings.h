@@ -9,20 +9,27 @@
 
 namespace drover::cuda {
 
-// What a recording has baked in beside its key: how often memory that may grow has grown, and shapes of launches.
+// What a recording has baked in beside its key: how often memory that it reads has moved, and shapes of launches.
 using Signature = std::array<int64_t, 2>;
 
 class Recordings {
  public:
-  explicit Recordings(CudaDevice& device) : device_(device) {}
-  ~Recordings() { Clear(); }
+  explicit Recordings(CudaDevice& device) : device_(device) {
+    device_.set_forget([this] { Clear(); });
+  }
+  ~Recordings() {
+    Clear();
+    device_.set_forget({});
+  }
   Recordings(const Recordings&) = delete;
   Recordings& operator=(const Recordings&) = delete;
 
+  // Also from within `work`, whose recording comes to nothing then. Graphs under way are let go when they are done.
   void Clear();
   // The first time with a signature `work` runs as it is, so that all room is taken and the libraries have made their choices; the second
-  // time it is recorded; then what was recorded is launched. `signature` is asked before and after a first run, which may move memory.
-  absl::Status Run(int64_t key, const std::function<Signature()>& signature, const std::function<absl::Status()>& work);
+  // time it is recorded; then what was recorded is launched. Where other ranks take part, all must do the same of these three: keys and
+  // changes of signatures since Clear must be the same on all, and a step that cannot be recorded is an error.
+  absl::Status Run(int64_t key, const Signature& signature, const std::function<absl::Status()>& work);
 
  private:
   struct Recording {
@@ -32,7 +39,10 @@ class Recordings {
     bool never = false;  // it cannot be recorded
   };
   absl::Status Record(Recording& recording, const std::function<absl::Status()>& work);
-  absl::Status RunUnrecorded(Recording& recording, cudaError_t error, const absl::Status& kept, const std::function<absl::Status()>& work);
+  // Null where the recording has come to nothing.
+  cudaError_t EndCapture(cudaGraph_t* graph);
+  absl::Status Launch(const Recording& recording);
+  absl::Status RunUnrecorded(Recording& recording, const absl::Status& reason, const std::function<absl::Status()>& work);
 
   CudaDevice& device_;
   std::map<int64_t, Recording> recordings_;

@@ -3,6 +3,7 @@
 
 #include "tests/worker/comm_conformance.h"
 #include "tests/worker/loopback_ranks.h"
+#include "tests/worker/recorded_sums.h"
 #include "worker/comm/nccl_communicator.h"
 
 namespace drover {
@@ -60,6 +61,24 @@ TEST(NcclOnGpu, OneRankPassesEveryCheckAndMeetsAgain) {
     const auto comm = NcclCommunicator::Join(*meeting, *rank.device, {}, Clock::now() + kLimit);
     ASSERT_TRUE(comm.ok()) << comm.status();
     EXPECT_TRUE(PassEvery(rank, **comm, SumOrder::kAny).ok());
+  }
+}
+
+// Recordings outlive communicators here: NCCL ends those only when the graphs are gone, and would hang else.
+TEST(NcclOnGpu, OneRankReplaysWhatWasRecorded) {
+  if (!HasDevice()) GTEST_SKIP() << "no CUDA device";
+  DeviceRank rank;
+  ASSERT_TRUE(rank.Open(0).ok());
+  cuda::Recordings recordings(*rank.device);
+  for (const bool aborts : {false, true, false}) {
+    const auto comm = NcclCommunicator::Join(*NcclCommunicator::MakeMeeting(), *rank.device, {}, Clock::now() + kLimit);
+    ASSERT_TRUE(comm.ok()) << comm.status();
+    const absl::Status status = ManyRecordedSums(rank, recordings, **comm);
+    ASSERT_TRUE(status.ok()) << status;
+    if (!aborts) continue;
+    (*comm)->Abort();
+    std::byte byte{};
+    EXPECT_EQ((*comm)->Broadcast({&byte, 1}, 0).code(), absl::StatusCode::kAborted);
   }
 }
 

@@ -11,7 +11,7 @@
 #include <fstream>
 
 #include "tests/worker/comm_conformance.h"
-#include "tests/worker/device_ranks.h"
+#include "tests/worker/recorded_sums.h"
 #include "worker/comm/nccl_communicator.h"
 
 namespace drover {
@@ -64,6 +64,17 @@ absl::Status Conformance(DeviceRank& rank, const Place& place) {
   return absl::OkStatus();
 }
 
+// Graphs that all ranks have recorded, in each of two epochs.
+absl::Status Recorded(DeviceRank& rank, const Place& place) {
+  cuda::Recordings recordings(*rank.device);
+  for (const int epoch : {1, 2}) {
+    DROVER_ASSIGN_OR_RETURN(const auto comm, Join(rank, place, epoch));
+    comm->SetDeadline(Clock::now() + kCallLimit);
+    DROVER_RETURN_IF_ERROR(Annotate(ManyRecordedSums(rank, recordings, *comm), Cat("epoch ", epoch)));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status SumOnce(DeviceRank& rank, Communicator& comm, std::chrono::nanoseconds limit) {
   comm.SetDeadline(Clock::now() + limit);
   DROVER_ASSIGN_OR_RETURN(AlignedBytes x, rank.Filled(1000, 1));
@@ -92,7 +103,8 @@ absl::Status Killed(DeviceRank& rank, const Place& place) {
 int RunRank(const Place& place) {
   DeviceRank rank{.rank = place.rank};
   absl::Status status = rank.Open({.device = 0, .wait_for_each = true});  // kernels of other processes are no help to a spinning one
-  if (status.ok()) status = place.mode == "killed" ? Killed(rank, place) : Conformance(rank, place);
+  const auto run = place.mode == "killed" ? Killed : place.mode == "recorded" ? Recorded : Conformance;
+  if (status.ok()) status = run(rank, place);
   std::printf("%s: rank %d of %d, NCCL %s: %s\n", place.mode.c_str(), static_cast<int>(place.rank), static_cast<int>(place.ranks),
               NcclCommunicator::Version().c_str(), status.ok() ? "PASSED" : status.ToString().c_str());
   return status.ok() ? 0 : 1;
@@ -150,6 +162,8 @@ class NcclProcesses : public testing::TestWithParam<int64_t> {
 };
 
 TEST_P(NcclProcesses, PassEveryCheck) { EXPECT_EQ(RunProcesses("conformance", GetParam()), 0); }
+
+TEST_P(NcclProcesses, ReplayWhatTheyRecorded) { EXPECT_EQ(RunProcesses("recorded", GetParam()), 0); }
 
 INSTANTIATE_TEST_SUITE_P(Ranks, NcclProcesses, testing::Values(2, 3, 4), testing::PrintToStringParamName());
 

@@ -23,6 +23,7 @@ class NcclCommunicator : public Communicator {
 
   int64_t rank() const override { return rank_; }
   int64_t size() const override { return size_; }
+  bool recordable() const override { return family_->recordable(); }
   void SetDeadline(std::chrono::steady_clock::time_point deadline) override { family_->SetDeadline(deadline); }
   // In an order that NCCL chooses: the same bits on every rank.
   absl::Status AllReduceSum(std::span<float> x) override;

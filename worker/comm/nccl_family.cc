@@ -45,6 +45,7 @@ void NcclFamily::AbortAll() {
 
 void NcclFamily::AbortMember(Member& member) {
   if (member.comm == nullptr) return;
+  device_.Forget();
   wedged_.Arm(Cat("aborting NCCL after ", Where()), settings_.end_limit);
   ncclCommAbort(std::exchange(member.comm, nullptr));
   wedged_.Disarm();
@@ -78,6 +79,11 @@ absl::Status NcclFamily::WhileWaiting() {
 absl::Status NcclFamily::WhenIdle() {
   queued_ = false;
   return Alive();
+}
+
+void NcclFamily::WhenReplayed() {
+  queued_ = true;
+  call_ = "a recorded step";
 }
 
 absl::Status NcclFamily::Begin(const char* call) {
@@ -117,6 +123,7 @@ void NcclFamily::Remove(Member* member) {
   const auto place = std::ranges::find(members_, member, [](Member& m) { return &m; });
   if (place->comm != nullptr && failed_.ok()) {
     device_.Use();
+    device_.Forget();
     wedged_.Arm(Cat("ending NCCL after ", Where()), settings_.end_limit);
     if (Finalize(place->comm)) ncclCommDestroy(std::exchange(place->comm, nullptr));
     wedged_.Disarm();

@@ -1,5 +1,6 @@
 // NcclFamily: a rank's NCCL communicators that live and die together: that of the whole group and what was split off. It polls what
-// NCCL does without blocking, guards the waits for the device, and is the only place that ends a communicator.
+// NCCL does without blocking, guards the waits for the device, and is the only place that ends a communicator. NCCL ends none, not even
+// by an abort, before all graphs that hold its calls are gone: so the device forgets its recordings first.
 #pragma once
 
 #include <nccl.h>
@@ -17,6 +18,7 @@ namespace drover {
 
 struct NcclSettings {
   int64_t rank = 0, ranks = 1;
+  bool record = true;  // whether steps with its calls may be recorded; the same on every rank
   // How long the end of a communicator may take. Beyond it NCCL is wedged, and `wedged` is called, on another thread: the process
   // has to leave then.
   std::chrono::milliseconds end_limit{10'000};
@@ -34,6 +36,7 @@ class NcclFamily : public WaitGuard {
   NcclFamily& operator=(const NcclFamily&) = delete;
 
   CudaDevice& device() { return device_; }
+  bool recordable() const { return settings_.record; }
   void SetDeadline(TimePoint deadline) { deadline_ = deadline; }
   void Abort() { asked_to_abort_ = true; }
 
@@ -55,6 +58,7 @@ class NcclFamily : public WaitGuard {
 
   absl::Status WhileWaiting() override;
   absl::Status WhenIdle() override;
+  void WhenReplayed() override;
 
  private:
   // The first failure, which ends all members; it stays.

@@ -57,7 +57,12 @@ struct cudaStreamStandIn {
 };
 
 struct cudaGraphStandIn {
-  std::vector<std::function<void()>> work;
+  struct Piece {
+    std::function<void()> work;
+    bool waits = false;  // for what another thread does
+  };
+  std::vector<Piece> work;
+  bool invalid = false;
 };
 
 struct cudaEventStandIn {
@@ -110,7 +115,17 @@ std::mutex devices_mutex;
 std::map<cudaStream_t, int> streams;  // and memory, with their devices
 std::map<void*, int> memory;
 
+thread_local cudaGraph_t recorded_here = nullptr;  // what this thread has begun to record
+
+// An error, where this thread records.
+cudaError_t NotWhileRecording() {
+  if (recorded_here == nullptr) return cudaSuccess;
+  recorded_here->invalid = true;
+  return cudaErrorStreamCaptureUnsupported;
+}
+
 cudaError_t Allocate(void** bytes, size_t size) {
+  if (const cudaError_t error = NotWhileRecording(); error != cudaSuccess) return error;
   if (posix_memalign(bytes, 256, size) != 0) return cudaErrorMemoryAllocation;
   std::memset(*bytes, 0xff, size);
   return cudaSuccess;
@@ -119,13 +134,13 @@ cudaError_t Allocate(void** bytes, size_t size) {
 }  // namespace
 
 void Enqueue(cudaStream_t stream, std::function<void()> work) {
-  if (stream != nullptr && stream->recording != nullptr) return stream->recording->work.push_back(std::move(work));
+  if (stream != nullptr && stream->recording != nullptr) return stream->recording->work.push_back({std::move(work)});
   if (stream == nullptr || !stream->thread.joinable()) return work();
   stream->Push(std::move(work));
 }
 
 void EnqueueWait(cudaStream_t stream, std::function<void()> work) {
-  if (stream->recording != nullptr) return stream->recording->work.push_back(std::move(work));
+  if (stream->recording != nullptr) return stream->recording->work.push_back({std::move(work), true});
   stream->Start();
   stream->Push(std::move(work));
 }
@@ -159,31 +174,51 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 
+namespace {
+
+cudaError_t NotWhileRecorded(cudaStream_t stream) {
+  if (stream->recording == nullptr) return cudaSuccess;
+  stream->recording->invalid = true;
+  return cudaErrorStreamCaptureUnsupported;
+}
+
+}  // namespace
+
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  if (stream->recording != nullptr) return cudaErrorStreamCaptureUnsupported;
+  if (const cudaError_t error = NotWhileRecorded(stream); error != cudaSuccess) return error;
   return stream->WaitUntilIdle(), cuda_on_host::Broken();
 }
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
-  if (stream->recording != nullptr) return cudaErrorStreamCaptureUnsupported;
+  if (const cudaError_t error = NotWhileRecorded(stream); error != cudaSuccess) return error;
   return stream->Idle() ? cuda_on_host::Broken() : cudaErrorNotReady;
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
-  stream->recording = new cudaGraphStandIn;
+  stream->recording = cuda_on_host::recorded_here = new cudaGraphStandIn;
   return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  *graph = nullptr;
+  if (stream->recording != cuda_on_host::recorded_here) return cudaErrorStreamCaptureWrongThread;
   *graph = std::exchange(stream->recording, nullptr);
-  if (!cuda_on_host::CaptureFails()) return cudaSuccess;
+  cuda_on_host::recorded_here = nullptr;
+  const bool fails = cuda_on_host::CaptureFails();
+  if (!fails && !(*graph)->invalid) return cudaSuccess;
+  const cudaError_t error = (*graph)->invalid ? cudaErrorStreamCaptureInvalidated : cudaErrorStreamCaptureUnsupported;
   delete std::exchange(*graph, nullptr);
-  return cudaErrorStreamCaptureUnsupported;
+  return error;
+}
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
+  const cudaGraph_t graph = stream->recording;
+  *status = graph == nullptr ? cudaStreamCaptureStatusNone : graph->invalid ? cudaStreamCaptureStatusInvalidated : cudaStreamCaptureStatusActive;
+  return cudaSuccess;
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
   *exec = new cudaGraphStandIn(*graph);
   return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
-  for (const std::function<void()>& work : exec->work) cuda_on_host::Enqueue(stream, work);
+  for (const auto& [work, waits] : exec->work) waits ? cuda_on_host::EnqueueWait(stream, work) : cuda_on_host::Enqueue(stream, work);
   return cudaSuccess;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return delete graph, cudaSuccess; }
@@ -240,6 +275,7 @@ cudaError_t cudaMallocHost(void** bytes, size_t size) {
 }
 
 cudaError_t cudaFreeHost(void* bytes) {
+  if (const cudaError_t error = cuda_on_host::NotWhileRecording(); error != cudaSuccess) return error;
   {
     const std::lock_guard lock(cuda_on_host::pinned_mutex);
     cuda_on_host::pinned.erase(static_cast<const std::byte*>(bytes));
@@ -263,6 +299,7 @@ cudaError_t cudaSetDevice(int device) { return cuda_on_host::current_device = de
 
 // Waits for all streams of the memory's device, as the real one does.
 cudaError_t cudaFree(void* bytes) {
+  if (const cudaError_t error = cuda_on_host::NotWhileRecording(); error != cudaSuccess) return error;
   std::vector<cudaStream_t> waits;
   {
     const std::lock_guard lock(cuda_on_host::devices_mutex);

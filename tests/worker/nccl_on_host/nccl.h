@@ -1,5 +1,6 @@
 // A stand-in for NCCL's own header of this name: the part of it that NcclCommunicator uses, over threads of one process and the
-// stand-in for CUDA. It is as strict as NCCL: communicators are non-blocking, and nobody calls one that is in progress.
+// stand-in for CUDA. It is as strict as NCCL: communicators are non-blocking, nobody calls one that is in progress, a recorded call meets
+// no other call than one recorded as it was, and a communicator ends after all graphs that hold its calls.
 #pragma once
 
 #include <climits>
@@ -65,8 +66,10 @@ void ClearFaults();
 struct Counts {
   int64_t living = 0;          // communicators made, or being made, and not ended
   int64_t aborted = 0, destroyed = 0;
+  int64_t calls = 0;           // that take part in a collective, or are a group of sends and receives
   int64_t foreign_calls = 0;   // on a communicator by another thread than the one that made it
   int64_t early_calls = 0;     // on a communicator in progress
+  int64_t ended_in_graphs = 0; // communicators that ended while graphs held their calls
 };
 Counts CountsNow();
 

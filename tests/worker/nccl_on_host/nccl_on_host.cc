@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -16,6 +17,7 @@ namespace nccl_on_host {
 namespace {
 
 constexpr int kPollsToSettle = 3;  // a call is in progress for so many questions
+constexpr std::chrono::seconds kLetGo{2};
 
 struct Piece {
   const void* from = nullptr;
@@ -48,9 +50,9 @@ struct World {
   std::mutex mutex;
   std::condition_variable changed;
   std::set<int> joined;
-  std::map<uint64_t, Round> rounds;
+  std::map<std::pair<uint64_t, uint64_t>, Round> rounds;  // [call, how often it was repeated from a graph]
   std::map<uint64_t, Split> splits;
-  std::map<std::pair<int, int>, std::vector<std::shared_ptr<Message>>> mail;  // [from, to]
+  std::map<std::tuple<int, int, bool>, std::vector<std::shared_ptr<Message>>> mail;  // [from, to, from a graph]
 };
 
 // Of a communicator; what is queued keeps it alive.
@@ -60,6 +62,22 @@ struct State {
   std::thread::id maker = std::this_thread::get_id();
   bool aborted = false;  // guarded by the world's mutex
   int queued = 0;        // not yet done; likewise
+  int recorded = 0;      // calls that graphs hold; likewise
+};
+
+// Held by all copies of a recorded call: in graphs, and where one is under way.
+struct Recorded {
+  explicit Recorded(std::shared_ptr<State> owner) : state(std::move(owner)) {
+    const std::lock_guard lock(state->world->mutex);
+    ++state->recorded;
+  }
+  ~Recorded() {
+    const std::lock_guard lock(state->world->mutex);
+    --state->recorded;
+    state->world->changed.notify_all();
+  }
+  const std::shared_ptr<State> state;
+  uint64_t repeated = 0;  // by the stream
 };
 
 std::mutex all_mutex;
@@ -136,21 +154,30 @@ ncclResult_t Check(ncclComm_t comm) {
   return ncclInvalidArgument;
 }
 
-// Takes work that goes to the stream when the call has settled.
-ncclResult_t Take(ncclComm_t comm, cudaStream_t stream, std::function<void(State&)> work) {
+// Takes work that goes to the stream when the call has settled; it is told how often it was repeated from a graph, 0 if it was not.
+ncclResult_t Take(ncclComm_t comm, cudaStream_t stream, std::function<void(State&, uint64_t)> work) {
   std::shared_ptr<State> state = comm->state;
+  Count([](Counts& c) { ++c.calls; });
+  comm->polls = kPollsToSettle;
+  cudaStreamCaptureStatus status{};
+  cudaStreamIsCapturing(stream, &status);
+  if (status != cudaStreamCaptureStatusNone) {
+    comm->pending.push_back([stream, recorded = std::make_shared<Recorded>(state), work = std::move(work)] {
+      cuda_on_host::EnqueueWait(stream, [recorded, work] { work(*recorded->state, ++recorded->repeated); });
+    });
+    return ncclInProgress;
+  }
   {
     const std::lock_guard lock(state->world->mutex);
     ++state->queued;
   }
   comm->pending.push_back([stream, state, work = std::move(work)] {
     cuda_on_host::EnqueueWait(stream, [state, work] {
-      work(*state);
+      work(*state, 0);
       const std::lock_guard lock(state->world->mutex);
       --state->queued;
     });
   });
-  comm->polls = kPollsToSettle;
   return ncclInProgress;
 }
 
@@ -160,10 +187,10 @@ using Combine = std::function<void(std::vector<Piece>&)>;
 ncclResult_t Collective(ncclComm_t comm, cudaStream_t stream, Piece mine, Combine combine) {
   if (const ncclResult_t result = Check(comm); result != ncclSuccess) return result;
   const uint64_t number = comm->round++;
-  return Take(comm, stream, [mine, number, combine = std::move(combine)](State& state) {
+  return Take(comm, stream, [mine, number, combine = std::move(combine)](State& state, uint64_t repeated) {
     World& world = *state.world;
     std::unique_lock lock(world.mutex);
-    Round& round = world.rounds[number];
+    Round& round = world.rounds[{number, repeated}];
     round.pieces.resize(static_cast<size_t>(world.ranks));
     round.pieces[static_cast<size_t>(state.rank)] = mine;
     if (++round.arrived == round.pieces.size() && !state.aborted) {
@@ -194,19 +221,19 @@ void GatherAll(std::vector<Piece>& pieces) {
 }
 
 // Sends and receives of a group, beside each other.
-void Converse(State& state, const std::vector<Grouped>& calls) {
+void Converse(State& state, const std::vector<Grouped>& calls, bool recorded) {
   World& world = *state.world;
   std::unique_lock lock(world.mutex);
   std::vector<std::shared_ptr<Message>> sent;
   for (const Grouped& call : calls) {
     if (!call.sends) continue;
     sent.push_back(std::make_shared<Message>(Message{call.piece}));
-    world.mail[{state.rank, call.peer}].push_back(sent.back());
+    world.mail[{state.rank, call.peer, recorded}].push_back(sent.back());
   }
   world.changed.notify_all();
   for (const Grouped& call : calls) {
     if (call.sends) continue;
-    auto& mail = world.mail[{call.peer, state.rank}];
+    auto& mail = world.mail[{call.peer, state.rank, recorded}];
     world.changed.wait(lock, [&] { return !mail.empty() || state.aborted; });
     if (state.aborted) return;
     if (mail.front()->piece.bytes == call.piece.bytes) std::memcpy(call.piece.to, mail.front()->piece.from, call.piece.bytes);
@@ -228,13 +255,18 @@ ncclResult_t PointToPoint(Grouped call) {
   return ncclGroupEnd();
 }
 
+// What is under way ends; then the real one waits for ever for graphs that hold its calls.
 void End(ncclComm_t comm, bool aborts) {
+  comm->pending.clear();
+  bool held = false;
   {
     World& world = *comm->state->world;
-    const std::lock_guard lock(world.mutex);
+    std::unique_lock lock(world.mutex);
     comm->state->aborted = aborts;
     world.changed.notify_all();
+    held = !world.changed.wait_for(lock, kLetGo, [&] { return comm->state->recorded == 0; });
   }
+  if (held) Count([](Counts& c) { ++c.ended_in_graphs; });
   delete comm;
   Count([aborts](Counts& c) {
     --c.living;
@@ -336,7 +368,7 @@ ncclResult_t ncclCommFinalize(ncclComm_t comm) {
   comm->polls = 1;
   comm->made = [state = comm->state] {
     const std::lock_guard lock(state->world->mutex);
-    return state->queued == 0;
+    return state->queued == 0 && state->recorded == 0;
   };
   return ncclInProgress;
 }
@@ -387,5 +419,5 @@ ncclResult_t ncclGroupEnd() {
   if (calls.empty()) return ncclSuccess;
   const ncclComm_t comm = calls[0].comm;
   if (FaultsOf(comm->state->first_rank).group_fails) return ncclSystemError;
-  return Take(comm, calls[0].stream, [calls](State& state) { Converse(state, calls); });
+  return Take(comm, calls[0].stream, [calls](State& state, uint64_t repeated) { Converse(state, calls, repeated > 0); });
 }
