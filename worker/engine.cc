@@ -157,6 +157,7 @@ void Engine::Leave(RequestId id) {
 // Rows of logits lie in plan order.
 std::vector<TokenEvent> Engine::ScoreAll(const StepPlan& plan, const StepLogits& logits) {
   std::vector<TokenEvent> events;
+  events.reserve(plan.sequences.size());
   std::span<const float> rest(logits.values);
   size_t row = 0;
   for (const StepSequence& planned : plan.sequences) {
@@ -172,22 +173,21 @@ std::vector<TokenEvent> Engine::ScoreAll(const StepPlan& plan, const StepLogits&
 }
 
 // A sequence whose row cannot be sampled ends alone, with an error; the others go on.
-void Engine::Settle(const StepPlan& plan, std::vector<TokenEvent>& events) {
-  StepPlan alive{.step = plan.step, .sequences = {}};
+void Engine::Settle(StepPlan& plan, std::vector<TokenEvent>& events) {
   std::vector<std::optional<int32_t>> tokens;
-  for (size_t i = 0; i < events.size(); ++i) {
-    if (events[i].finish == FinishReason::kError) {
-      scheduler_.Cancel(events[i].id);
+  for (const TokenEvent& event : events) {
+    if (event.finish == FinishReason::kError) {
+      scheduler_.Cancel(event.id);
       continue;
     }
-    alive.sequences.push_back(plan.sequences[i]);
-    tokens.push_back(events[i].token);
-    counts_.output_tokens_done += events[i].token.has_value();
+    tokens.push_back(event.token);
+    counts_.output_tokens_done += event.token.has_value();
   }
-  std::map<RequestId, FinishReason> reasons;
-  for (const Outcome& outcome : scheduler_.Commit(alive, tokens)) reasons[outcome.id] = outcome.finish;
+  std::erase_if(plan.sequences, [this](const StepSequence& planned) { return scheduler_.Find(RequestId{planned.id}) == nullptr; });
+  const std::vector<Outcome> outcomes = scheduler_.Commit(plan, tokens);
+  auto outcome = outcomes.begin();  // in plan order, as the events are
   std::erase_if(events, [&](TokenEvent& event) {
-    if (const auto reason = reasons.find(event.id); reason != reasons.end()) event.finish = reason->second;
+    if (outcome != outcomes.end() && outcome->id == event.id) event.finish = (outcome++)->finish;
     const bool speaks = event.token.has_value() || event.finish != FinishReason::kNone;
     if (speaks) {
       if (auto scores = prompt_scores_.extract(event.id)) event.prompt_logprobs = std::move(scores.mapped());

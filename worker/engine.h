@@ -63,8 +63,8 @@ class Engine {
   void Leave(RequestId id);
   // One event per planned sequence, in plan order; some say nothing.
   std::vector<TokenEvent> ScoreAll(const StepPlan& plan, const StepLogits& logits);
-  // Commits the step and completes the events; drops those that say nothing.
-  void Settle(const StepPlan& plan, std::vector<TokenEvent>& events);
+  // Commits the step, of which sequences with errors are dropped, and completes the events; drops those that say nothing.
+  void Settle(StepPlan& plan, std::vector<TokenEvent>& events);
   // The event of one planned sequence from its rows; the sampled token, if one is due, is in event.token.
   TokenEvent Score(const StepSequence& planned, std::span<const float> rows, std::optional<int32_t> drawn);
   // Says of each sequence that will be sampled how to draw its token, where nothing but the token is needed of its row and its edits

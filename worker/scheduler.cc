@@ -50,25 +50,26 @@ absl::Status Scheduler::Admit(Request request) {
   sequence->output_limit = std::min(request.max_tokens, room);
   sequence->arrival = arrivals_++;
   sequence->request = std::move(request);
+  known_[sequence->request.id] = sequence.get();
   waiting_.push_back(std::move(sequence));
   return absl::OkStatus();
 }
 
 bool Scheduler::Cancel(RequestId id) {
+  if (known_.erase(id) == 0) return false;
   const auto has_id = [id](const Owned& s) { return s->request.id == id; };
   if (const auto it = std::find_if(running_.begin(), running_.end(), has_id); it != running_.end()) {
     PoolOf(**it).Release((*it)->blocks);
     running_.erase(it);
     return true;
   }
-  const auto it = std::find_if(waiting_.begin(), waiting_.end(), has_id);
-  if (it == waiting_.end()) return false;
-  waiting_.erase(it);
+  waiting_.erase(std::find_if(waiting_.begin(), waiting_.end(), has_id));
   return true;
 }
 
 StepPlan Scheduler::Plan() {
   StepPlan plan;
+  plan.sequences.reserve(running_.size());
   Budget budget{.tokens = limits_.max_step_tokens, .score_rows = limits_.max_score_rows, .part_tokens = {}};
   budget.part_tokens.assign(pools_.size(), PartTokens(limits_.max_step_tokens, limits_.attention_parts));
   RenewAllKeys();              // before anyone is planned: it may preempt
@@ -226,9 +227,9 @@ std::vector<Outcome> Scheduler::Commit(const StepPlan& plan, const std::vector<s
   for (size_t i = 0; i < tokens.size(); ++i) {
     const StepSequence& planned = plan.sequences[i];
     const RequestId id{planned.id};
-    const auto it = std::find_if(running_.begin(), running_.end(), [id](const Owned& s) { return s->request.id == id; });
-    DROVER_CHECK(it != running_.end());
-    Sequence& sequence = **it;
+    const auto known = known_.find(id);
+    DROVER_CHECK(known != known_.end());
+    Sequence& sequence = *known->second;
     DROVER_CHECK_EQ(tokens[i].has_value(), Samples(planned));
     sequence.cached += static_cast<int64_t>(planned.tokens.size());
     if (planned.logits != LogitsWanted::kNone) sequence.scored = sequence.cached;
@@ -251,11 +252,8 @@ FinishReason Scheduler::FinishOf(const Sequence& sequence) const {
 }
 
 const Sequence* Scheduler::Find(RequestId id) const {
-  for (const Owned& sequence : running_)
-    if (sequence->request.id == id) return sequence.get();
-  for (const Owned& sequence : waiting_)
-    if (sequence->request.id == id) return sequence.get();
-  return nullptr;
+  const auto known = known_.find(id);
+  return known == known_.end() ? nullptr : known->second;
 }
 
 std::vector<RequestId> Scheduler::Requests() const {

@@ -7,6 +7,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <unordered_map>
 #include <vector>
 
 #include "common/key_lengths.h"
@@ -101,6 +102,7 @@ class Scheduler {
   std::vector<BlockPool> pools_;  // of each attention part
   std::vector<Owned> running_;  // oldest first
   std::deque<Owned> waiting_;   // oldest first; younger than the running ones of the part that they were preempted from
+  std::unordered_map<RequestId, Sequence*> known_;  // all of them
   int64_t preemptions_ = 0;
   int64_t last_part_ = 0;       // where a sequence started last
   uint64_t arrivals_ = 0;

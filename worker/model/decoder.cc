@@ -116,7 +116,7 @@ Decoder::Decoder(const ModelSpec& spec, const RankCut& cut, const DecoderSetting
       kinds_(std::move(made.kinds)),
       step_size_(made.size),
       spare_blocks_{static_cast<int32_t>(settings.kv_blocks)} {
-  for (const KindCut& kind : kinds_) rope_tables_.push_back(&kind.rope);
+  for (const KindCut& kind : kinds_) angles_.emplace_back(kind.rope);
 }
 
 void Decoder::LeavePeers() {
@@ -147,7 +147,7 @@ absl::StatusOr<StepLogits> Decoder::Run(const StepPlan& plan, std::chrono::stead
   if (replayed > 0) Pad(batch, replayed, spare_blocks_);
   Arena::Scope scope(arena_);
   ops_->Begin(batch.sequences);
-  const StepInputs inputs = PlaceInputs(batch, {spec_, rope_tables_, draws() ? step_size_.logit_rows : 0}, ops_->memory(), arena_, staging_);
+  const StepInputs inputs = PlaceInputs(batch, {spec_, angles_, draws() ? step_size_.logit_rows : 0}, ops_->memory(), arena_, staging_);
   const bool layer_norm = spec_.norm != NormKind::kRms && spec_.norm != NormKind::kRmsPlusOne;
   Step step(batch, {layer_norm, static_cast<float>(spec_.norm_eps)}, *ops_, {stage(), part()}, arena_);
   std::optional<double> gap;
@@ -179,7 +179,13 @@ void Decoder::Replay(Step& step, const StepInputs& inputs, StepLogits& logits) {
     replayed_[rows] = GatherLogits(step, Layers(step, inputs), inputs.logit_rows);
     return step.Finish();
   }));
+  LookAhead(step.batch());
   if (cut_.rank == 0 && step.Finish().ok()) TakeLogits(step, {replayed_[rows], 0, logits.rows}, logits);
+}
+
+void Decoder::LookAhead(const Batch& batch) {
+  for (const SequenceRows& sequence : batch.sequences)
+    for (Angles& angles : angles_) angles.Of(sequence.position + sequence.rows);
 }
 
 Tensor Decoder::Layers(Step& step, const StepInputs& inputs) {

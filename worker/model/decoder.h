@@ -102,6 +102,8 @@ class Decoder {
   // The logits that were asked for, on rank 0.
   absl::StatusOr<StepLogits> Forward(Step& step, const StepInputs& inputs, const Way& way);
   void Replay(Step& step, const StepInputs& inputs, StepLogits& logits);
+  // Of the next step, what does not depend on the tokens of this one: while the device works.
+  void LookAhead(const Batch& batch);
   // What leaves the last of this rank's layers.
   Tensor Layers(Step& step, const StepInputs& inputs);
   Tensor Embed(Step& step, const StepInputs& inputs);
@@ -136,7 +138,7 @@ class Decoder {
   RankPeers peers_;
   KvStore kv_;
   Arena arena_;
-  std::vector<const RopeTable*> rope_tables_;  // of each kind
+  std::vector<Angles> angles_;                 // of each kind
   std::vector<float> staging_, gathered_;      // inputs and logits on their way
   std::optional<std::chrono::steady_clock::time_point> idle_since_;  // the results of the last step are on the host
   DrawRoom draw_room_;

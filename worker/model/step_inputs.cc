@@ -64,31 +64,32 @@ class Pieces {
   size_t end_ = 0;
 };
 
-RopeAngles AddAngles(const Batch& batch, const Rope& rope, const RopeTable& table, Pieces& pieces) {
-  const int64_t own = batch.own_rows.size(), pairs = static_cast<int64_t>(table.inverse_frequency.size());
+RopeAngles AddAngles(const Batch& batch, const Rope& rope, Angles& known, Pieces& pieces) {
+  const int64_t own = batch.own_rows.size(), pairs = static_cast<int64_t>(known.pairs());
   const RopeAngles angles{pieces.Take(own, pairs), pieces.Take(own, pairs), rope.pairing == RopePairing::kInterleaved};
   const Tensor cos = pieces.Host(angles.cos), sin = pieces.Host(angles.sin);
   const bool stretches = KeyLengthsOf(rope).limit != 0;
   RopeTable stretched;
   for (size_t s = 0; s < batch.sequences.size(); ++s) {
     if (stretches) stretched = MakeRopeTable(rope, batch.lengths[s]);
-    const RopeTable& used = stretches ? stretched : table;
     const SequenceRows& rows = batch.sequences[s];
     for (int64_t i = 0; i < rows.rows; ++i) {
-      const auto position = static_cast<float>(rows.position + i);
-      for (size_t pair = 0; pair < used.inverse_frequency.size(); ++pair) {
-        const float angle = position * used.inverse_frequency[pair];
-        cos.row(rows.first_row + i)[pair] = std::cos(angle) * used.factor;
-        sin.row(rows.first_row + i)[pair] = std::sin(angle) * used.factor;
+      const std::span<float> to_cos = cos.row(rows.first_row + i), to_sin = sin.row(rows.first_row + i);
+      if (stretches) {
+        WriteAngles(stretched, rows.position + i, to_cos, to_sin);
+        continue;
       }
+      const std::span<const float> from = known.Of(rows.position + i);
+      std::ranges::copy(from.first(known.pairs()), to_cos.begin());
+      std::ranges::copy(from.last(known.pairs()), to_sin.begin());
     }
   }
   return angles;
 }
 
-Positions AddPositions(const Batch& batch, const Attention& attention, const RopeTable& table, Pieces& pieces) {
+Positions AddPositions(const Batch& batch, const Attention& attention, Angles& known, Pieces& pieces) {
   Positions positions;
-  if (attention.rope) positions.angles = AddAngles(batch, *attention.rope, table, pieces);
+  if (attention.rope) positions.angles = AddAngles(batch, *attention.rope, known, pieces);
   if (attention.temperature) {
     const Range own = batch.own_rows;
     positions.factors = pieces.Add(1, own.size(), [&](Tensor factors) {
@@ -133,7 +134,7 @@ StepInputs PlaceInputs(const Batch& batch, const InputShape& shape, Memory& memo
   const bool draws = shape.drawn_rows > 0;
   const Tensor table = pieces.Take(draws ? static_cast<int64_t>(batch.draws.size()) : 0, kDrawFloats);
   for (size_t kind = 0; kind < shape.spec.kinds.size(); ++kind)
-    inputs.kinds.push_back(AddPositions(batch, shape.spec.kinds[kind].attention, *shape.tables[kind], pieces));
+    inputs.kinds.push_back(AddPositions(batch, shape.spec.kinds[kind].attention, shape.angles[kind], pieces));
   if (draws) inputs.draws = AddDraws(batch, table, shape.drawn_rows, pieces);
   pieces.HandOver();
   return inputs;

@@ -6,6 +6,7 @@
 
 #include "kernels/ops.h"
 #include "models/spec.h"
+#include "worker/model/angles.h"
 #include "worker/model/arena.h"
 #include "worker/model/batch.h"
 
@@ -26,7 +27,7 @@ struct StepInputs {
 
 struct InputShape {
   const ModelSpec& spec;
-  std::span<const RopeTable* const> tables;  // of each kind
+  std::span<Angles> angles;  // of each kind
   int64_t drawn_rows = 0;  // rows with edits that this rank may draw from in a step; 0: it draws none
 };
 
