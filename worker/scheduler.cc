@@ -46,7 +46,6 @@ absl::Status Scheduler::Admit(Request request) {
                            limits_.max_model_len - (request.max_tokens > 0 ? 1 : 0));
   auto sequence = std::make_unique<Sequence>();
   sequence->tokens = request.prompt;
-  sequence->edits = LogitEdits(request);
   sequence->output_limit = std::min(request.max_tokens, room);
   sequence->arrival = arrivals_++;
   sequence->request = std::move(request);
@@ -141,6 +140,7 @@ const Sequence* Scheduler::StartOldestWaiting(const Budget& budget) {
   next.part = last_part_ = *part;
   DROVER_CHECK(PoolOf(next).GrowTo(next.blocks, blocks));
   RenewKeys(next);
+  next.MakeEdits();
   running_.insert(std::ranges::upper_bound(running_, waiting_.front(), Older), std::move(waiting_.front()));
   waiting_.pop_front();
   return &next;
@@ -182,6 +182,7 @@ void Scheduler::PreemptYoungest(int64_t part) {
   running_.erase(std::next(last).base());
   PoolOf(*youngest).Release(youngest->blocks);
   youngest->cached = 0;
+  youngest->edits = {};
   waiting_.insert(std::ranges::upper_bound(waiting_, youngest, Older), std::move(youngest));
   ++preemptions_;
 }

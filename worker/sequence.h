@@ -12,7 +12,7 @@ namespace drover {
 struct Sequence {
   Request request;
   std::vector<int32_t> tokens;  // prompt, then output
-  LogitEdits edits;             // of the next token's logits
+  LogitEdits edits;             // of the next token's logits, while it runs
   std::vector<int32_t> blocks;  // KV blocks held, of its attention part
   int64_t part = 0;             // attention part; chosen anew whenever it starts to run
   uint64_t arrival = 0;         // older ones have smaller numbers
@@ -24,6 +24,11 @@ struct Sequence {
   void Append(int32_t token) {
     tokens.push_back(token);
     edits.Append(token);
+  }
+  // Those after all tokens so far.
+  void MakeEdits() {
+    edits = LogitEdits(request);
+    for (size_t i = request.prompt.size(); i < tokens.size(); ++i) edits.Append(tokens[i]);
   }
   int64_t prompt_tokens() const { return static_cast<int64_t>(request.prompt.size()); }
   int64_t output_tokens() const { return length() - prompt_tokens(); }

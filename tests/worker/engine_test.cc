@@ -107,7 +107,7 @@ Request MakeRequest(uint64_t id, int64_t max_tokens, Sampling sampling = {.tempe
 
 Request Varied(uint64_t id) {
   return MakeRequest(id, 12, {.temperature = id % 3 == 0 ? 0.0 : 0.8, .top_k = id % 4 == 1 ? 5 : 0,
-                              .repetition_penalty = id % 5 == 0 ? 1.3 : 1.0, .seed = id * 31});
+                              .repetition_penalty = id % 5 == 0 ? 1.3 : 1.0, .frequency_penalty = id % 2 == 0 ? 0.8 : 0, .seed = id * 31});
 }
 
 std::vector<int32_t> Alone(const Request& request) {
