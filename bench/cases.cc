@@ -48,6 +48,19 @@ std::vector<AttendCase> AttendCases(const AttendCase& like, const std::vector<in
   return cases;
 }
 
+std::vector<ExpertsCase> ExpertsCases(const ExpertsCase& like, const std::vector<int64_t>& tokens) {
+  std::vector<ExpertsCase> cases;
+  for (const Form& form : {kBF16, kFourBits[0]}) {
+    for (const int64_t count : tokens) {
+      ExpertsCase one = like;
+      one.form = form;
+      one.tokens = count;
+      cases.push_back(one);
+    }
+  }
+  return cases;
+}
+
 }  // namespace
 
 std::string LinearCase::Name() const { return Cat("linear ", form.name, " ", rows, "x", cols, ", tokens ", tokens); }
@@ -55,6 +68,10 @@ std::string LinearCase::Name() const { return Cat("linear ", form.name, " ", row
 std::string AttendCase::Name() const {
   if (queries == 1) return Cat("decode attention, batch ", batch, ", context ", context);
   return Cat("prefill attention, tokens ", queries);
+}
+
+std::string ExpertsCase::Name() const {
+  return Cat("experts ", form.name, " ", active, " of ", count, ", ", columns, "x", hidden, ", tokens ", tokens);
 }
 
 int64_t Cases::TokensMax() const {
@@ -73,6 +90,7 @@ Cases FullCases() {
   Cases cases{.copy_bytes = 1 << 30, .peak = {kBF16, 8192, 8192, 8192}, .least_bytes = 512 << 20, .seconds = 0.15};
   cases.linear = LinearCases({{14336, 4096}, {4096, 4096}}, {14336, 4096}, {1, 4, 8}, {16, 32, 256, 1024, 4096});
   cases.attend = AttendCases({.heads = 32, .kv_heads = 8, .head_dim = 128}, {1, 16, 64, 256}, {1024, 8192, 32768}, {1024, 4096});
+  cases.experts = ExpertsCases({.hidden = 2048, .columns = 768, .count = 128, .active = 8}, {1, 8, 32, 128, 1024, 4096});
   return cases;
 }
 
@@ -80,6 +98,7 @@ Cases TinyCases() {
   Cases cases{.copy_bytes = 1 << 12, .peak = {kBF16, 16, 32, 64}, .least_bytes = 1 << 14, .seconds = 1e-4};
   cases.linear = LinearCases({{16, 256}}, {16, 256}, {1, 8}, {9, 40});
   cases.attend = AttendCases({.heads = 4, .kv_heads = 2, .head_dim = 8}, {1, 3}, {20}, {12});
+  cases.experts = ExpertsCases({.hidden = 256, .columns = 128, .count = 2, .active = 1}, {1, 70});
   return cases;
 }
 

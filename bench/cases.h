@@ -1,4 +1,4 @@
-// What is measured: shapes of an 8B model with grouped queries, at the batches and contexts of serving.
+// What is measured: shapes of an 8B model with grouped queries and the experts of a 30B-A3B one, at the batches and contexts of serving.
 #pragma once
 
 #include <cstdint>
@@ -31,11 +31,19 @@ struct AttendCase {
   std::string Name() const;
 };
 
+// A routed layer whose tokens each choose `active` of `count` gated experts, evenly.
+struct ExpertsCase {
+  Form form;
+  int64_t hidden = 0, columns = 0, count = 0, active = 0, tokens = 0;
+  std::string Name() const;
+};
+
 struct Cases {
   int64_t copy_bytes = 0;
   LinearCase peak;  // as large as tensor cores like it
   std::vector<LinearCase> linear;
   std::vector<AttendCase> attend;
+  std::vector<ExpertsCase> experts;
   int64_t least_bytes = 0;       // what runs in turn touches at least so much: more than caches hold
   double seconds = 0;            // to spend on each case
   int64_t TokensMax() const;

@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <deque>
+#include <numeric>
 #include <random>
+#include <set>
 
 #include "kernels/cuda/device.h"
 
@@ -51,6 +54,7 @@ class Runner {
   absl::StatusOr<Entry> Copy();
   absl::StatusOr<Entry> Linear(const LinearCase& one, bool round_each_time);
   absl::StatusOr<Entry> Attend(const AttendCase& one);
+  absl::StatusOr<Entry> Experts(const ExpertsCase& one);
 
  private:
   static constexpr int64_t kPatternBytes = 4 << 20;
@@ -59,6 +63,8 @@ class Runner {
   absl::StatusOr<AlignedBytes> Filled(int64_t size);
   absl::StatusOr<Tensor> Activations(int64_t rows, int64_t cols);
   absl::StatusOr<PackedWeight> WeightOf(const LinearCase& one);
+  absl::Status FillExperts(const ExpertsCase& one, std::vector<FfnWeights>& experts);
+  absl::StatusOr<std::span<const int32_t>> Choices(const std::vector<int32_t>& chosen);
   // Runs once to warm up, then as long as the case may take.
   absl::StatusOr<Timing> Measure(const std::function<void()>& work, int64_t times);
   // How many copies of `bytes` no cache holds.
@@ -69,7 +75,10 @@ class Runner {
   Stopwatch watch_;
   AlignedBytes pattern_;
   std::vector<AlignedBytes> kept_;  // until the next case
+  std::deque<std::vector<FfnWeights>> experts_;  // of all cases: an Ops knows them by where they lie
 };
+
+int64_t BytesOf(const PackedWeight& weight) { return weight.bytes.size() + weight.groups.scales.size() + weight.groups.zeros.size(); }
 
 absl::Status Runner::Prepare() {
   std::vector<uint32_t> pattern(kPatternBytes / sizeof(uint32_t));
@@ -140,7 +149,7 @@ absl::StatusOr<Entry> Runner::Linear(const LinearCase& one, bool round_each_time
   kept_.clear();
   std::vector<PackedWeight> weights(1);
   DROVER_ASSIGN_OR_RETURN(weights[0], WeightOf(one));
-  const int64_t bytes = weights[0].bytes.size() + weights[0].groups.scales.size() + weights[0].groups.zeros.size();
+  const int64_t bytes = BytesOf(weights[0]);
   while (static_cast<int64_t>(weights.size()) < CopiesOf(bytes)) {
     DROVER_ASSIGN_OR_RETURN(PackedWeight copy, WeightOf(one));
     weights.push_back(std::move(copy));
@@ -198,6 +207,63 @@ absl::StatusOr<Entry> Runner::Attend(const AttendCase& one) {
   return entry;
 }
 
+absl::Status Runner::FillExperts(const ExpertsCase& one, std::vector<FfnWeights>& experts) {
+  for (FfnWeights& expert : experts) {
+    DROVER_ASSIGN_OR_RETURN(expert.up, WeightOf({one.form, one.columns, one.hidden}));
+    DROVER_ASSIGN_OR_RETURN(expert.gate, WeightOf({one.form, one.columns, one.hidden}));
+    DROVER_ASSIGN_OR_RETURN(expert.down, WeightOf({one.form, one.hidden, one.columns}));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::span<const int32_t>> Runner::Choices(const std::vector<int32_t>& chosen) {
+  const std::span<const std::byte> bytes = std::as_bytes(std::span(chosen));
+  DROVER_ASSIGN_OR_RETURN(AlignedBytes near, ops_.memory().Allocate(static_cast<int64_t>(bytes.size())));
+  ops_.memory().Upload(bytes, near.data());
+  kept_.push_back(std::move(near));
+  return std::span(reinterpret_cast<const int32_t*>(kept_.back().data()), chosen.size());
+}
+
+// Tokens that choose anew in each call, so that no cache holds what is chosen.
+absl::StatusOr<Entry> Runner::Experts(const ExpertsCase& one) {
+  constexpr int64_t kCalls = 8;
+  kept_.clear();
+  if (!experts_.empty())
+    for (FfnWeights& expert : experts_.back()) expert = {};
+  std::vector<FfnWeights>& experts = experts_.emplace_back(static_cast<size_t>(one.count));
+  DROVER_RETURN_IF_ERROR(FillExperts(one, experts));
+  const int64_t pairs = one.tokens * one.active;
+  std::vector<int32_t> chosen, all(static_cast<size_t>(one.count));
+  std::iota(all.begin(), all.end(), 0);
+  std::mt19937 engine(3);
+  int64_t read = 0;  // experts, over all calls
+  for (int64_t call = 0; call < kCalls; ++call) {
+    std::set<int32_t> distinct;
+    for (int64_t t = 0; t < one.tokens; ++t) {
+      std::ranges::shuffle(all, engine);
+      chosen.insert(chosen.end(), all.begin(), all.begin() + one.active);
+      distinct.insert(all.begin(), all.begin() + one.active);
+    }
+    read += static_cast<int64_t>(distinct.size());
+  }
+  DROVER_ASSIGN_OR_RETURN(const std::span<const int32_t> choices, Choices(chosen));
+  DROVER_ASSIGN_OR_RETURN(const Tensor weights, Activations(one.tokens, one.active));
+  DROVER_ASSIGN_OR_RETURN(const Tensor x, Activations(one.tokens, one.hidden));
+  DROVER_ASSIGN_OR_RETURN(const Tensor out, Activations(one.tokens, one.hidden));
+  DROVER_ASSIGN_OR_RETURN(const Tensor room, Activations(1, ops_.ExpertRoom(one.tokens, one.active, one.hidden, one.columns)));
+  const ExpertSet set{.own = experts, .columns = one.columns};
+  const auto work = [&] {
+    for (int64_t call = 0; call < kCalls; ++call)
+      ops_.Experts(set, choices.subspan(static_cast<size_t>(call * pairs), static_cast<size_t>(pairs)), weights.all(), x, room.all(), out);
+  };
+  Entry entry{.what = one.Name()};
+  const int64_t bytes = BytesOf(experts[0].up) + BytesOf(experts[0].gate) + BytesOf(experts[0].down);
+  entry.work.bytes = static_cast<double>(bytes) * static_cast<double>(read) / kCalls + 12.0 * static_cast<double>(x.size());
+  entry.work.flops = 6.0 * static_cast<double>(pairs) * static_cast<double>(one.hidden * one.columns);
+  DROVER_ASSIGN_OR_RETURN(entry.timing, Measure(work, kCalls));
+  return entry;
+}
+
 // What there is no memory for is told; other errors end it all.
 absl::Status Add(absl::StatusOr<Entry> entry, const std::string& what, Found& found) {
   if (absl::IsResourceExhausted(entry.status()))
@@ -243,6 +309,9 @@ absl::StatusOr<Found> RunOnCuda(const Cases& cases, int device) {
   }
   for (const AttendCase& one : cases.attend) {
     DROVER_RETURN_IF_ERROR(Add(runner.Attend(one), one.Name(), found));
+  }
+  for (const ExpertsCase& one : cases.experts) {
+    DROVER_RETURN_IF_ERROR(Add(runner.Experts(one), one.Name(), found));
   }
   DROVER_RETURN_IF_ERROR(RunFlashInfer(cases, device, found));
   return found;

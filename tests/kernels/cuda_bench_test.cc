@@ -48,7 +48,7 @@ TEST(CudaBench, RunsEveryCase) {
   const Cases cases = TinyCases();
   const absl::StatusOr<Found> found = RunOnCuda(cases, 0);
   ASSERT_TRUE(found.ok()) << found.status();
-  EXPECT_EQ(found->entries.size(), 2 + cases.linear.size() + cases.attend.size());
+  EXPECT_EQ(found->entries.size(), 2 + cases.linear.size() + cases.attend.size() + cases.experts.size());
   for (const Entry& entry : found->entries) {
     EXPECT_EQ(entry.missing, "") << entry.what;
     EXPECT_GT(entry.timing.median, 0) << entry.what;
@@ -56,7 +56,9 @@ TEST(CudaBench, RunsEveryCase) {
     EXPECT_GE(entry.timing.runs, 3) << entry.what;
   }
   EXPECT_DOUBLE_EQ(ShareOf(found->entries[0], found->limits), 1);
-  EXPECT_NE(Table(found->entries, found->limits).find("decode attention, batch 3, context 20"), std::string::npos);
+  const std::string table = Table(found->entries, found->limits);
+  EXPECT_NE(table.find("decode attention, batch 3, context 20"), std::string::npos) << table;
+  EXPECT_NE(table.find("experts int4 1 of 2, 128x256, tokens 70"), std::string::npos) << table;
 }
 
 TEST(CudaBench, AForeignDeviceIsToldAsMissing) {
