@@ -24,7 +24,8 @@ struct ExpertTable;
 // How Linear multiplies. kF32: f32 products and sums, the same bits for a token whatever its batch. kBF16: weights and activations are
 // rounded to bf16 and multiplied on tensor cores with f32 sums, within 1e-2 of kF32; f32 weights are left alone up to kFewTokens
 // tokens. A token's bits are then the same among all batches of up to kFewTokens tokens (32 where the weight is stored neither in bf16
-// nor in f32); beyond, they depend on the number of tokens, as the library chooses its way by that.
+// nor in f32); beyond, they depend on the number of tokens, as the library chooses its way by that. Experts are multiplied likewise,
+// f32 weights too, by own kernels alone: a token's bits are the same among all batches.
 enum class CudaCompute { kF32, kBF16 };
 
 struct CudaOptions {
@@ -106,10 +107,11 @@ class CudaOps : public Ops {
     std::span<float> room;
     Tensor out;
   };
-  explicit CudaOps(std::unique_ptr<CudaDevice> device);
+  CudaOps(std::unique_ptr<CudaDevice> device, CudaCompute compute);
   // An operation on `rows` rows gets the sequences that were begun.
   void CheckBegun(std::span<const SequenceRows> sequences, int64_t rows) const;
   int64_t PartsOf(const AttentionShape& shape, cuda::AttendTask* task);
+  template <class Value>
   void RunExperts(const ExpertSet& set, const cuda::ExpertTable& table, const ExpertRun& run);
 
   std::unique_ptr<CudaDevice> device_;

@@ -1,37 +1,38 @@
-// Experts: the pairs (token, choice) are sorted by own expert on the device, one launch a matrix computes all experts, and each token
+// Experts: the pairs (token, choice) are sorted by own expert on the device, one launch or two a matrix compute all experts, and each token
 // adds up what its experts gave. Nothing about who chose whom reaches the host.
 #include "common/check.h"
-#include "kernels/cuda/expert_tables.h"
+#include "kernels/cuda/bf16.cuh"
+#include "kernels/cuda/expert_products.h"
 #include "kernels/cuda/gate.cuh"
-#include "kernels/cuda/linear_task.cuh"
 #include "kernels/room.h"
 
 namespace drover {
 namespace cuda {
-
-// A matrix of one expert, as kernels see it.
-struct ExpertMatrix {
-  WeightView weight;
-  const float* bias = nullptr;  // may be null
-  DType dtype = DType::kF32;
-};
-
 namespace {
 
 constexpr int64_t kExpertsMax = 2048;  // on a rank: one number each in shared memory
 constexpr int64_t kPairsMax = 8192;    // sorted at a time; what follows is sized by it
+constexpr int64_t kWide = 8;           // values of bf16 that are loaded at once: rows of them are filled up
+
+template <class Value>
+int64_t Stride(int64_t cols) {
+  return std::is_same_v<Value, float> ? cols : (cols + kWide - 1) / kWide * kWide;
+}
+// What rows in either form take at most.
+int64_t FloatsFor(int64_t rows, int64_t cols) { return rows * std::max(cols, Stride<uint16_t>(cols) / 2); }
 
 // A piece of the tokens with `active` choices each, and what is made of it: the pairs sorted by own expert.
 struct Sorted {
-  int32_t* begins = nullptr;  // [own experts + 1]: rows of expert e are begins[e] to begins[e + 1]
-  int32_t* tokens = nullptr;  // of each row
-  float* factors = nullptr;   // the router's weight of each row
-  int32_t* rows = nullptr;    // of each pair; -1 where another rank has the expert
+  int32_t* total = nullptr;        // rows: pairs with an own expert
+  ExpertBatch* batches = nullptr;  // the rows of each expert, cut
+  int32_t* places = nullptr;       // of each row, what it reads
+  int32_t* rows = nullptr;         // of each pair; -1 where another rank has the expert
 };
 struct SortTask {
   const int32_t* experts;
-  const float* weights;
-  int32_t pairs, active, first, count;  // own experts are [first, first + count)
+  int32_t pairs, first, count;  // own experts are [first, first + count)
+  int32_t reads;                // pair i reads row i / reads
+  int32_t batch_rows, batches_max;
   Sorted sorted;
 };
 
@@ -48,11 +49,34 @@ __device__ inline int32_t SumBefore(int32_t mine, int32_t* room) {
   return room[threadIdx.x] - mine;
 }
 
+// Cuts the rows of this thread's share of the experts into batches, and leaves in counts[e] where the rows of expert e begin.
+__device__ inline void CutIntoBatches(const SortTask& task, int32_t* counts) {
+  __shared__ int32_t room[kThreads], batches_made;
+  const int32_t each = (task.count + kThreads - 1) / kThreads, begin = min(each * static_cast<int32_t>(threadIdx.x), task.count);
+  const int32_t end = min(begin + each, task.count);
+  int32_t rows = 0, batches = 0;
+  for (int32_t e = begin; e < end; ++e) {
+    rows += counts[e];
+    batches += (counts[e] + task.batch_rows - 1) / task.batch_rows;
+  }
+  int32_t row = SumBefore(rows, room), batch = SumBefore(batches, room);
+  for (int32_t e = begin; e < end; ++e) {
+    const int32_t count = counts[e];
+    for (int32_t i = 0; i < count; i += task.batch_rows)
+      task.sorted.batches[batch++] = {e, row + i, min(task.batch_rows, count - i), count};
+    counts[e] = row;
+    row += count;
+  }
+  if (threadIdx.x == kThreads - 1) {
+    *task.sorted.total = row;
+    batches_made = batch;
+  }
+  __syncthreads();
+  for (int32_t i = batches_made + static_cast<int32_t>(threadIdx.x); i < task.batches_max; i += kThreads) task.sorted.batches[i] = {};
+}
+
 // One block sorts. Rows of one expert come in any order: no row's result depends on its place.
-__global__ void __launch_bounds__(kThreads) SortPairs(const SortTask task) {
-  extern __shared__ float shared[];
-  int32_t* counts = reinterpret_cast<int32_t*>(shared);  // of own experts, then where each one's next row goes
-  __shared__ int32_t room[kThreads];
+__device__ inline void Sort(const SortTask& task, int32_t* counts) {
   for (int32_t e = threadIdx.x; e < task.count; e += kThreads) counts[e] = 0;
   __syncthreads();
   for (int32_t i = threadIdx.x; i < task.pairs; i += kThreads) {
@@ -60,120 +84,72 @@ __global__ void __launch_bounds__(kThreads) SortPairs(const SortTask task) {
     if (own >= 0 && own < task.count) atomicAdd(&counts[own], 1);
   }
   __syncthreads();
-  const int32_t each = (task.count + kThreads - 1) / kThreads, begin = min(each * static_cast<int32_t>(threadIdx.x), task.count);
-  const int32_t end = min(begin + each, task.count);
-  int32_t sum = 0;
-  for (int32_t e = begin; e < end; ++e) sum += counts[e];
-  int32_t row = SumBefore(sum, room);
-  for (int32_t e = begin; e < end; ++e) {
-    const int32_t count = counts[e];
-    task.sorted.begins[e] = counts[e] = row;
-    row += count;
-  }
-  if (threadIdx.x == kThreads - 1) task.sorted.begins[task.count] = row;
-  __syncthreads();
+  CutIntoBatches(task, counts);
   for (int32_t i = threadIdx.x; i < task.pairs; i += kThreads) {
     const int32_t own = task.experts[i] - task.first;
     task.sorted.rows[i] = -1;
     if (own < 0 || own >= task.count) continue;
     const int32_t at = atomicAdd(&counts[own], 1);
-    task.sorted.tokens[at] = i / task.active;
-    task.sorted.factors[at] = task.weights[i];
+    task.sorted.places[at] = i / task.reads;
     task.sorted.rows[i] = at;
   }
 }
 
-// y[i] = W_e x[tokens[i]] + b_e for the rows i of each expert e; without tokens x[i]. With factors, x is scaled first.
-struct ExpertTask {
-  const ExpertMatrix* matrices = nullptr;  // of own experts
-  const int32_t* begins = nullptr;
-  const int32_t* tokens = nullptr;
-  const float* factors = nullptr;
-  const float* x = nullptr;
-  float* y = nullptr;
-  int32_t rows = 0, cols = 0;  // of each matrix
-  DType dtype = DType::kF32;   // experts of another one are left to another launch
-};
+__device__ inline void Store(float value, float* to) { *to = value; }
+__device__ inline void Store(float value, uint16_t* to) { *to = static_cast<uint16_t>(BF16Pair(value, 0)); }
 
-// kRows outputs of a warp for kTokens of an expert's rows, from `first` on; rows past `end` repeat the last.
-template <class Read, int kRows, int kTokens>
-__device__ inline void ExpertTile(const ExpertTask& task, const ExpertMatrix& matrix, int row, int first, int end) {
-  const WeightView& weight = matrix.weight;
-  const int lane = threadIdx.x % kWarp;
-  const bool wide = IsWide(weight, task.x, task.cols, 0);
-  float sums[kTokens][kRows] = {};
-  for (int c = weight.first / kPiece * kPiece + lane * kPiece; c < weight.end; c += kWarp * kPiece) {
-    float w[kRows][kPiece];
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) OpenPiece<Read>(weight, min(row + r, task.rows - 1), c, w[r]);
-#pragma unroll
-    for (int t = 0; t < kTokens; ++t) {
-      const int at = min(first + t, end - 1);
-      const int64_t token = task.tokens == nullptr ? at : task.tokens[at];
-      const float factor = task.factors == nullptr ? 1 : task.factors[at];
-      float values[kPiece];
-      LoadPiece(weight, wide, task.x + token * task.cols, c, values);
-#pragma unroll
-      for (int i = 0; i < kPiece; ++i) values[i] *= factor;
-#pragma unroll
-      for (int r = 0; r < kRows; ++r)
-#pragma unroll
-        for (int i = 0; i < kPiece; ++i) sums[t][r] = fmaf(w[r][i], values[i], sums[t][r]);
-    }
-  }
-#pragma unroll
-  for (int t = 0; t < kTokens; ++t) {
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      const float sum = WarpSum(sums[t][r]);
-      if (lane != 0 || first + t >= end || row + r >= task.rows) continue;
-      task.y[int64_t{first + t} * task.rows + row + r] = matrix.bias == nullptr ? sum : sum + matrix.bias[row + r];
-    }
-  }
-}
+// What experts read where it is not x itself: x rounded, or each row of x times the weights of its pairs.
+template <class Value>
+struct Scaled {
+  const float* x;
+  const float* factors;  // null: 1
+  int64_t cols, stride;
+  int32_t active;  // rows here for one of x
+  Value* to;
 
-constexpr int kRowsAtOnce = 4, kTokensAtOnce = 8;
-
-// A block takes rows of one expert's matrix and walks through the expert's tokens.
-template <class Read>
-__global__ void __launch_bounds__(kThreads) ExpertRows(const ExpertTask task) {
-  const ExpertMatrix& matrix = task.matrices[blockIdx.z];
-  if (matrix.dtype != task.dtype) return;
-  const int begin = task.begins[blockIdx.z], end = task.begins[blockIdx.z + 1];
-  const int row = (static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / kWarp) * kRowsAtOnce;
-  if (begin == end || row >= task.rows) return;
-  if (end - begin == 1) return ExpertTile<Read, kRowsAtOnce, 1>(task, matrix, row, begin, end);
-  for (int first = begin; first < end; first += kTokensAtOnce)
-    ExpertTile<Read, kRowsAtOnce, kTokensAtOnce>(task, matrix, row, first, end);
-}
-
-struct LaunchExperts {
-  const ExpertTask& task;
-  unsigned experts;
-  cudaStream_t stream;
-
-  template <class Read>
-  void operator()(Read) const {
-    const dim3 grid{Blocks(task.rows, kWarps * kRowsAtOnce), 1, experts};
-    ExpertRows<Read><<<grid, kThreads, 0, stream>>>(task);
+  __device__ void operator()(int64_t i) const {
+    const int64_t row = i / cols, c = i % cols;
+    const float value = x[row / active * cols + c];
+    Store(factors == nullptr ? value : factors[row] * value, to + row * stride + c);
   }
 };
+
+// The first block sorts while the others make `values` values.
+template <class F>
+__global__ void __launch_bounds__(kThreads) SortPairs(const SortTask task, int64_t values, F f) {
+  extern __shared__ float shared[];
+  if (blockIdx.x == 0) return Sort(task, reinterpret_cast<int32_t*>(shared));
+  const int64_t first = int64_t{blockIdx.x - 1} * kThreads + threadIdx.x, step = int64_t{gridDim.x - 1} * kThreads;
+  for (int64_t i = first; i < values; i += step) f(i);
+}
+
+template <class F>
+void LaunchSort(CudaDevice& device, const SortTask& task, int64_t values, const F& f) {
+  constexpr int64_t kBlocksMax = 1 << 12;
+  const unsigned blocks = 1 + Blocks(std::min(values, kBlocksMax * kThreads), kThreads);
+  SortPairs<F><<<blocks, kThreads, static_cast<size_t>(task.count) * sizeof(int32_t), device.stream()>>>(task, values, f);
+  device.Launched("Experts");
+}
 
 // The values before the down matrix, over the rows that there are: `total` of them, known to the device alone.
+template <class Value>
 struct Inner {
   const int32_t* total;
-  int32_t cols;
+  int64_t cols, stride;  // of what is written
   GateKind kind;
   bool gated, pairs;
   float alpha, limit;
-  const float *up, *gate;  // or up and gate alternating in `up`
-  float* y;                // may be `up`
+  const float *up, *gate;  // or gate and up alternating in `up`
+  Value* to;
+
   __device__ void operator()(int64_t i) const {
-    if (i >= int64_t{*total} * cols) return;
+    if (i >= *total * cols) return;
+    float value = 0;
     if (pairs)
-      y[i] = ClampedPair(alpha, limit, up[2 * i], up[2 * i + 1]);
+      value = ClampedPair(alpha, limit, up[2 * i], up[2 * i + 1]);
     else
-      y[i] = gated ? Activated(kind, gate[i]) * up[i] : Activated(kind, up[i]);
+      value = gated ? Activated(kind, gate[i]) * up[i] : Activated(kind, up[i]);
+    Store(value, to + i / cols * stride + i % cols);
   }
 };
 
@@ -195,84 +171,58 @@ struct Combined {
 
 int64_t TokensAtOnce(int64_t active) { return std::max<int64_t>(1, kPairsMax / std::max<int64_t>(active, 1)); }
 
-// One role of all own experts, on its way to the device.
-struct Role {
-  std::vector<ExpertMatrix> matrices;
-  int64_t rows = 0;
+int64_t BatchFloats(int64_t batches) { return batches * static_cast<int64_t>(sizeof(ExpertBatch) / sizeof(float)); }
 
-  void Add(const PackedWeight& weight, std::span<const float> bias) {
-    rows = weight.rows;
-    matrices.push_back({ViewOf(weight), bias.empty() ? nullptr : bias.data(), weight.dtype});
-  }
-};
-
-}  // namespace
-
-absl::StatusOr<const ExpertTable*> ExpertTables::Of(const ExpertSet& set, Memory& memory) {
-  const auto known = tables_.find(set.own.data());
-  if (known != tables_.end()) return &known->second;
-  Role roles[kExpertRoles];
-  for (const FfnWeights& expert : set.own) {
-    roles[kUp].Add(set.pairs ? expert.pairs : expert.up, set.pairs ? expert.pairs_bias : expert.up_bias);
-    if (set.gated && !set.pairs) roles[kGate].Add(expert.gate, expert.gate_bias);
-    roles[kDown].Add(expert.down, expert.down_bias);
-  }
-  ExpertTable table;
-  for (int role = 0; role < kExpertRoles; ++role) {
-    if (roles[role].matrices.empty()) continue;
-    const std::span<const std::byte> bytes = std::as_bytes(std::span(roles[role].matrices));
-    DROVER_ASSIGN_OR_RETURN(table.matrices[role], memory.Allocate(static_cast<int64_t>(bytes.size())));
-    memory.Upload(bytes, table.matrices[role].data());
-    for (const ExpertMatrix& matrix : roles[role].matrices)
-      if (std::ranges::find(table.dtypes[role], matrix.dtype) == table.dtypes[role].end()) table.dtypes[role].push_back(matrix.dtype);
-  }
-  return &tables_.emplace(set.own.data(), std::move(table)).first->second;
+Sorted TakeSorted(Room& room, int64_t pairs, int64_t batches) {
+  const auto ints = [&room](int64_t n) { return reinterpret_cast<int32_t*>(room.Take(1, n).data); };
+  return {ints(1), reinterpret_cast<ExpertBatch*>(room.Take(1, BatchFloats(batches)).data), ints(pairs), ints(pairs)};
 }
 
+}  // namespace
 }  // namespace cuda
 
 int64_t CudaOps::ExpertRoom(int64_t tokens, int64_t active, int64_t hidden, int64_t columns) const {
-  const auto rounded = [](int64_t floats) { return Room::Rounded(floats); };
   const int64_t pairs = std::min(tokens, cuda::TokensAtOnce(active)) * active;
-  return rounded(cuda::kExpertsMax + 1) + 3 * rounded(pairs) + rounded(2 * pairs * columns) + rounded(pairs * columns) + rounded(pairs * hidden);
+  const auto rounded = [](int64_t floats) { return Room::Rounded(floats); };
+  const int64_t sorted = rounded(1) + rounded(cuda::BatchFloats(cuda::BatchesMax(pairs, cuda::kExpertsMax, cuda::kBatchRowsMin))) + 2 * rounded(pairs);
+  return sorted + 2 * rounded(pairs * columns) + rounded(cuda::FloatsFor(pairs, columns)) + rounded(cuda::FloatsFor(pairs, hidden));
 }
 
+// Value: in which experts read, float or the bits of bf16.
+template <class Value>
 void CudaOps::RunExperts(const ExpertSet& set, const cuda::ExpertTable& table, const ExpertRun& run) {
   using namespace cuda;
-  const int64_t count = static_cast<int64_t>(set.own.size()), pairs = run.x.rows * run.active, columns = set.columns;
+  constexpr bool kRounds = !std::is_same_v<Value, float>;
+  const int64_t count = static_cast<int64_t>(set.own.size()), pairs = run.x.rows * run.active, columns = set.columns, hidden = run.x.cols;
+  const int32_t batch_rows = BatchRows(kRounds, run.x.rows);
+  const int64_t batches = BatchesMax(pairs, count, batch_rows);
   Room room(run.room);
-  const auto ints = [&room](int64_t n) { return reinterpret_cast<int32_t*>(room.Take(1, n).data); };
-  const Sorted sorted{ints(count + 1), ints(pairs), room.Take(1, pairs).data, ints(pairs)};
-  const SortTask sort{run.experts, run.weights, static_cast<int32_t>(pairs), static_cast<int32_t>(run.active),
-                      static_cast<int32_t>(set.first), static_cast<int32_t>(count), sorted};
-  SortPairs<<<1, kThreads, static_cast<size_t>(count) * sizeof(int32_t), device_->stream()>>>(sort);
-  device_->Launched("Experts");
-  const auto multiply = [&](int role, int64_t rows, int64_t cols, const float* x, bool from_tokens, float* y) {
-    ExpertTask task{.begins = sorted.begins, .tokens = from_tokens ? sorted.tokens : nullptr,
-                    .factors = from_tokens && set.scale_input ? sorted.factors : nullptr, .x = x, .y = y};
-    task.matrices = reinterpret_cast<const ExpertMatrix*>(table.matrices[role].data());
-    task.rows = static_cast<int32_t>(rows);
-    task.cols = static_cast<int32_t>(cols);
-    for (const DType dtype : table.dtypes[role]) {
-      if (rows == 0) continue;
-      task.dtype = dtype;
-      WithReader(dtype, LaunchExperts{task, static_cast<unsigned>(count), device_->stream()});
-      device_->Launched("Experts");
-    }
-  };
-  const int64_t up_columns = set.pairs ? 2 * columns : columns;
-  float* up = room.Take(pairs, 2 * columns).data;
-  float* other = room.Take(pairs, columns).data;  // the gate's, or what becomes of pairs
-  float* y = room.Take(pairs, run.x.cols).data;
-  multiply(kUp, up_columns, run.x.cols, run.x.data, true, up);
-  if (set.gated && !set.pairs) multiply(kGate, columns, run.x.cols, run.x.data, true, other);
-  float* inner = set.pairs ? other : up;
-  ForEach(*device_, "Experts", pairs * columns,
-          Inner{sorted.begins + count, static_cast<int32_t>(columns), set.kind, set.gated, set.pairs.has_value(),
-                set.pairs ? set.pairs->alpha : 0, set.pairs ? set.pairs->limit : 0, up, other, inner});
-  multiply(kDown, run.x.cols, columns, inner, false, y);
+  const Sorted sorted = TakeSorted(room, pairs, batches);
+  float* results = room.Take(1, FloatsFor(pairs, hidden)).data;
+  const SortTask sort{run.experts, static_cast<int32_t>(pairs), static_cast<int32_t>(set.first), static_cast<int32_t>(count),
+                      static_cast<int32_t>(set.scale_input ? 1 : run.active), batch_rows, static_cast<int32_t>(batches), sorted};
+  // What experts read, where it is not x, lies where their results will: nobody needs both.
+  const int64_t own_rows = set.scale_input ? pairs : kRounds ? run.x.rows : 0;
+  const Scaled<Value> own{run.x.data, set.scale_input ? run.weights : nullptr, hidden, Stride<Value>(hidden),
+                          static_cast<int32_t>(set.scale_input ? run.active : 1), reinterpret_cast<Value*>(results)};
+  LaunchSort(*device_, sort, own_rows * hidden, own);
+
+  ExpertProduct product{.batches = sorted.batches, .batches_max = batches, .batch_rows = batch_rows, .places = sorted.places};
+  product.Read(own_rows > 0 ? own.to : reinterpret_cast<const Value*>(run.x.data), own.stride);
+  product.y_side = Room::Rounded(pairs * table.inner.rows);
+  product.y = room.Take(table.inner.sides, product.y_side).data;
+  MultiplyExperts(*device_, table.inner, product);
+
+  const Inner<Value> inner{sorted.total, columns, Stride<Value>(columns), set.kind, set.gated, set.pairs.has_value(),
+                           set.pairs ? set.pairs->alpha : 0, set.pairs ? set.pairs->limit : 0, product.y, product.y + product.y_side,
+                           reinterpret_cast<Value*>(room.Take(1, FloatsFor(pairs, columns)).data)};
+  ForEach(*device_, "Experts", pairs * columns, inner);
+  product.Read(inner.to, inner.stride);
+  product.places = nullptr;
+  product.y = results;
+  MultiplyExperts(*device_, table.down, product);
   ForEach(*device_, "Experts", run.out.size(),
-          Combined{sorted.rows, set.scale_input ? nullptr : run.weights, y, run.out.data, run.out.cols, static_cast<int32_t>(run.active)});
+          Combined{sorted.rows, set.scale_input ? nullptr : run.weights, results, run.out.data, hidden, static_cast<int32_t>(run.active)});
 }
 
 void CudaOps::Experts(const ExpertSet& set, std::span<const int32_t> experts, std::span<const float> weights, Tensor x,
@@ -280,14 +230,14 @@ void CudaOps::Experts(const ExpertSet& set, std::span<const int32_t> experts, st
   DROVER_CHECK(x.rows == out.rows && x.cols == out.cols && experts.size() == weights.size());
   DROVER_CHECK_LE(static_cast<int64_t>(set.own.size()), cuda::kExpertsMax);
   if (x.rows == 0 || set.own.empty()) return;
-  const absl::StatusOr<const cuda::ExpertTable*> table = expert_tables_->Of(set, *memory_);
+  const absl::StatusOr<const cuda::ExpertTable*> table = expert_tables_->Of(set, x.cols, *memory_);
   if (!table.ok()) return device_->Keep(Annotate(table.status(), "room for a layer's list of experts"));
   const int64_t active = static_cast<int64_t>(experts.size()) / x.rows, piece = cuda::TokensAtOnce(active);
   for (int64_t t = 0; t < x.rows; t += piece) {
     const int64_t rows = std::min(piece, x.rows - t);
-    RunExperts(set, **table,
-               {.experts = experts.data() + t * active, .weights = weights.data() + t * active, .active = active,
-                .x = {x.data + t * x.cols, rows, x.cols}, .room = room, .out = {out.data + t * out.cols, rows, out.cols}});
+    const ExpertRun run{.experts = experts.data() + t * active, .weights = weights.data() + t * active, .active = active,
+                        .x = {x.data + t * x.cols, rows, x.cols}, .room = room, .out = {out.data + t * out.cols, rows, out.cols}};
+    bf16_ == nullptr ? RunExperts<float>(set, **table, run) : RunExperts<uint16_t>(set, **table, run);
   }
 }
 

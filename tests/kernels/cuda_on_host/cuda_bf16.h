@@ -1,6 +1,8 @@
 // A stand-in for CUDA's own header of this name: see cuda_runtime_api.h beside it.
 #pragma once
 
+#include <cuda_runtime_api.h>
+
 #include "common/dtype.h"
 
 struct alignas(4) __nv_bfloat162 {
