@@ -1,4 +1,4 @@
-// Reference of Ops::Linear and Ops::Embed.
+// Reference of Ops::Linear, of what is made of several of them, and of Ops::Embed.
 #include <algorithm>
 #include <vector>
 
@@ -21,6 +21,16 @@ void Ops::Linear(const PackedWeight& weight, std::span<const float> bias, Tensor
       y.row(t)[static_cast<size_t>(r)] = static_cast<float>(sum);
     }
   }
+}
+
+void Ops::Linears(std::span<const LinearPart> parts, Tensor x) {
+  for (const LinearPart& part : parts) Linear(part.weight, part.bias, x, part.y);
+}
+
+void Ops::GatedLinear(GateKind kind, const LinearPart& gate, const LinearPart& up, Tensor x) {
+  const LinearPart parts[] = {gate, up};
+  Linears(parts, x);
+  GatedProduct(kind, gate.y, up.y, gate.y);
 }
 
 void Ops::Embed(const PackedWeight& table, int64_t first, std::span<const int32_t> ids, Tensor y) {

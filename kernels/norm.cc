@@ -1,4 +1,4 @@
-// Reference of Ops::RmsNorm, Ops::LayerNorm, Ops::L2Norm and of the RMS norm in two halves.
+// Reference of Ops::RmsNorm, Ops::LayerNorm, Ops::AddNorm, Ops::L2Norm and of the RMS norm in two halves.
 #include <cmath>
 
 #include "common/check.h"
@@ -44,6 +44,14 @@ void Ops::LayerNorm(Tensor x, int64_t width, std::span<const float> gain, std::s
       to[i] = (gain.empty() ? normed : gain[i] * normed) + (bias.empty() ? 0.0f : bias[i]);
     }
   }
+}
+
+void Ops::AddNorm(Tensor a, const RowNorm& norm, Tensor x, Tensor y) {
+  Add(a, x);
+  if (norm.layer_norm)
+    LayerNorm(x, x.cols, norm.gain, norm.bias, norm.eps, y);
+  else
+    RmsNorm(x, norm.gain, norm.eps, y);
 }
 
 void Ops::SumSquares(Tensor x, int64_t first, std::span<float> sums) {

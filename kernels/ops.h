@@ -40,6 +40,27 @@ struct RouteRule {
   float scale = 1;
 };
 
+// One of several matrices that meet the same x: y = W·x + bias.
+struct LinearPart {
+  const PackedWeight& weight;
+  std::span<const float> bias;
+  Tensor y;
+};
+
+// A norm of whole rows: RmsNorm, or LayerNorm.
+struct RowNorm {
+  bool layer_norm = false;
+  float eps = 0;
+  std::span<const float> gain = {}, bias = {};
+};
+
+// What each head of queries and of keys goes through before attention, in this order.
+struct HeadPlacing {
+  std::span<const float> q_gain = {}, k_gain = {};  // RmsNorm of its last gain.size() values; empty: none
+  float eps = 0;
+  RopeAngles angles = {};  // then Rope; without pairs: none
+};
+
 // A matrix whose rows are cut into equal parts, `stride` rows a head; of each head's part the rows [first, first + rows).
 struct HeadRows {
   int64_t heads = 0, stride = 0, first = 0, rows = 0;
@@ -67,6 +88,10 @@ class Ops {
 
   // y[t,r] = Σ_c W[r,c]·x[t,c] + bias[r]. `bias` may be empty; an empty W counts as zeros.
   virtual void Linear(const PackedWeight& weight, std::span<const float> bias, Tensor x, Tensor y);
+  // Linear of each part, the same bits.
+  virtual void Linears(std::span<const LinearPart> parts, Tensor x);
+  // gate.y ← act(W_gate x + bias) ⊙ (W_up x + bias). up.y is room, and is worth nothing afterwards.
+  virtual void GatedLinear(GateKind kind, const LinearPart& gate, const LinearPart& up, Tensor x);
   // y[t] = E[ids[t] - first]; 0 for ids that other ranks hold.
   virtual void Embed(const PackedWeight& table, int64_t first, std::span<const int32_t> ids, Tensor y);
 
@@ -75,6 +100,8 @@ class Ops {
   // y = gain ⊙ (x - mean x) / sqrt(mean (x - mean x)² + eps) + bias, for each group of `width` columns alone; gain and bias may be
   // empty. y may be x.
   virtual void LayerNorm(Tensor x, int64_t width, std::span<const float> gain, std::span<const float> bias, float eps, Tensor y);
+  // x ← x + a, then y = norm(x). y may be a.
+  virtual void AddNorm(Tensor a, const RowNorm& norm, Tensor x, Tensor y);
   // sums[t] = Σ_i x[t,i]² over the columns from `first` on.
   virtual void SumSquares(Tensor x, int64_t first, std::span<float> sums);
   // x[t,i] ← gain[i]·x[t,i] / sqrt(sums[t] / width + eps): the RMS norm of rows that lie on several ranks.
@@ -89,6 +116,8 @@ class Ops {
 
   // K[position of t] ← k[t], V likewise unless v is empty; to the nearest, ties to even, where the cache is bf16.
   virtual void AppendKv(Tensor k, Tensor v, std::span<const SequenceRows> sequences, const KvLayer& kv);
+  // q and k go through what `how` says, in heads of kv.head_dim values, then AppendKv. k is worth nothing afterwards.
+  virtual void PlaceHeads(const HeadPlacing& how, Tensor q, Tensor k, Tensor v, std::span<const SequenceRows> sequences, const KvLayer& kv);
   // y[t,h] = Σ_j softmax_j(cap(scale·q[t,h]·K[j]) + bias(h, j)) · V[j] over the keys j that the shape lets t see; max subtracted first.
   // A sink joins the softmax's sum as one more score and has no value.
   virtual void Attend(Tensor q, std::span<const SequenceRows> sequences, const KvLayer& kv, const AttentionShape& shape, Tensor y);

@@ -1,8 +1,22 @@
-// Reference of Ops::Rope and Ops::ScaleRows.
+// Reference of Ops::Rope, Ops::PlaceHeads and Ops::ScaleRows.
 #include "common/check.h"
 #include "kernels/ops.h"
 
 namespace drover {
+namespace {
+
+// The RMS norm of the last gain.size() values of each head.
+void NormLast(Ops& ops, int64_t head_dim, std::span<const float> gain, float eps, Tensor x) {
+  const auto width = static_cast<int64_t>(gain.size());
+  DROVER_CHECK(width <= head_dim && x.cols % head_dim == 0);
+  if (width == head_dim) return ops.RmsNorm(x, gain, eps, x);
+  for (int64_t end = head_dim; end <= x.size() && width > 0; end += head_dim) {
+    const Tensor last{x.data + end - width, 1, width};
+    ops.RmsNorm(last, gain, eps, last);
+  }
+}
+
+}  // namespace
 
 void Ops::Rope(const RopeAngles& angles, int64_t head_dim, Tensor x) {
   const int64_t pairs = angles.cos.cols;
@@ -21,6 +35,16 @@ void Ops::Rope(const RopeAngles& angles, int64_t head_dim, Tensor x) {
       }
     }
   }
+}
+
+void Ops::PlaceHeads(const HeadPlacing& how, Tensor q, Tensor k, Tensor v, std::span<const SequenceRows> sequences, const KvLayer& kv) {
+  NormLast(*this, kv.head_dim, how.q_gain, how.eps, q);
+  NormLast(*this, kv.head_dim, how.k_gain, how.eps, k);
+  if (how.angles.cos.cols > 0) {
+    Rope(how.angles, kv.head_dim, q);
+    Rope(how.angles, kv.head_dim, k);
+  }
+  AppendKv(k, v, sequences, kv);
 }
 
 void Ops::ScaleRows(std::span<const float> factors, Tensor x) {

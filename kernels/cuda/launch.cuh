@@ -13,9 +13,9 @@ inline constexpr unsigned kAllLanes = 0xffffffffu;
 
 inline unsigned Blocks(int64_t n, int64_t each) { return static_cast<unsigned>((n + each - 1) / each); }
 
-// Threads of a block that works on `n` values: whole warps, at most kThreads.
-inline unsigned ThreadsFor(int64_t n) {
-  return n >= kThreads ? kThreads : static_cast<unsigned>(n <= kWarp ? kWarp : (n + kWarp - 1) / kWarp * kWarp);
+// Threads of a block that works on `n` values: whole warps, at most `most`.
+inline unsigned ThreadsFor(int64_t n, int64_t most = kThreads) {
+  return static_cast<unsigned>(std::clamp<int64_t>((n + kWarp - 1) / kWarp * kWarp, kWarp, most));
 }
 
 // f(i) for every i < n.

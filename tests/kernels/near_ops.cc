@@ -34,6 +34,7 @@ class Call {
   }
   Tensor In(Tensor x) { return {Near<float>(x.all(), false), x.rows, x.cols}; }
   Tensor Out(Tensor x) { return {Near<float>(x.all(), true), x.rows, x.cols}; }
+  LinearPart In(const LinearPart& part) { return {In(part.weight), In(part.bias), Out(part.y)}; }
   const PackedWeight& In(const PackedWeight& weight) {
     absl::StatusOr<PackedWeight> near = CopyTo(weight, memory_);
     EXPECT_TRUE(near.ok()) << near.status();
@@ -88,7 +89,7 @@ class Call {
   Ops& ops_;
   Memory& memory_;
   std::vector<Region> regions_;
-  std::vector<PackedWeight> weights_;
+  std::deque<PackedWeight> weights_;
 };
 
 }  // namespace
@@ -96,6 +97,18 @@ class Call {
 void NearOps::Linear(const PackedWeight& weight, std::span<const float> bias, Tensor x, Tensor y) {
   Call call(*ops_);
   ops_->Linear(call.In(weight), call.In(bias), call.In(x), call.Out(y));
+}
+
+void NearOps::Linears(std::span<const LinearPart> parts, Tensor x) {
+  Call call(*ops_);
+  std::vector<LinearPart> near;
+  for (const LinearPart& part : parts) near.push_back(call.In(part));
+  ops_->Linears(near, call.In(x));
+}
+
+void NearOps::GatedLinear(GateKind kind, const LinearPart& gate, const LinearPart& up, Tensor x) {
+  Call call(*ops_);
+  ops_->GatedLinear(kind, call.In(gate), call.In(up), call.In(x));
 }
 
 void NearOps::Embed(const PackedWeight& table, int64_t first, std::span<const int32_t> ids, Tensor y) {
@@ -111,6 +124,11 @@ void NearOps::RmsNorm(Tensor x, std::span<const float> gain, float eps, Tensor y
 void NearOps::LayerNorm(Tensor x, int64_t width, std::span<const float> gain, std::span<const float> bias, float eps, Tensor y) {
   Call call(*ops_);
   ops_->LayerNorm(call.In(x), width, call.In(gain), call.In(bias), eps, call.Out(y));
+}
+
+void NearOps::AddNorm(Tensor a, const RowNorm& norm, Tensor x, Tensor y) {
+  Call call(*ops_);
+  ops_->AddNorm(call.In(a), {norm.layer_norm, norm.eps, call.In(norm.gain), call.In(norm.bias)}, call.Out(x), call.Out(y));
 }
 
 void NearOps::SumSquares(Tensor x, int64_t first, std::span<float> sums) {
@@ -142,6 +160,14 @@ void NearOps::AppendKv(Tensor k, Tensor v, std::span<const SequenceRows> sequenc
   Call call(*ops_);
   ops_->Begin(sequences);
   ops_->AppendKv(call.In(k), call.In(v), sequences, call.Cache(sequences, kv, true));
+}
+
+void NearOps::PlaceHeads(const HeadPlacing& how, Tensor q, Tensor k, Tensor v, std::span<const SequenceRows> sequences, const KvLayer& kv) {
+  Call call(*ops_);
+  const RopeAngles angles{call.In(how.angles.cos), call.In(how.angles.sin), how.angles.interleaved};
+  ops_->Begin(sequences);
+  ops_->PlaceHeads({call.In(how.q_gain), call.In(how.k_gain), how.eps, angles}, call.Out(q), call.In(k), call.In(v), sequences,
+                   call.Cache(sequences, kv, true));
 }
 
 void NearOps::Attend(Tensor q, std::span<const SequenceRows> sequences, const KvLayer& kv, const AttentionShape& shape, Tensor y) {

@@ -15,15 +15,19 @@ class NearOps : public Ops {
   explicit NearOps(std::unique_ptr<Ops> ops) : ops_(std::move(ops)) {}
 
   void Linear(const PackedWeight& weight, std::span<const float> bias, Tensor x, Tensor y) override;
+  void Linears(std::span<const LinearPart> parts, Tensor x) override;
+  void GatedLinear(GateKind kind, const LinearPart& gate, const LinearPart& up, Tensor x) override;
   void Embed(const PackedWeight& table, int64_t first, std::span<const int32_t> ids, Tensor y) override;
   void RmsNorm(Tensor x, std::span<const float> gain, float eps, Tensor y) override;
   void LayerNorm(Tensor x, int64_t width, std::span<const float> gain, std::span<const float> bias, float eps, Tensor y) override;
+  void AddNorm(Tensor a, const RowNorm& norm, Tensor x, Tensor y) override;
   void SumSquares(Tensor x, int64_t first, std::span<float> sums) override;
   void ScaleBySquares(std::span<const float> sums, int64_t width, std::span<const float> gain, float eps, Tensor x) override;
   void L2Norm(int64_t width, float eps, Tensor x) override;
   void Rope(const RopeAngles& angles, int64_t head_dim, Tensor x) override;
   void ScaleRows(std::span<const float> factors, Tensor x) override;
   void AppendKv(Tensor k, Tensor v, std::span<const SequenceRows> sequences, const KvLayer& kv) override;
+  void PlaceHeads(const HeadPlacing& how, Tensor q, Tensor k, Tensor v, std::span<const SequenceRows> sequences, const KvLayer& kv) override;
   void Attend(Tensor q, std::span<const SequenceRows> sequences, const KvLayer& kv, const AttentionShape& shape, Tensor y) override;
   void Clamp(float limit, Tensor x) override;
   void Scale(float factor, Tensor x) override;

@@ -189,12 +189,14 @@ void Decoder::LookAhead(const Batch& batch) {
 }
 
 Tensor Decoder::Layers(Step& step, const StepInputs& inputs) {
-  const Tensor x = Enter(step, inputs);
+  const Tensor x = Enter(step, inputs), h = step.Take(x.rows, x.cols);
   const Range own = cut_.Layers(spec_);
+  if (!own.empty()) EnterLayers(step, spec_, weights_.layers[static_cast<size_t>(own.begin)], x, h);
   for (int64_t i = own.begin; i < own.end; ++i) {
     const auto kind = static_cast<size_t>(spec_.layer_kind[static_cast<size_t>(i)]);
-    DecoderLayer(step,
-                 {spec_.kinds[kind], kinds_[kind], weights_.layers[static_cast<size_t>(i)], kv_.Layer(i), spec_, inputs.kinds[kind]}, x);
+    const LayerWeights* weights = &weights_.layers[static_cast<size_t>(i)];
+    const LayerWeights* next = i + 1 < own.end ? weights + 1 : nullptr;
+    DecoderLayer(step, {spec_.kinds[kind], kinds_[kind], *weights, kv_.Layer(i), spec_, inputs.kinds[kind], next}, x, h);
   }
   return x;
 }

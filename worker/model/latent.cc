@@ -4,28 +4,24 @@
 namespace drover {
 namespace {
 
-// W_up·norm(W_down h), or W h for a model whose queries pass no latent: own heads of [nope | rotated].
-Tensor Queries(Step& step, const Layer& layer, Tensor h) {
-  const LayerWeights& w = layer.weights;
-  const LatentKv& latent = *layer.kind.attention.latent;
-  if (!latent.q_rank) return step.Linear(h, w.q);
-  const Tensor down = step.Linear(h, w.q_down, w.q_down_bias);
-  step.RmsNorm(down, w.q_down_norm, latent.norm_eps);
-  return step.Linear(down, w.q_up);
-}
+struct Projected {
+  Tensor q;    // own heads of [nope | rotated]
+  Tensor row;  // [r | c] of each token, before the norm of c and the rotation of r
+};
 
-// [r | c] of each token, r not yet rotated.
-Tensor Cached(Step& step, const Layer& layer, Tensor h) {
+// q = W_up·norm(W_down h), or W h for a model whose queries pass no latent.
+Projected Project(Step& step, const Layer& layer, Tensor h) {
   const LayerWeights& w = layer.weights;
   const LatentKv& latent = *layer.kind.attention.latent;
+  const auto [down, first] = step.Linears(h, {{w.kv_down, w.kv_down_bias},  // [c | r]
+                                              {latent.q_rank ? w.q_down : w.q, w.q_down_bias}});
+  const Tensor row = step.Take(h.rows, layer.kv.head_dim);
   const int64_t rotated = layer.kv.head_dim - latent.kv_rank;
-  const Tensor down = step.Linear(h, w.kv_down, w.kv_down_bias);  // [c | r]
-  const Tensor c = step.Take(h.rows, latent.kv_rank), row = step.Take(h.rows, layer.kv.head_dim);
-  step.CopyHeads(1, down, 0, c, 0, latent.kv_rank);
-  step.RmsNorm(c, w.kv_down_norm, latent.norm_eps);
-  step.CopyHeads(1, c, 0, row, rotated, latent.kv_rank);
+  step.CopyHeads(1, down, 0, row, rotated, latent.kv_rank);
   step.CopyHeads(1, down, latent.kv_rank, row, 0, rotated);
-  return row;
+  if (!latent.q_rank) return {first, row};
+  step.RmsNorm(first, w.q_down_norm, latent.norm_eps);
+  return {step.Linear(first, w.q_up), row};
 }
 
 }  // namespace
@@ -38,14 +34,12 @@ Tensor LatentAttentionPart(Step& step, const Layer& layer, Tensor h) {
   shape.sinks = w.sinks;
   const int64_t heads = shape.heads, stride = latent.nope_dim + latent.value_dim, rotated = a.head_dim - latent.nope_dim;
   if (heads == 0) return step.PartialLinear(step.Take(h.rows, 0), w.o, w.o_bias, h.cols);
-  const Tensor row = Cached(step, layer, h), q = Queries(step, layer, h);
+  const auto [q, row] = Project(step, layer, h);
   const Tensor query = step.Take(h.rows, heads * shape.head_dim);  // [q' | W_kᵀ q] of each head
   step.CopyHeads(heads, q, latent.nope_dim, query, 0, rotated);
   step.HeadLinearTransposed(q, w.kv_up, {heads, stride, 0, latent.nope_dim}, rotated, query);
-  step.Turn(layer.positions.angles, shape.head_dim, query);
-  step.Turn(layer.positions.angles, shape.head_dim, row);
+  step.PlaceHeads({{}, w.kv_down_norm, static_cast<float>(latent.norm_eps), layer.positions.angles}, query, row, {}, layer.kv);
   if (a.temperature) step.ScaleRows(layer.positions.factors, query);
-  step.Append(layer.kv, row, {});
   const Tensor seen = step.Attend(query, layer.kv, shape);  // Σ_j p_j·c_j
   return step.PartialLinear(step.HeadLinear(seen, w.kv_up, {heads, stride, latent.nope_dim, latent.value_dim}), w.o, w.o_bias, h.cols);
 }

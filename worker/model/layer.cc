@@ -6,24 +6,28 @@
 namespace drover {
 namespace {
 
-// Where the position enters q and k: before the scores, in the order of the reference.
-void Place(Step& step, const Layer& layer, Tensor q, Tensor k) {
+// What q and k go through before the scores, in the order of the reference; keys and values enter the cache.
+void Place(Step& step, const Layer& layer, Tensor q, Tensor k, Tensor v) {
   const Attention& a = layer.kind.attention;
   const LayerWeights& w = layer.weights;
-  if (a.qk_norm == QkNorm::kEachHead) {
+  HeadPlacing how;
+  if (a.qk_norm == QkNorm::kEachHead && step.norm().layer_norm) {
     step.NormInPlace(q, a.head_dim, w.q_norm, w.q_norm_bias);
     step.NormInPlace(k, a.head_dim, w.k_norm, w.k_norm_bias);
+  } else if (a.qk_norm == QkNorm::kEachHead) {
+    how = {w.q_norm, w.k_norm, step.norm().eps};
   }
   if (a.qk_norm == QkNorm::kWholeWidth)
     step.NormSpread({q, w.q_norm, 0, a.heads * a.head_dim}, {k, w.k_norm, layer.cut.repeated_kv_columns, a.kv_heads * a.head_dim});
-  if (a.rope) {
-    step.Turn(layer.positions.angles, a.head_dim, q);  // q ← R(position)·q
-    step.Turn(layer.positions.angles, a.head_dim, k);
-  }
   if (a.qk_norm == QkNorm::kL2AfterRope) {
-    step.L2NormHeads(q, a.head_dim);
-    step.L2NormHeads(k, a.head_dim);
+    for (const Tensor& x : {q, k}) {
+      if (a.rope) step.Turn(layer.positions.angles, a.head_dim, x);  // x ← R(position)·x
+      step.L2NormHeads(x, a.head_dim);
+    }
+  } else if (a.rope) {
+    how.angles = layer.positions.angles;
   }
+  step.PlaceHeads(how, q, k, v, layer.kv);
   if (a.temperature) step.ScaleRows(layer.positions.factors, q);
 }
 
@@ -32,13 +36,10 @@ Tensor AttentionPart(Step& step, const Layer& layer, Tensor h) {
   const LayerWeights& w = layer.weights;
   if (h.rows == 0) return step.Take(0, h.cols);
   if (layer.kind.attention.latent) return LatentAttentionPart(step, layer, h);
-  const Tensor q = step.Linear(h, w.q, w.q_bias);
-  const Tensor k = step.Linear(h, w.k, w.k_bias);
-  const Tensor v = step.Linear(h, w.v, w.v_bias);
+  const auto [q, k, v] = step.Linears(h, {{w.q, w.q_bias}, {w.k, w.k_bias}, {w.v, w.v_bias}});
   if (const std::optional<double>& clip = layer.kind.attention.clip)
     for (const Tensor& projected : {q, k, v}) step.Clamp(*clip, projected);
-  Place(step, layer, q, k);
-  step.Append(layer.kv, k, v);
+  Place(step, layer, q, k, v);
   AttentionShape shape = layer.cut.Shape();
   shape.sinks = w.sinks;
   return step.PartialLinear(step.Attend(q, layer.kv, shape), w.o, w.o_bias, h.cols);
@@ -46,8 +47,8 @@ Tensor AttentionPart(Step& step, const Layer& layer, Tensor h) {
 
 // This rank's part of W↓(act(W_gate h) ⊙ W_up h), or of W↓ act(W_up h).
 Tensor FfnPart(Step& step, const Ffn& ffn, const FfnWeights& w, Tensor h) {
-  const Tensor up = step.Linear(h, w.up, w.up_bias);
-  const Tensor inner = ffn.gated ? step.Gate(ffn.activation, step.Linear(h, w.gate, w.gate_bias), up) : step.Activate(ffn.activation, up);
+  const Tensor inner = ffn.gated ? step.GatedLinear(ffn.activation, h, {w.gate, w.gate_bias}, {w.up, w.up_bias})
+                                 : step.Activate(ffn.activation, step.Linear(h, w.up, w.up_bias));
   return step.PartialLinear(inner, w.down, w.down_bias, h.cols);
 }
 
@@ -75,20 +76,28 @@ Tensor FeedForwardPart(Step& step, const Layer& layer, Tensor h) {
   return FfnPart(step, layer.kind.ffn, layer.weights.ffn, h);
 }
 
-// x ← x + scale·P(whole), with the norm P where the residual form has one.
-void Join(Step& step, const Layer& layer, Tensor whole, std::span<const float> post_norm, Tensor x) {
-  const bool post = layer.stream.residual == Residual::kSandwich || layer.stream.residual == Residual::kPostNorm;
-  const Tensor y = post ? step.Norm(whole, post_norm) : whole;
-  step.Scale(layer.stream.residual_scale, y);
-  step.Add(y, x);
-}
+// The norm through which a block reads the stream.
+struct Entry {
+  std::span<const float> gain, bias;
+};
+Entry EntryOf(const LayerWeights& w) { return {w.attn_norm, w.attn_norm_bias}; }
 
-// What a block reads of the stream.
-Tensor Input(Step& step, const Layer& layer, std::span<const float> gain, std::span<const float> bias, Tensor x) {
-  if (layer.stream.residual == Residual::kPostNorm) return x;
-  const Tensor h = step.Norm(x, gain, bias);
-  if (layer.stream.residual == Residual::kNormed) step.Copy(h, x);
-  return h;
+// What a block gave, and where the stream goes from there.
+struct Joint {
+  Tensor whole;
+  std::span<const float> post_norm;
+  std::optional<Entry> next;  // of the block after it on this rank
+};
+
+// x ← x + scale·P(whole), with the norm P where the residual form has one; h ← what the next block reads through its norm.
+void Join(Step& step, const Layer& layer, const Joint& joint, Tensor x, Tensor h) {
+  const Residual form = layer.stream.residual;
+  const bool post = form == Residual::kSandwich || form == Residual::kPostNorm;
+  const Tensor y = post ? step.Norm(joint.whole, joint.post_norm) : joint.whole;
+  step.Scale(layer.stream.residual_scale, y);
+  if (!joint.next || form == Residual::kPostNorm) return step.Add(y, x);
+  step.AddNorm(y, joint.next->gain, joint.next->bias, x, h);
+  if (form == Residual::kNormed) step.Copy(h, x);
 }
 
 }  // namespace
@@ -132,22 +141,28 @@ absl::StatusOr<KindCut> CutKind(const LayerKind& kind, const RankCut& cut, Memor
   return result;
 }
 
-void DecoderLayer(Step& step, const Layer& layer, Tensor x) {
+void EnterLayers(Step& step, const ModelSpec& stream, const LayerWeights& first, Tensor x, Tensor h) {
+  if (stream.residual == Residual::kPostNorm) return;
+  step.NormInto(x, first.attn_norm, first.attn_norm_bias, h);
+  if (stream.residual == Residual::kNormed) step.Copy(h, x);
+}
+
+void DecoderLayer(Step& step, const Layer& layer, Tensor x, Tensor h) {
   Arena::Scope scope(step.arena());
   const LayerWeights& w = layer.weights;
   const Residual form = layer.stream.residual;
-  const Tensor h = Input(step, layer, w.attn_norm, w.attn_norm_bias, x);
-  const Tensor attention = AttentionPart(step, layer, step.OwnRows(h));
+  const Tensor read = form == Residual::kPostNorm ? x : h;
+  std::optional<Entry> next;
+  if (layer.next != nullptr) next = EntryOf(*layer.next);
+  const Tensor attention = AttentionPart(step, layer, step.OwnRows(read));
   if (form == Residual::kParallel || form == Residual::kParallelTwoNorms) {
     const Tensor m = form == Residual::kParallel ? h : step.Norm(x, w.ffn_norm, w.ffn_norm_bias);
     const Tensor part = FeedForwardPart(step, layer, m);
     step.Add(attention, step.OwnRows(part));  // one sum over the stage is that over an attention part too
-    Join(step, layer, step.Reduce(part), {}, x);
-    return;
+    return Join(step, layer, {step.Reduce(part), {}, next}, x, h);
   }
-  Join(step, layer, step.JoinParts(attention), w.attn_post_norm, x);
-  const Tensor part = FeedForwardPart(step, layer, Input(step, layer, w.ffn_norm, w.ffn_norm_bias, x));
-  Join(step, layer, step.Reduce(part), w.ffn_post_norm, x);
+  Join(step, layer, {step.JoinParts(attention), w.attn_post_norm, Entry{w.ffn_norm, w.ffn_norm_bias}}, x, h);
+  Join(step, layer, {step.Reduce(FeedForwardPart(step, layer, read)), w.ffn_post_norm, next}, x, h);
 }
 
 }  // namespace drover

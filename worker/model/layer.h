@@ -31,10 +31,14 @@ struct Layer {
   KvLayer kv;
   const ModelSpec& stream;  // what all layers share
   const Positions& positions;
+  const LayerWeights* next = nullptr;  // of the layer after it on this rank; null: none
 };
 
+// h ← what a layer's first block reads of the stream x, for the first layer of a rank.
+void EnterLayers(Step& step, const ModelSpec& stream, const LayerWeights& first, Tensor x, Tensor h);
+
 // x ← x + Σ_ranks Attention(norm(x)); x ← x + Σ_ranks FeedForward(norm(x)); or another form of Residual. Every rank holds all rows of
-// x; attention runs on those of its own attention part.
-void DecoderLayer(Step& step, const Layer& layer, Tensor x);
+// x; attention runs on those of its own attention part. h is norm(x), made with the sum before it: afterwards the next layer's.
+void DecoderLayer(Step& step, const Layer& layer, Tensor x, Tensor h);
 
 }  // namespace drover

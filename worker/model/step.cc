@@ -56,11 +56,15 @@ Tensor Step::Embed(const Table& vocabulary, const Table& positions, const StepIn
 
 Tensor Step::Norm(Tensor x, std::span<const float> gain, std::span<const float> bias) {
   Tensor y = Take(x.rows, x.cols);
+  NormInto(x, gain, bias, y);
+  return y;
+}
+
+void Step::NormInto(Tensor x, std::span<const float> gain, std::span<const float> bias, Tensor y) {
   if (norm_.layer_norm)
     ops_.LayerNorm(x, x.cols, gain, bias, norm_.eps, y);
   else
     ops_.RmsNorm(x, gain, norm_.eps, y);
-  return y;
 }
 
 void Step::NormInPlace(Tensor x, int64_t width, std::span<const float> gain, std::span<const float> bias) {
@@ -133,9 +137,10 @@ Tensor Step::HeadLinear(Tensor x, const PackedWeight& weight, const HeadRows& pa
   return y;
 }
 
-Tensor Step::Gate(Activation activation, Tensor gate, Tensor up) {
-  ops_.GatedProduct(KindOf(activation), gate, up, gate);
-  return gate;
+Tensor Step::GatedLinear(Activation activation, Tensor x, const Weighted& gate, const Weighted& up) {
+  const Tensor y = Take(x.rows, gate.weight.rows), room = Take(x.rows, up.weight.rows);
+  ops_.GatedLinear(KindOf(activation), {gate.weight, gate.bias, y}, {up.weight, up.bias, room}, x);
+  return y;
 }
 
 Tensor Step::Activate(Activation activation, Tensor x) {

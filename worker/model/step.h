@@ -2,6 +2,7 @@
 // is kept; after it collectives are skipped and Finish returns it.
 #pragma once
 
+#include <array>
 #include <span>
 #include <vector>
 
@@ -45,12 +46,36 @@ class Step {
   };
   Tensor Embed(const Table& vocabulary, const Table& positions, const StepInputs& inputs, int64_t hidden);
   Tensor Norm(Tensor x, std::span<const float> gain, std::span<const float> bias = {});
+  void NormInto(Tensor x, std::span<const float> gain, std::span<const float> bias, Tensor y);
+  // x ← x + a, then y ← the model's norm of x.
+  void AddNorm(Tensor a, std::span<const float> gain, std::span<const float> bias, Tensor x, Tensor y) {
+    ops_.AddNorm(a, {norm_.layer_norm, norm_.eps, gain, bias}, x, y);
+  }
   // An RMS norm in place, whatever the model's norm is.
   void RmsNorm(Tensor x, std::span<const float> gain, double eps) { ops_.RmsNorm(x, gain, static_cast<float>(eps), x); }
+  const NormRule& norm() const { return norm_; }
   // The model's norm in place, for each group of `width` columns alone.
   void NormInPlace(Tensor x, int64_t width, std::span<const float> gain, std::span<const float> bias);
   // W x + b. The outputs of a row-cut matrix stay on this rank.
   Tensor Linear(Tensor x, const PackedWeight& weight, std::span<const float> bias = {});
+  // The same of several matrices.
+  struct Weighted {
+    const PackedWeight& weight;
+    std::span<const float> bias = {};
+  };
+  template <size_t n>
+  std::array<Tensor, n> Linears(Tensor x, const Weighted (&all)[n]) {
+    std::array<Tensor, n> results;
+    std::vector<LinearPart> parts;
+    for (size_t i = 0; i < n; ++i) {
+      results[i] = Take(x.rows, all[i].weight.rows);
+      parts.push_back({all[i].weight, all[i].bias, results[i]});
+    }
+    ops_.Linears(parts, x);
+    return results;
+  }
+  // act(W_gate x + b) ⊙ (W_up x + b).
+  Tensor GatedLinear(Activation activation, Tensor x, const Weighted& gate, const Weighted& up);
   // W x + b of a column-cut matrix: a part of the sum over ranks. A rank without columns contributes its bias alone.
   Tensor PartialLinear(Tensor x, const PackedWeight& weight, std::span<const float> bias, int64_t outputs);
   // x ← Σ_ranks x.
@@ -74,7 +99,10 @@ class Step {
   };
   void NormSpread(const Spread& q, const Spread& k);
   void L2NormHeads(Tensor x, int64_t head_dim) { ops_.L2Norm(head_dim, norm_.eps, x); }
-  void Append(const KvLayer& kv, Tensor k, Tensor v) { ops_.AppendKv(k, v, batch_.sequences, kv); }
+  // What comes before attention: see Ops.
+  void PlaceHeads(const HeadPlacing& how, Tensor q, Tensor k, Tensor v, const KvLayer& kv) {
+    ops_.PlaceHeads(how, q, k, v, batch_.sequences, kv);
+  }
   Tensor Attend(Tensor q, const KvLayer& kv, const AttentionShape& shape);
   // Matrices of single heads and the columns that move between them: see Ops.
   Tensor HeadLinear(Tensor x, const PackedWeight& weight, const HeadRows& part);
@@ -85,8 +113,6 @@ class Step {
     ops_.CopyHeads(heads, x, from, y, to, count);
   }
 
-  // act(gate) ⊙ up, in the memory of gate.
-  Tensor Gate(Activation activation, Tensor gate, Tensor up);
   // act(x), in its memory.
   Tensor Activate(Activation activation, Tensor x);
 

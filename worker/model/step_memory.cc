@@ -25,10 +25,10 @@ int64_t FeedForwardFloats(const Ffn& ffn, int64_t hidden, const RankCut& cut, in
 }
 
 // Of one token: what latent.cc takes, apart from its result.
-std::array<int64_t, 8> LatentWidths(const Attention& a, const LatentKv& latent, int64_t heads) {
+std::array<int64_t, 7> LatentWidths(const Attention& a, const LatentKv& latent, int64_t heads) {
   const int64_t cached = latent.kv_rank + a.head_dim - latent.nope_dim;
-  return {latent.q_rank.value_or(0), heads * a.head_dim,    cached,                  cached,
-          latent.kv_rank,            heads * cached,        heads * latent.kv_rank,  heads * latent.value_dim};
+  return {latent.q_rank.value_or(0), heads * a.head_dim,     cached,                   cached,
+          heads * cached,            heads * latent.kv_rank, heads * latent.value_dim};
 }
 
 int64_t AttentionFloats(const Attention& a, const RankCut& cut, int64_t tokens) {
@@ -42,11 +42,11 @@ int64_t AttentionFloats(const Attention& a, const RankCut& cut, int64_t tokens) 
 }
 
 int64_t LayerFloats(const LayerKind& kind, int64_t hidden, const RankCut& cut, int64_t tokens, const Ops& ops) {
-  // Two inputs of blocks, the attention's result, two results behind a post norm; the feed-forward's own part is in its count.
+  // The attention's result, and two results behind a post norm or a second norm; the feed-forward's own part is in its count.
   // The rows of an attention part are a tensor of their own before those of all parts are.
   const int64_t own = PartTokens(tokens, cut.grid.attention_parts);
   const int64_t joined = cut.grid.attention_parts > 1 ? Arena::Rounded(own * hidden) : 0;
-  return 5 * Arena::Rounded(tokens * hidden) + joined + AttentionFloats(kind.attention, cut, own) +
+  return 3 * Arena::Rounded(tokens * hidden) + joined + AttentionFloats(kind.attention, cut, own) +
          FeedForwardFloats(kind.ffn, hidden, cut, tokens, ops);
 }
 
@@ -59,8 +59,8 @@ int64_t StepFloats(const ModelSpec& spec, const RankCut& cut, const StepSize& si
   const int64_t logits = 2 * Arena::Rounded(rows * spec.hidden) + Arena::Rounded(rows * cut.Vocab(spec).size()) + Arena::Rounded(rows * spec.vocab);
   const int64_t drawn_rows = cut.rank == 0 && !ops.on_host() ? rows : 0;
   const int64_t drawing = Arena::Rounded(drawn_rows) + Arena::Rounded(drawn_rows * spec.vocab);
-  return InputFloats(spec, tokens, PartTokens(tokens, cut.grid.attention_parts), drawn_rows) + drawing + Arena::Rounded(tokens * spec.hidden) +
-         std::max(layer, logits);
+  return InputFloats(spec, tokens, PartTokens(tokens, cut.grid.attention_parts), drawn_rows) + drawing +
+         2 * Arena::Rounded(tokens * spec.hidden) + std::max(layer, logits);  // the stream and what blocks read of it
 }
 
 int64_t WidestColumns(const ModelSpec& spec) {
