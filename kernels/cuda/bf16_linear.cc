@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "kernels/cuda/small_batch.h"
 #include "kernels/cuda/tiles.h"
 
 namespace drover {
@@ -29,15 +28,37 @@ absl::StatusOr<std::unique_ptr<Bf16Linear>> Bf16Linear::Create(const CudaOptions
 }
 
 // Few tokens leave the memory to decide the pace: f32 weights are then read as they are, and the library has no way for other forms.
-bool Bf16Linear::Run(const PackedWeight& weight, const float* bias, Tensor x, Tensor y) {
-  if (x.rows <= cuda::kSmallTokens) {
-    if (weight.dtype == DType::kF32) return false;
-    cuda::SmallBatch(device_, weight, bias, x, y);
-    return true;
-  }
+Bf16Way Bf16Linear::WayOf(DType dtype, Tensor x) const {
+  if (x.rows <= cuda::kSmallTokens) return dtype == DType::kF32 ? Bf16Way::kNone : Bf16Way::kFew;
+  const int64_t row_bytes = Padded(x.cols) * kValueBytes;
+  if (x.rows * row_bytes > activations_.size() || row_bytes > tile_.size()) return Bf16Way::kNone;
+  if (dtype == DType::kBF16 || dtype == DType::kF32 || x.rows > cuda::kMediumTokens) return Bf16Way::kLibrary;
+  return Bf16Way::kFew;
+}
+
+cuda::FewTokens Bf16Linear::Few(Tensor x) {
+  if (x.rows <= cuda::kSmallTokens) return {x};
+  const int64_t stride = Padded(x.cols);
+  return {x, Rounded(x, stride), stride};
+}
+
+void Bf16Linear::RunFew(std::span<const LinearPart> parts, Tensor x) {
+  const cuda::FewTokens few = Few(x);
+  cuda::SmallBatch(device_, parts, few);
+  if (few.rounded != nullptr) held_work_ = device_.work();
+}
+
+void Bf16Linear::RunGated(GateKind kind, const LinearPart& gate, const LinearPart& up, Tensor x) {
+  const cuda::FewTokens few = Few(x);
+  cuda::SmallGated(device_, kind, gate, up, few);
+  if (few.rounded != nullptr) held_work_ = device_.work();
+}
+
+bool Bf16Linear::Run(const LinearPart& part, Tensor x) {
+  const auto& [weight, bias, y] = part;
   const int64_t depth = Padded(x.cols);
-  if (x.rows * depth * kValueBytes > activations_.size() || depth * kValueBytes > tile_.size()) return false;
-  MatmulTask task{.bias = bias, .y = y.data, .rows = y.cols, .tokens = x.rows, .depth = depth, .x_stride = depth, .y_stride = y.cols};
+  MatmulTask task{.bias = bias.empty() ? nullptr : bias.data(), .y = y.data, .rows = y.cols, .tokens = x.rows, .depth = depth,
+                  .x_stride = depth, .y_stride = y.cols};
   task.x = Rounded(x, depth);
   bool done = false;
   if (weight.dtype == DType::kBF16 && weight.row_bytes % kWideBytes == 0 && weight.lead % kWide == 0 && weight.cols == depth &&
@@ -45,9 +66,6 @@ bool Bf16Linear::Run(const PackedWeight& weight, const float* bias, Tensor x, Te
     task.w = reinterpret_cast<const uint16_t*>(weight.bytes.data()) + weight.lead;
     task.w_stride = weight.row_bytes / kValueBytes;
     done = Multiply(task);
-  } else if (x.rows <= cuda::kMediumTokens && weight.dtype != DType::kBF16 && weight.dtype != DType::kF32) {
-    cuda::MediumBatch(device_, weight, bias, task.x, depth, y);
-    done = true;
   } else {
     done = RunOpened(weight, task);
   }

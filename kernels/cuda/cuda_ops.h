@@ -67,6 +67,8 @@ class CudaOps : public Ops {
   absl::Status Finish() override;
 
   void Linear(const PackedWeight& weight, std::span<const float> bias, Tensor x, Tensor y) override;
+  void Linears(std::span<const LinearPart> parts, Tensor x) override;
+  void GatedLinear(GateKind kind, const LinearPart& gate, const LinearPart& up, Tensor x) override;
   void Embed(const PackedWeight& table, int64_t first, std::span<const int32_t> ids, Tensor y) override;
   void RmsNorm(Tensor x, std::span<const float> gain, float eps, Tensor y) override;
   void LayerNorm(Tensor x, int64_t width, std::span<const float> gain, std::span<const float> bias, float eps, Tensor y) override;
@@ -112,6 +114,9 @@ class CudaOps : public Ops {
   CudaOps(std::unique_ptr<CudaDevice> device, CudaCompute compute);
   // An operation on `rows` rows gets the sequences that were begun.
   void CheckBegun(std::span<const SequenceRows> sequences, int64_t rows) const;
+  // Parts whose weights are stored alike and not empty, for at least one token.
+  void LinearsOfOneForm(std::span<const LinearPart> parts, Tensor x);
+  void LinearsInF32(std::span<const LinearPart> parts, Tensor x);
   int64_t PartsOf(const AttentionShape& shape, cuda::AttendTask* task);
   template <class Value>
   void RunExperts(const ExpertSet& set, const cuda::ExpertTable& table, const ExpertRun& run);

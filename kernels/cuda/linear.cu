@@ -1,5 +1,7 @@
 // Linear and HeadLinear in f32 over weights in every storage form. A sum takes the columns in an order that only the weight decides, so
 // that a token's result does not depend on its batch.
+#include <vector>
+
 #include "common/check.h"
 #include "kernels/cuda/bf16_linear.h"
 #include "kernels/cuda/linear_rows.cuh"
@@ -10,7 +12,8 @@ namespace {
 
 // A block's rows of one head, for kTokens tokens.
 template <class Read, int kRows, int kTokens>
-__global__ void __launch_bounds__(kThreads) LinearRows(const LinearTask task) {
+__global__ void __launch_bounds__(kThreads) LinearRows(const __grid_constant__ LinearTasks all) {
+  const LinearTask& task = all.Own();
   const int head = blockIdx.z, token = static_cast<int>(blockIdx.y) * kTokens;
   const float* x[kTokens];
 #pragma unroll
@@ -19,19 +22,19 @@ __global__ void __launch_bounds__(kThreads) LinearRows(const LinearTask task) {
 }
 
 struct LaunchLinear {
-  const LinearTask& task;
+  const LinearTasks& tasks;  // at least one
   cudaStream_t stream;
 
   template <class Read>
   void operator()(Read) const {
     constexpr int kRows = 4, kTokens = 8;
-    LinearTask own = task;
-    ShareOut<Read>(own, kRows, kWarp);
-    dim3 grid(RowBlocks(own, kRows), 1, static_cast<unsigned>(task.heads));
-    if (task.tokens == 1) {
+    LinearTasks own = tasks;
+    const LinearTask& first = tasks.tasks[0];
+    dim3 grid(ShareOut<Read>(own, kRows, kWarp), 1, static_cast<unsigned>(first.heads));
+    if (first.tokens == 1) {
       LinearRows<Read, kRows, 1><<<grid, kThreads, 0, stream>>>(own);
     } else {
-      grid.y = Blocks(task.tokens, kTokens);
+      grid.y = Blocks(first.tokens, kTokens);
       LinearRows<Read, kRows, kTokens><<<grid, kThreads, 0, stream>>>(own);
     }
   }
@@ -45,23 +48,66 @@ struct BiasAlone {
   __device__ void operator()(int64_t i) const { y[i] = bias == nullptr ? 0 : bias[i % cols]; }
 };
 
+void Check(const LinearPart& part, Tensor x) {
+  DROVER_CHECK_EQ(x.rows, part.y.rows);
+  DROVER_CHECK(part.bias.empty() || static_cast<int64_t>(part.bias.size()) == part.y.cols);
+  DROVER_CHECK(part.weight.empty() || (part.weight.rows == part.y.cols && part.weight.cols == x.cols));
+}
+
 }  // namespace
 }  // namespace cuda
 
 void CudaOps::Linear(const PackedWeight& weight, std::span<const float> bias, Tensor x, Tensor y) {
-  DROVER_CHECK_EQ(x.rows, y.rows);
-  DROVER_CHECK(bias.empty() || static_cast<int64_t>(bias.size()) == y.cols);
-  DROVER_CHECK(weight.empty() || (weight.rows == y.cols && weight.cols == x.cols));
-  const float* added = bias.empty() ? nullptr : bias.data();
-  if (weight.empty()) return cuda::ForEach(*device_, "Linear", y.size(), cuda::BiasAlone{added, y.data, y.cols});
-  if (y.size() == 0) return;
-  if (bf16_ != nullptr && bf16_->Run(weight, added, x, y)) return;
-  cuda::LinearTask task{.weight = cuda::ViewOf(weight), .x = x.data, .bias = added, .y = y.data, .x_token = x.cols, .y_token = y.cols};
-  task.tokens = static_cast<int32_t>(x.rows);
-  task.rows = static_cast<int32_t>(y.cols);
-  task.wide_x = cuda::IsWide(task.weight, x.data, x.cols, 0);
-  cuda::WithReader(weight.dtype, cuda::LaunchLinear{task, device_->stream()});
-  device_->Launched("Linear");
+  const LinearPart part{weight, bias, y};
+  Linears({&part, 1}, x);
+}
+
+void CudaOps::Linears(std::span<const LinearPart> parts, Tensor x) {
+  std::vector<LinearPart> left;
+  for (const LinearPart& part : parts) {
+    cuda::Check(part, x);
+    const auto& [weight, bias, y] = part;
+    if (weight.empty())
+      cuda::ForEach(*device_, "Linear", y.size(), cuda::BiasAlone{bias.empty() ? nullptr : bias.data(), y.data, y.cols});
+    else if (y.size() > 0)
+      left.push_back(part);
+  }
+  for (size_t begin = 0, end = 0; begin < left.size(); begin = end) {
+    for (end = begin + 1; end < left.size() && left[end].weight.dtype == left[begin].weight.dtype;) ++end;
+    LinearsOfOneForm(std::span(left).subspan(begin, end - begin), x);
+  }
+}
+
+void CudaOps::LinearsOfOneForm(std::span<const LinearPart> parts, Tensor x) {
+  const Bf16Way way = bf16_ == nullptr ? Bf16Way::kNone : bf16_->WayOf(parts[0].weight.dtype, x);
+  if (way == Bf16Way::kFew) return bf16_->RunFew(parts, x);
+  if (way == Bf16Way::kNone) return LinearsInF32(parts, x);
+  for (const LinearPart& part : parts)
+    if (!bf16_->Run(part, x)) LinearsInF32({&part, 1}, x);
+}
+
+void CudaOps::LinearsInF32(std::span<const LinearPart> parts, Tensor x) {
+  for (size_t begin = 0; begin < parts.size(); begin += cuda::LinearTasks::kMost) {
+    cuda::LinearTasks tasks;
+    for (const LinearPart& part : parts.subspan(begin, std::min<size_t>(cuda::LinearTasks::kMost, parts.size() - begin))) {
+      cuda::LinearTask task = cuda::TaskOf(part);
+      task.x = x.data;
+      task.x_token = x.cols;
+      task.wide_x = cuda::IsWide(task.weight, x.data, x.cols, 0);
+      tasks.Add(task);
+    }
+    cuda::WithReader(parts[0].weight.dtype, cuda::LaunchLinear{tasks, device_->stream()});
+    device_->Launched("Linear");
+  }
+}
+
+void CudaOps::GatedLinear(GateKind kind, const LinearPart& gate, const LinearPart& up, Tensor x) {
+  const bool few = bf16_ != nullptr && bf16_->WayOf(gate.weight.dtype, x) == Bf16Way::kFew;
+  const bool any = gate.y.size() > 0 && !gate.weight.empty();
+  if (!few || !any || !cuda::CanPair(gate.weight, up.weight)) return Ops::GatedLinear(kind, gate, up, x);
+  cuda::Check(gate, x);
+  cuda::Check(up, x);
+  bf16_->RunGated(kind, gate, up, x);
 }
 
 void CudaOps::HeadLinear(const PackedWeight& weight, const HeadRows& part, Tensor x, Tensor y) {
@@ -78,7 +124,9 @@ void CudaOps::HeadLinear(const PackedWeight& weight, const HeadRows& part, Tenso
   task.first_row = static_cast<int32_t>(part.first);
   task.row_stride = static_cast<int32_t>(part.stride);
   task.wide_x = cuda::IsWide(task.weight, x.data, x.cols, weight.cols);
-  cuda::WithReader(weight.dtype, cuda::LaunchLinear{task, device_->stream()});
+  cuda::LinearTasks tasks;
+  tasks.Add(task);
+  cuda::WithReader(weight.dtype, cuda::LaunchLinear{tasks, device_->stream()});
   device_->Launched("HeadLinear");
 }
 

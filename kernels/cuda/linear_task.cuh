@@ -1,8 +1,11 @@
 // LinearTask: what the kernels of Linear and HeadLinear compute, how their warps share it out, and how activations are read.
 #pragma once
 
+#include <span>
+
 #include "kernels/cuda/block_chunks.cuh"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/ops.h"
 
 namespace drover::cuda {
 
@@ -21,19 +24,44 @@ struct LinearTask {
   // Set at the launch. Columns are taken in chunks, numbered from column 0; `parts` warps share those of their rows.
   bool in_chunks = false;
   int32_t first_chunk = 0, end_chunk = 0, parts = 1;
+  int32_t first_block = 0;  // of those that share a launch
 
   __device__ int64_t WeightRow(int32_t head, int32_t row) const {
     return int64_t{head} * row_stride + first_row + min(row, rows - 1);
   }
   // The place of a warp's rows among all groups of rows.
   __device__ int32_t RowGroup() const {
-    return static_cast<int32_t>(blockIdx.x) * (kWarps / parts) + static_cast<int32_t>(threadIdx.x) / kWarp / parts;
+    return (static_cast<int32_t>(blockIdx.x) - first_block) * (kWarps / parts) + static_cast<int32_t>(threadIdx.x) / kWarp / parts;
   }
   __device__ int32_t Part() const { return static_cast<int32_t>(threadIdx.x) / kWarp % parts; }
-  __device__ void Put(int32_t token, int32_t head, int32_t row, float sum) const {
-    y[token * y_token + head * y_head + row] = bias == nullptr ? sum : sum + bias[row];
+  __device__ float Biased(int32_t row, float sum) const { return bias == nullptr ? sum : sum + bias[row]; }
+  __device__ void Put(int32_t token, int32_t head, int32_t row, float value) const {
+    y[token * y_token + head * y_head + row] = value;
   }
 };
+
+// Tasks with weights of one form and the same tokens, in one launch: their blocks lie one task's after the other's.
+struct LinearTasks {
+  static constexpr int kMost = 4;
+  LinearTask tasks[kMost];
+  int32_t count = 0;
+
+  void Add(const LinearTask& task) { tasks[count++] = task; }
+  // The task of this block.
+  __device__ const LinearTask& Own() const {
+    int own = 0;
+    while (own + 1 < count && static_cast<int32_t>(blockIdx.x) >= tasks[own + 1].first_block) ++own;
+    return tasks[own];
+  }
+};
+
+// All of a task but its activations.
+inline LinearTask TaskOf(const LinearPart& part) {
+  LinearTask task{.weight = ViewOf(part.weight), .bias = part.bias.empty() ? nullptr : part.bias.data(), .y = part.y.data, .y_token = part.y.cols};
+  task.tokens = static_cast<int32_t>(part.y.rows);
+  task.rows = static_cast<int32_t>(part.y.cols);
+  return task;
+}
 
 __host__ __device__ inline bool IsWide(const WeightView& weight, const float* x, int64_t x_token, int64_t x_head) {
   return weight.order == nullptr && weight.first % 4 == 0 && x_token % 4 == 0 && x_head % 4 == 0 &&
@@ -57,6 +85,18 @@ void ShareOut(LinearTask& task, int32_t rows_of_warp, int32_t at_once) {
 
 inline unsigned RowBlocks(const LinearTask& task, int32_t rows_of_warp) {
   return Blocks(task.rows, int64_t{rows_of_warp} * (kWarps / task.parts));
+}
+
+// The same for each task; how many blocks they take together.
+template <class Read>
+unsigned ShareOut(LinearTasks& all, int32_t rows_of_warp, int32_t at_once) {
+  unsigned blocks = 0;
+  for (LinearTask& task : std::span(all.tasks, static_cast<size_t>(all.count))) {
+    ShareOut<Read>(task, rows_of_warp, at_once);
+    task.first_block = static_cast<int32_t>(blocks);
+    blocks += RowBlocks(task, rows_of_warp);
+  }
+  return blocks;
 }
 
 // The 8 activations that meet the stored columns from c on; zero where there are none. `wide`: see IsWide.

@@ -3,12 +3,13 @@
 // consecutive columns of two rows and of one token.
 #pragma once
 
+#include "kernels/cuda/gate.cuh"
 #include "kernels/cuda/linear_task.cuh"
 #include "kernels/cuda/mma.cuh"
 
 namespace drover::cuda {
 
-inline constexpr int kRowsOfWarp = 16, kTokensOfTile = 8, kLanesOfRow = 4;
+inline constexpr int kRowsOfWarp = 16, kGatedRowsOfWarp = 8, kTokensOfTile = 8, kLanesOfRow = 4;
 // Chunks of a row that a warp takes in one turn.
 template <class Read>
 inline constexpr int kChunksOfTurn = Chunk<Read>::kSteps * kLanesOfRow;
@@ -79,14 +80,22 @@ __device__ inline void MultiplyPiece(const LinearTask& task, const Rows& x, cons
   }
 }
 
+// The two rows of a lane, of one weight or of two that lie alike: see CanPair.
+struct LaneRows {
+  const WeightView& low_of;
+  int64_t low;
+  const WeightView& high_of;
+  int64_t high;
+};
+
 // The sums of a warp's part of the columns. All of a turn is loaded before any of it is used, unless it reaches over the columns that count.
 template <class Read, int kTiles, class Rows>
-__device__ inline void MultiplyChunks(const LinearTask& task, const Rows& x, const int32_t (&places)[kTiles], int64_t low, int64_t high,
+__device__ inline void MultiplyChunks(const LinearTask& task, const Rows& x, const int32_t (&places)[kTiles], const LaneRows& rows,
                                       float (&sums)[kTiles][4]) {
   using Form = Chunk<Read>;
   constexpr int kSteps = Form::kSteps;
   const int lane = static_cast<int>(threadIdx.x) % kLanesOfRow;
-  const RowAt low_at = RowOf(task.weight, low), high_at = RowOf(task.weight, high);
+  const RowAt low_at = RowOf(rows.low_of, rows.low), high_at = RowOf(rows.high_of, rows.high);
   const int end = FirstTurn<Read>(task, task.Part() + 1);
   for (int turn = FirstTurn<Read>(task, task.Part()); turn < end; ++turn) {
     const int base = task.first_chunk + turn * kChunksOfTurn<Read>;
@@ -95,8 +104,8 @@ __device__ inline void MultiplyChunks(const LinearTask& task, const Rows& x, con
 #pragma unroll
       for (int step = 0; step < kSteps; ++step) {
         const int32_t c = (base + step * kLanesOfRow + lane) * kColumns<Read>;
-        lows[step] = Form::Load(task.weight, low_at, c);
-        highs[step] = Form::Load(task.weight, high_at, c);
+        lows[step] = Form::Load(rows.low_of, low_at, c);
+        highs[step] = Form::Load(rows.high_of, high_at, c);
       }
 #pragma unroll
       for (int step = 0; step < kSteps; ++step) {
@@ -109,7 +118,8 @@ __device__ inline void MultiplyChunks(const LinearTask& task, const Rows& x, con
       for (int first = base; first < min(base + kChunksOfTurn<Read>, task.end_chunk); first += kLanesOfRow) {
         for (int p = 0; p < Form::kPieces; ++p) {
           const int32_t c = (first + lane) * kColumns<Read> + p * kPiece;
-          MultiplyPiece<kTiles>(task, x, places, c, OpenBorder<Read>(task.weight, low, c), OpenBorder<Read>(task.weight, high, c), sums);
+          MultiplyPiece<kTiles>(task, x, places, c, OpenBorder<Read>(rows.low_of, rows.low, c), OpenBorder<Read>(rows.high_of, rows.high, c),
+                                sums);
         }
       }
     }
@@ -117,13 +127,15 @@ __device__ inline void MultiplyChunks(const LinearTask& task, const Rows& x, con
 }
 
 // A group of `parts` warps computes 16 rows for all tokens; their sums are added up in the order of the parts. The block calls it.
+// With `up` it computes 8 rows of task and of up, and y is act(task's) ⊙ up's.
 template <class Read, int kTiles, class Rows>
-__device__ inline void MultiplySmallBatch(const LinearTask& task, const Rows& x) {
+__device__ inline void MultiplySmallBatch(const LinearTask& task, const Rows& x, const LinearTask* up = nullptr, GateKind kind = {}) {
   __shared__ float partial[kWarps][kTiles * 4][kWarp];
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  const int row = task.RowGroup() * kRowsOfWarp;
+  const int row = task.RowGroup() * (up == nullptr ? kRowsOfWarp : kGatedRowsOfWarp);
   if (row >= task.rows) return;
-  const int low = row + lane / kLanesOfRow;
+  const int low = row + lane / kLanesOfRow, high = up == nullptr ? low + 8 : low;
+  const LinearTask& other = up == nullptr ? task : *up;
   int32_t places[kTiles];
 #pragma unroll
   for (int tile = 0; tile < kTiles; ++tile) {
@@ -131,7 +143,7 @@ __device__ inline void MultiplySmallBatch(const LinearTask& task, const Rows& x)
     places[tile] = token < task.tokens ? x.Place(token) : -1;
   }
   float sums[kTiles][4] = {};
-  MultiplyChunks<Read, kTiles>(task, x, places, task.WeightRow(0, low), task.WeightRow(0, low + 8), sums);
+  MultiplyChunks<Read, kTiles>(task, x, places, {task.weight, task.WeightRow(0, low), other.weight, task.WeightRow(0, high)}, sums);
   if (task.parts > 1) {
 #pragma unroll
     for (int i = 0; i < kTiles * 4; ++i) partial[warp][i][lane] = sums[i / 4][i % 4];
@@ -142,9 +154,13 @@ __device__ inline void MultiplySmallBatch(const LinearTask& task, const Rows& x)
       for (int part = 1; part < task.parts; ++part) sums[i / 4][i % 4] += partial[warp + part][i][lane];
   }
 #pragma unroll
-  for (int i = 0; i < kTiles * 4; ++i) {
-    const int token = i / 4 * kTokensOfTile + lane % kLanesOfRow * 2 + i % 2, of = low + i % 4 / 2 * 8;
-    if (token < task.tokens && of < task.rows) task.Put(token, 0, of, sums[i / 4][i % 4]);
+  for (int i = 0; i < kTiles * 2; ++i) {
+    const int token = i / 2 * kTokensOfTile + lane % kLanesOfRow * 2 + i % 2;
+    const float of_low = sums[i / 2][i % 2], of_high = sums[i / 2][i % 2 + 2];
+    if (token >= task.tokens || low >= task.rows) continue;
+    const float value = task.Biased(low, of_low);
+    task.Put(token, 0, low, up == nullptr ? value : Activated(kind, value) * up->Biased(low, of_high));
+    if (up == nullptr && high < task.rows) task.Put(token, 0, high, task.Biased(high, of_high));
   }
 }
 

@@ -114,6 +114,11 @@ TEST_P(Bf16Linear, WhatIsKeptIsForgottenWithAnyOtherWork) {
   ops_->memory().Upload(std::as_bytes(std::span(uploaded.values)), reinterpret_cast<std::byte*>(x_.data));
   Multiply(x_, y_);
   ExpectSameBits(Far(y_).values, Fresh(uploaded).values, "after an upload");
+  ops_->Scale(2, x_);
+  Multiply({other_.data, 3, kCols}, {y_.data, 3, kRows});  // of few tokens, for which nothing is kept
+  for (float& value : doubled.values) value = 2 * uploaded.values[static_cast<size_t>(&value - doubled.values.data())];
+  Multiply(x_, y_);
+  ExpectSameBits(Far(y_).values, Fresh(doubled).values, "after few tokens");
   Multiply(x_, y_);
   ops_->memory().Zero(std::as_writable_bytes(x_.all()));
   Multiply(x_, y_);
