@@ -1,4 +1,4 @@
-// Paged attention of any head size over a KV cache in f32 or bf16, and the appending to it. Rows of decoding have their keys cut over
+// Paged attention of any head size over a KV cache in f32 or bf16. Rows of decoding have their keys cut over
 // blocks of threads, whose results a second kernel merges; of a long prompt each block takes some rows and all their keys.
 #include <bit>
 
@@ -11,20 +11,6 @@ namespace cuda {
 namespace {
 
 constexpr int64_t kSharedBytesMax = 44 << 10, kPartsBytesMax = 256 << 20;
-
-// K[position of t] ← k[t], V likewise unless v is null. T: float or uint16_t, the cache's elements.
-template <class T>
-__global__ void AppendRows(const float* k, const float* v, const int32_t* places, const int32_t* blocks, KvLayer kv) {
-  const int64_t row = blockIdx.x, width = kv.token_stride();
-  const int32_t position = places[2 * row], tokens = static_cast<int32_t>(kv.block_tokens);
-  if (position < 0) return;
-  const int64_t block = blocks[places[2 * row + 1] + position / tokens];
-  const int64_t offset = (block * tokens + position % tokens) * width;  // KvLayer::Offset
-  for (int64_t i = threadIdx.x; i < width; i += blockDim.x) {
-    Store(k[row * width + i], reinterpret_cast<T*>(kv.keys) + offset + i);
-    if (v != nullptr) Store(v[row * width + i], reinterpret_cast<T*>(kv.values) + offset + i);
-  }
-}
 
 // y[t,h] = Σ_j softmax_j(score of key j)·V[j] for the keys that t sees, or that sum for a part of the keys. Block x takes an item, y
 // the queries and value columns (AttendCut), z the part.
@@ -150,21 +136,6 @@ void Launch(AttendTask task, int64_t items, int64_t rows, int64_t parts, cudaStr
 
 }  // namespace
 }  // namespace cuda
-
-void CudaOps::AppendKv(Tensor k, Tensor v, std::span<const SequenceRows> sequences, const KvLayer& kv) {
-  DROVER_CHECK(kv.type == DType::kF32 || kv.type == DType::kBF16);
-  DROVER_CHECK(k.cols == kv.token_stride() && (v.size() == 0 || v.cols == kv.token_stride()));
-  CheckBegun(sequences, k.rows);
-  if (places_.rows() == 0 || k.cols == 0) return;
-  const std::byte* base = near_places_.data();
-  const unsigned blocks = cuda::Blocks(places_.rows(), 1), threads = cuda::ThreadsFor(k.cols);
-  const float* values = v.size() == 0 ? nullptr : v.data;
-  if (kv.type == DType::kBF16)
-    cuda::AppendRows<uint16_t><<<blocks, threads, 0, device_->stream()>>>(k.data, values, places_.RowsAt(base), places_.BlocksAt(base), kv);
-  else
-    cuda::AppendRows<float><<<blocks, threads, 0, device_->stream()>>>(k.data, values, places_.RowsAt(base), places_.BlocksAt(base), kv);
-  device_->Launched("AppendKv");
-}
 
 // How many parts the keys of few rows are cut into, with room for their results; 0: none, or there is no room.
 int64_t CudaOps::PartsOf(const AttentionShape& shape, cuda::AttendTask* task) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "kernels/cuda/small_batch.h"
 #include "kernels/cuda/tiles.h"
 
 namespace drover {
@@ -36,22 +37,11 @@ Bf16Way Bf16Linear::WayOf(DType dtype, Tensor x) const {
   return Bf16Way::kFew;
 }
 
-cuda::FewTokens Bf16Linear::Few(Tensor x) {
-  if (x.rows <= cuda::kSmallTokens) return {x};
-  const int64_t stride = Padded(x.cols);
-  return {x, Rounded(x, stride), stride};
-}
-
 void Bf16Linear::RunFew(std::span<const LinearPart> parts, Tensor x) {
-  const cuda::FewTokens few = Few(x);
-  cuda::SmallBatch(device_, parts, few);
-  if (few.rounded != nullptr) held_work_ = device_.work();
-}
-
-void Bf16Linear::RunGated(GateKind kind, const LinearPart& gate, const LinearPart& up, Tensor x) {
-  const cuda::FewTokens few = Few(x);
-  cuda::SmallGated(device_, kind, gate, up, few);
-  if (few.rounded != nullptr) held_work_ = device_.work();
+  if (x.rows <= cuda::kSmallTokens) return cuda::SmallBatch(device_, parts, x);
+  const int64_t stride = Padded(x.cols);
+  cuda::MediumBatch(device_, parts, Rounded(x, stride), stride);
+  held_work_ = device_.work();
 }
 
 bool Bf16Linear::Run(const LinearPart& part, Tensor x) {

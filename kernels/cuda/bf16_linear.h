@@ -8,7 +8,6 @@
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/matmul.h"
-#include "kernels/cuda/small_batch.h"
 
 namespace drover {
 
@@ -21,10 +20,8 @@ class Bf16Linear {
   static absl::StatusOr<std::unique_ptr<Bf16Linear>> Create(const CudaOptions& options, CudaDevice& device, CudaMemory& memory);
 
   Bf16Way WayOf(DType dtype, Tensor x) const;
-  // kFew. Weights, here and below, are not empty and of the form that was asked for.
+  // kFew: see SmallBatch. Weights, here and below, are not empty and of the form that was asked for.
   void RunFew(std::span<const LinearPart> parts, Tensor x);
-  // kFew too: see SmallGated.
-  void RunGated(GateKind kind, const LinearPart& gate, const LinearPart& up, Tensor x);
   // kLibrary. False: y is for the caller to compute, in full.
   bool Run(const LinearPart& part, Tensor x);
 
@@ -32,7 +29,6 @@ class Bf16Linear {
   Bf16Linear(CudaDevice& device, std::unique_ptr<Matmul> matmul, AlignedBytes activations, AlignedBytes tile)
       : device_(device), matmul_(std::move(matmul)), activations_(std::move(activations)), tile_(std::move(tile)) {}
 
-  cuda::FewTokens Few(Tensor x);
   // The rounded x; once for all consecutive calls with one x.
   const uint16_t* Rounded(Tensor x, int64_t stride);
   bool Multiply(MatmulTask task);

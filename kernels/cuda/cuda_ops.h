@@ -114,8 +114,8 @@ class CudaOps : public Ops {
   CudaOps(std::unique_ptr<CudaDevice> device, CudaCompute compute);
   // An operation on `rows` rows gets the sequences that were begun.
   void CheckBegun(std::span<const SequenceRows> sequences, int64_t rows) const;
-  // Parts whose weights are stored alike and not empty, for at least one token.
-  void LinearsOfOneForm(std::span<const LinearPart> parts, Tensor x);
+  // A few parts, whose weights lie alike and are not empty, for at least one token.
+  void LinearsAlike(std::span<const LinearPart> parts, Tensor x);
   void LinearsInF32(std::span<const LinearPart> parts, Tensor x);
   int64_t PartsOf(const AttentionShape& shape, cuda::AttendTask* task);
   template <class Value>

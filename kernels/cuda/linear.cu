@@ -5,6 +5,7 @@
 #include "common/check.h"
 #include "kernels/cuda/bf16_linear.h"
 #include "kernels/cuda/linear_rows.cuh"
+#include "kernels/cuda/small_batch.h"
 
 namespace drover {
 namespace cuda {
@@ -13,7 +14,7 @@ namespace {
 // A block's rows of one head, for kTokens tokens.
 template <class Read, int kRows, int kTokens>
 __global__ void __launch_bounds__(kThreads) LinearRows(const __grid_constant__ LinearTasks all) {
-  const LinearTask& task = all.Own();
+  const LinearTask task = all.Of(all.Index());
   const int head = blockIdx.z, token = static_cast<int>(blockIdx.y) * kTokens;
   const float* x[kTokens];
 #pragma unroll
@@ -29,12 +30,11 @@ struct LaunchLinear {
   void operator()(Read) const {
     constexpr int kRows = 4, kTokens = 8;
     LinearTasks own = tasks;
-    const LinearTask& first = tasks.tasks[0];
-    dim3 grid(ShareOut<Read>(own, kRows, kWarp), 1, static_cast<unsigned>(first.heads));
-    if (first.tokens == 1) {
+    dim3 grid(ShareOut<Read>(own, kRows, kWarp), 1, static_cast<unsigned>(tasks.shared.heads));
+    if (tasks.shared.tokens == 1) {
       LinearRows<Read, kRows, 1><<<grid, kThreads, 0, stream>>>(own);
     } else {
-      grid.y = Blocks(first.tokens, kTokens);
+      grid.y = Blocks(tasks.shared.tokens, kTokens);
       LinearRows<Read, kRows, kTokens><<<grid, kThreads, 0, stream>>>(own);
     }
   }
@@ -73,12 +73,15 @@ void CudaOps::Linears(std::span<const LinearPart> parts, Tensor x) {
       left.push_back(part);
   }
   for (size_t begin = 0, end = 0; begin < left.size(); begin = end) {
-    for (end = begin + 1; end < left.size() && left[end].weight.dtype == left[begin].weight.dtype;) ++end;
-    LinearsOfOneForm(std::span(left).subspan(begin, end - begin), x);
+    for (end = begin + 1; end < left.size() && end - begin < cuda::LinearTasks::kMost;) {
+      if (!cuda::LieAlike(left[begin].weight, left[end].weight)) break;
+      ++end;
+    }
+    LinearsAlike(std::span(left).subspan(begin, end - begin), x);
   }
 }
 
-void CudaOps::LinearsOfOneForm(std::span<const LinearPart> parts, Tensor x) {
+void CudaOps::LinearsAlike(std::span<const LinearPart> parts, Tensor x) {
   const Bf16Way way = bf16_ == nullptr ? Bf16Way::kNone : bf16_->WayOf(parts[0].weight.dtype, x);
   if (way == Bf16Way::kFew) return bf16_->RunFew(parts, x);
   if (way == Bf16Way::kNone) return LinearsInF32(parts, x);
@@ -87,27 +90,23 @@ void CudaOps::LinearsOfOneForm(std::span<const LinearPart> parts, Tensor x) {
 }
 
 void CudaOps::LinearsInF32(std::span<const LinearPart> parts, Tensor x) {
-  for (size_t begin = 0; begin < parts.size(); begin += cuda::LinearTasks::kMost) {
-    cuda::LinearTasks tasks;
-    for (const LinearPart& part : parts.subspan(begin, std::min<size_t>(cuda::LinearTasks::kMost, parts.size() - begin))) {
-      cuda::LinearTask task = cuda::TaskOf(part);
-      task.x = x.data;
-      task.x_token = x.cols;
-      task.wide_x = cuda::IsWide(task.weight, x.data, x.cols, 0);
-      tasks.Add(task);
-    }
-    cuda::WithReader(parts[0].weight.dtype, cuda::LaunchLinear{tasks, device_->stream()});
-    device_->Launched("Linear");
-  }
+  cuda::LinearTasks tasks;
+  for (const LinearPart& part : parts) tasks.Add(cuda::TaskOf(part));
+  tasks.shared.x = x.data;
+  tasks.shared.x_token = x.cols;
+  tasks.shared.wide_x = cuda::IsWide(tasks.shared.weight, x.data, x.cols, 0);
+  cuda::WithReader(parts[0].weight.dtype, cuda::LaunchLinear{tasks, device_->stream()});
+  device_->Launched("Linear");
 }
 
 void CudaOps::GatedLinear(GateKind kind, const LinearPart& gate, const LinearPart& up, Tensor x) {
-  const bool few = bf16_ != nullptr && bf16_->WayOf(gate.weight.dtype, x) == Bf16Way::kFew;
+  const bool few = x.rows <= cuda::kSmallTokens && bf16_ != nullptr && bf16_->WayOf(gate.weight.dtype, x) == Bf16Way::kFew;
   const bool any = gate.y.size() > 0 && !gate.weight.empty();
-  if (!few || !any || !cuda::CanPair(gate.weight, up.weight)) return Ops::GatedLinear(kind, gate, up, x);
+  if (!few || !any || !cuda::LieAlike(gate.weight, up.weight)) return Ops::GatedLinear(kind, gate, up, x);
   cuda::Check(gate, x);
   cuda::Check(up, x);
-  bf16_->RunGated(kind, gate, up, x);
+  DROVER_CHECK_EQ(gate.y.cols, up.y.cols);
+  cuda::SmallGated(*device_, kind, gate, up, x);
 }
 
 void CudaOps::HeadLinear(const PackedWeight& weight, const HeadRows& part, Tensor x, Tensor y) {

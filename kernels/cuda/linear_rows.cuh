@@ -82,7 +82,7 @@ __device__ inline void MultiplyRows(const LinearTask& task, int head, int token,
   }
   const int t = token + lane / kRows, r = row + lane % kRows;
   if (lane >= kRows * kTokens || t >= task.tokens || r >= task.rows) return;
-  task.Put(t, head, r, task.Biased(r, own));
+  task.Put(t, head, r, own);
 }
 
 }  // namespace drover::cuda

@@ -1,8 +1,6 @@
 // LinearTask: what the kernels of Linear and HeadLinear compute, how their warps share it out, and how activations are read.
 #pragma once
 
-#include <span>
-
 #include "kernels/cuda/block_chunks.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/ops.h"
@@ -35,23 +33,58 @@ struct LinearTask {
   }
   __device__ int32_t Part() const { return static_cast<int32_t>(threadIdx.x) / kWarp % parts; }
   __device__ float Biased(int32_t row, float sum) const { return bias == nullptr ? sum : sum + bias[row]; }
-  __device__ void Put(int32_t token, int32_t head, int32_t row, float value) const {
-    y[token * y_token + head * y_head + row] = value;
+  __device__ void Put(int32_t token, int32_t head, int32_t row, float sum) const {
+    y[token * y_token + head * y_head + row] = Biased(row, sum);
   }
 };
 
-// Tasks with weights of one form and the same tokens, in one launch: their blocks lie one task's after the other's.
+// Whether the rows of two weights are read alike and meet the same activations.
+inline bool LieAlike(const PackedWeight& a, const PackedWeight& b) {
+  const Groups &g = a.groups, &h = b.groups;
+  const bool in_order = g.order.empty() && g.column_group.empty() && h.order.empty() && h.column_group.empty();
+  return in_order && a.dtype == b.dtype && a.cols == b.cols && a.lead == b.lead && a.row_bytes == b.row_bytes && g.rows == h.rows &&
+         g.cols == h.cols && g.col_offset == h.col_offset && g.across == h.across && g.scale_type == h.scale_type && g.zero == h.zero;
+}
+
+// Tasks of the same tokens whose weights lie alike, in one launch: their blocks lie one task's after the other's. What all have in common
+// stays where kernels read it without a register.
 struct LinearTasks {
   static constexpr int kMost = 4;
-  LinearTask tasks[kMost];
+  struct Own {
+    const std::byte *codes = nullptr, *scales = nullptr, *zeros = nullptr;
+    const float* bias = nullptr;
+    float* y = nullptr;
+    int64_t y_token = 0;
+    int32_t rows = 0, row_offset = 0, parts = 1, first_block = 0;
+  };
+  LinearTask shared;
+  Own own[kMost];
   int32_t count = 0;
 
-  void Add(const LinearTask& task) { tasks[count++] = task; }
-  // The task of this block.
-  __device__ const LinearTask& Own() const {
-    int own = 0;
-    while (own + 1 < count && static_cast<int32_t>(blockIdx.x) >= tasks[own + 1].first_block) ++own;
-    return tasks[own];
+  void Add(const LinearTask& task) {
+    if (count == 0) shared = task;
+    own[count++] = {task.weight.codes, task.weight.scales, task.weight.zeros, task.bias, task.y, task.y_token, task.rows, task.weight.row_offset};
+  }
+  // The task that this block belongs to.
+  __device__ int Index() const {
+    int index = 0;
+    while (index + 1 < count && static_cast<int32_t>(blockIdx.x) >= own[index + 1].first_block) ++index;
+    return index;
+  }
+  __host__ __device__ LinearTask Of(int index) const {
+    const Own& one = own[index];
+    LinearTask task = shared;
+    task.weight.codes = one.codes;
+    task.weight.scales = one.scales;
+    task.weight.zeros = one.zeros;
+    task.weight.row_offset = one.row_offset;
+    task.bias = one.bias;
+    task.y = one.y;
+    task.y_token = one.y_token;
+    task.rows = one.rows;
+    task.parts = one.parts;
+    task.first_block = one.first_block;
+    return task;
   }
 };
 
@@ -91,11 +124,14 @@ inline unsigned RowBlocks(const LinearTask& task, int32_t rows_of_warp) {
 template <class Read>
 unsigned ShareOut(LinearTasks& all, int32_t rows_of_warp, int32_t at_once) {
   unsigned blocks = 0;
-  for (LinearTask& task : std::span(all.tasks, static_cast<size_t>(all.count))) {
+  for (int i = 0; i < all.count; ++i) {
+    LinearTask task = all.Of(i);
     ShareOut<Read>(task, rows_of_warp, at_once);
-    task.first_block = static_cast<int32_t>(blocks);
+    all.own[i].parts = task.parts;
+    all.own[i].first_block = static_cast<int32_t>(blocks);
     blocks += RowBlocks(task, rows_of_warp);
   }
+  ShareOut<Read>(all.shared, rows_of_warp, at_once);
   return blocks;
 }
 

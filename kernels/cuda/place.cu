@@ -1,4 +1,4 @@
-// PlaceHeads: queries and keys are normed and rotated, keys and values enter the cache, in one launch.
+// PlaceHeads: queries and keys are normed and rotated, keys and values enter the cache, in one launch. AppendKv is a part of it.
 #include "common/check.h"
 #include "kernels/cuda/attend.cuh"
 
@@ -121,6 +121,10 @@ void CudaOps::PlaceHeads(const HeadPlacing& how, Tensor q, Tensor k, Tensor v, s
   else
     cuda::PlaceRows<float><<<grid, threads, 0, device_->stream()>>>(task);
   device_->Launched("PlaceHeads");
+}
+
+void CudaOps::AppendKv(Tensor k, Tensor v, std::span<const SequenceRows> sequences, const KvLayer& kv) {
+  PlaceHeads({}, {nullptr, k.rows, 0}, k, v, sequences, kv);
 }
 
 }  // namespace drover

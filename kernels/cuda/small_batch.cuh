@@ -80,7 +80,7 @@ __device__ inline void MultiplyPiece(const LinearTask& task, const Rows& x, cons
   }
 }
 
-// The two rows of a lane, of one weight or of two that lie alike: see CanPair.
+// The two rows of a lane, of one weight or of two that lie alike.
 struct LaneRows {
   const WeightView& low_of;
   int64_t low;
@@ -126,16 +126,21 @@ __device__ inline void MultiplyChunks(const LinearTask& task, const Rows& x, con
   }
 }
 
-// A group of `parts` warps computes 16 rows for all tokens; their sums are added up in the order of the parts. The block calls it.
-// With `up` it computes 8 rows of task and of up, and y is act(task's) ⊙ up's.
+// Of two tasks: y = act(the first's) ⊙ the second's.
+struct Gating {
+  bool gated = false;
+  GateKind kind = {};
+};
+
+// A group of `parts` warps computes 16 rows for all tokens, or 8 of task and of `up` if they are gated, else `up` is task. Their sums are
+// added up in the order of the parts. The block calls it.
 template <class Read, int kTiles, class Rows>
-__device__ inline void MultiplySmallBatch(const LinearTask& task, const Rows& x, const LinearTask* up = nullptr, GateKind kind = {}) {
+__device__ inline void MultiplySmallBatch(const LinearTask& task, const LinearTask& up, const Gating& gating, const Rows& x) {
   __shared__ float partial[kWarps][kTiles * 4][kWarp];
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  const int row = task.RowGroup() * (up == nullptr ? kRowsOfWarp : kGatedRowsOfWarp);
+  const int row = task.RowGroup() * (gating.gated ? kGatedRowsOfWarp : kRowsOfWarp);
   if (row >= task.rows) return;
-  const int low = row + lane / kLanesOfRow, high = up == nullptr ? low + 8 : low;
-  const LinearTask& other = up == nullptr ? task : *up;
+  const int low = row + lane / kLanesOfRow, high = gating.gated ? low : low + 8;
   int32_t places[kTiles];
 #pragma unroll
   for (int tile = 0; tile < kTiles; ++tile) {
@@ -143,7 +148,7 @@ __device__ inline void MultiplySmallBatch(const LinearTask& task, const Rows& x,
     places[tile] = token < task.tokens ? x.Place(token) : -1;
   }
   float sums[kTiles][4] = {};
-  MultiplyChunks<Read, kTiles>(task, x, places, {task.weight, task.WeightRow(0, low), other.weight, task.WeightRow(0, high)}, sums);
+  MultiplyChunks<Read, kTiles>(task, x, places, {task.weight, task.WeightRow(0, low), up.weight, task.WeightRow(0, high)}, sums);
   if (task.parts > 1) {
 #pragma unroll
     for (int i = 0; i < kTiles * 4; ++i) partial[warp][i][lane] = sums[i / 4][i % 4];
@@ -158,10 +163,18 @@ __device__ inline void MultiplySmallBatch(const LinearTask& task, const Rows& x,
     const int token = i / 2 * kTokensOfTile + lane % kLanesOfRow * 2 + i % 2;
     const float of_low = sums[i / 2][i % 2], of_high = sums[i / 2][i % 2 + 2];
     if (token >= task.tokens || low >= task.rows) continue;
-    const float value = task.Biased(low, of_low);
-    task.Put(token, 0, low, up == nullptr ? value : Activated(kind, value) * up->Biased(low, of_high));
-    if (up == nullptr && high < task.rows) task.Put(token, 0, high, task.Biased(high, of_high));
+    if (gating.gated) {
+      task.y[token * task.y_token + low] = Activated(gating.kind, task.Biased(low, of_low)) * up.Biased(low, of_high);
+      continue;
+    }
+    task.Put(token, 0, low, of_low);
+    if (high < task.rows) task.Put(token, 0, high, of_high);
   }
+}
+
+template <class Read, int kTiles, class Rows>
+__device__ inline void MultiplySmallBatch(const LinearTask& task, const Rows& x) {
+  MultiplySmallBatch<Read, kTiles>(task, task, {}, x);
 }
 
 }  // namespace drover::cuda
