@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/cuda/attend_parts.h"
+#include "kernels/cuda/bf16.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/step_places.h"
 
@@ -38,21 +39,12 @@ struct AttendTask {
   }
 };
 
-// An element of a cache as f32, and back: a float, or the 16 bits of a bfloat16.
+// An element of a cache as f32: of a float, or of the 16 bits of a bfloat16.
 template <class T>
 inline constexpr int kVector = 16 / sizeof(T);  // elements of 16 bytes
 
 __device__ inline float Opened(float x) { return x; }
 __device__ inline float Opened(uint16_t x) { return __uint_as_float(static_cast<unsigned>(x) << 16); }
-
-// To bfloat16 and back, nearest even.
-__device__ inline float Rounded(float x) {
-  const unsigned bits = __float_as_uint(x);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return __uint_as_float(bits | 0x400000u);  // keep NaN a NaN
-  return __uint_as_float((bits + 0x7fffu + (bits >> 16 & 1)) & 0xffff0000u);
-}
-__device__ inline void Store(float x, float* at) { *at = x; }
-__device__ inline void Store(float x, uint16_t* at) { *at = static_cast<uint16_t>(__float_as_uint(Rounded(x)) >> 16); }
 
 __device__ inline void OpenVector(const float* at, float (&values)[4]) {
   const float4 v = *reinterpret_cast<const float4*>(at);

@@ -8,6 +8,15 @@
 
 namespace drover::cuda {
 
+// To bfloat16 and back, nearest even.
+__device__ inline float Rounded(float x) {
+  const unsigned bits = __float_as_uint(x);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return __uint_as_float(bits | 0x400000u);  // keep NaN a NaN
+  return __uint_as_float((bits + 0x7fffu + (bits >> 16 & 1)) & 0xffff0000u);
+}
+__device__ inline void Store(float x, float* at) { *at = x; }
+__device__ inline void Store(float x, uint16_t* at) { *at = static_cast<uint16_t>(__float_as_uint(Rounded(x)) >> 16); }
+
 // Two values in one word, the first in its low half.
 __device__ inline unsigned BF16Pair(float low, float high) {
   const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);

@@ -13,7 +13,6 @@ namespace {
 constexpr int64_t kValueBytes = 2, kWide = 8, kWideBytes = kWide * kValueBytes;
 constexpr int64_t kRowsTogether = 64;  // parts of a weight hold a multiple of it, where they can
 
-int64_t Padded(int64_t cols) { return (cols + kWide - 1) / kWide * kWide; }
 bool IsAligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % kWideBytes == 0; }
 
 }  // namespace
@@ -21,7 +20,7 @@ bool IsAligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % kWideByt
 absl::StatusOr<std::unique_ptr<Bf16Linear>> Bf16Linear::Create(const CudaOptions& options, CudaDevice& device, CudaMemory& memory) {
   if (options.tokens <= 0 || options.cols <= 0)
     return InvalidArgument("tokens, cols: found ", options.tokens, ", ", options.cols, ", expected the bounds that compute bf16 needs");
-  const int64_t row_bytes = Padded(options.cols) * kValueBytes;
+  const int64_t row_bytes = cuda::RoundedStride(options.cols) * kValueBytes;
   DROVER_ASSIGN_OR_RETURN(std::unique_ptr<Matmul> matmul, MakeMatmul(device, memory));
   DROVER_ASSIGN_OR_RETURN(AlignedBytes activations, memory.Allocate(options.tokens * row_bytes));
   DROVER_ASSIGN_OR_RETURN(AlignedBytes tile, memory.Allocate(std::max(options.tile_bytes, row_bytes)));
@@ -31,7 +30,7 @@ absl::StatusOr<std::unique_ptr<Bf16Linear>> Bf16Linear::Create(const CudaOptions
 // Few tokens leave the memory to decide the pace: f32 weights are then read as they are, and the library has no way for other forms.
 Bf16Way Bf16Linear::WayOf(DType dtype, Tensor x) const {
   if (x.rows <= cuda::kSmallTokens) return dtype == DType::kF32 ? Bf16Way::kNone : Bf16Way::kFew;
-  const int64_t row_bytes = Padded(x.cols) * kValueBytes;
+  const int64_t row_bytes = cuda::RoundedStride(x.cols) * kValueBytes;
   if (x.rows * row_bytes > activations_.size() || row_bytes > tile_.size()) return Bf16Way::kNone;
   if (dtype == DType::kBF16 || dtype == DType::kF32 || x.rows > cuda::kMediumTokens) return Bf16Way::kLibrary;
   return Bf16Way::kFew;
@@ -39,14 +38,14 @@ Bf16Way Bf16Linear::WayOf(DType dtype, Tensor x) const {
 
 void Bf16Linear::RunFew(std::span<const LinearPart> parts, Tensor x) {
   if (x.rows <= cuda::kSmallTokens) return cuda::SmallBatch(device_, parts, x);
-  const int64_t stride = Padded(x.cols);
+  const int64_t stride = cuda::RoundedStride(x.cols);
   cuda::MediumBatch(device_, parts, Rounded(x, stride), stride);
   held_work_ = device_.work();
 }
 
 bool Bf16Linear::Run(const LinearPart& part, Tensor x) {
   const auto& [weight, bias, y] = part;
-  const int64_t depth = Padded(x.cols);
+  const int64_t depth = cuda::RoundedStride(x.cols);
   MatmulTask task{.bias = bias.empty() ? nullptr : bias.data(), .y = y.data, .rows = y.cols, .tokens = x.rows, .depth = depth,
                   .x_stride = depth, .y_stride = y.cols};
   task.x = Rounded(x, depth);

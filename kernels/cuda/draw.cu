@@ -20,27 +20,6 @@ __device__ inline uint32_t KeyOf(float x) {
 }
 __device__ inline float ValueOf(uint32_t key) { return __uint_as_float((key & 0x80000000u) != 0 ? key & 0x7fffffffu : ~key); }
 
-__device__ inline uint64_t WarpSum(uint64_t value) {
-  for (int step = kWarp / 2; step > 0; step /= 2) {
-    const uint32_t low = __shfl_xor_sync(kAllLanes, static_cast<uint32_t>(value), step);
-    const uint32_t high = __shfl_xor_sync(kAllLanes, static_cast<uint32_t>(value >> 32), step);
-    value += uint64_t{high} << 32 | low;
-  }
-  return value;
-}
-
-// Σ value over the block's threads, in each of them.
-__device__ inline uint64_t BlockSum(uint64_t value) {
-  __shared__ uint64_t sums[kDrawWarps];
-  value = WarpSum(value);
-  __syncthreads();  // of a sum before this one
-  if (threadIdx.x % kWarp == 0) sums[threadIdx.x / kWarp] = value;
-  __syncthreads();
-  uint64_t sum = 0;
-  for (int warp = 0; warp < kDrawWarps; ++warp) sum += sums[warp];
-  return sum;
-}
-
 // What of a row may still be drawn: keys above `key`, and the first `ties` ids with that key.
 struct Kept {
   uint32_t key;

@@ -7,7 +7,7 @@
 namespace drover::cuda {
 namespace {
 
-constexpr int32_t kFew = 8, kMedium = 32;  // rows of a batch that a block reads a weight for without opening it in shared memory
+constexpr int32_t kMedium = static_cast<int32_t>(kMediumTokens);
 constexpr int kMediumTiles = kMedium / kTokensOfTile;
 constexpr int kRowsInF32 = 4;              // of a matrix, for a warp
 
@@ -94,7 +94,7 @@ struct LaunchProduct {
     own.most = std::numeric_limits<int32_t>::max();
     if (own.product.rounded == nullptr) {
       ExpertsInF32<Read><<<grid, kThreads, 0, stream>>>(own);
-    } else if (own.product.batch_rows <= kFew) {
+    } else if (own.product.batch_rows <= kBatchRowsMin) {
       ExpertsOfFew<Read, 1><<<grid, kThreads, 0, stream>>>(own);
     } else if (own.product.batch_rows <= kMedium) {
       ExpertsOfFew<Read, kMediumTiles><<<grid, kThreads, 0, stream>>>(own);
@@ -130,7 +130,7 @@ class Matrices {
   void Add(const PackedWeight& weight, std::span<const float> bias) {
     ExpertMatrix matrix{.task = {.weight = ViewOf(weight), .bias = bias.empty() ? nullptr : bias.data(), .y_token = made_.rows}, .dtype = weight.dtype};
     matrix.task.rows = made_.rows;
-    matrix.task.wide_x = matrix.task.weight.order == nullptr && matrix.task.weight.first % kPiece == 0;
+    matrix.task.wide_x = IsWideRounded(matrix.task.weight);
     WithReader(weight.dtype, Share{matrix.task, bf16_});
     const unsigned blocks = RowBlocks(matrix.task, bf16_ ? kRowsOfWarp : kRowsInF32);
     const auto form = std::ranges::find(made_.forms, weight.dtype, &ExpertMatrices::Form::dtype);
@@ -176,7 +176,7 @@ absl::StatusOr<const ExpertTable*> ExpertTables::Of(const ExpertSet& set, int64_
 }
 
 int32_t BatchRows(bool bf16, int64_t tokens) {
-  if (!bf16 || tokens <= kFew) return kFew;
+  if (!bf16 || tokens <= kBatchRowsMin) return kBatchRowsMin;
   return tokens <= kMedium ? kMedium : kTileTokens;
 }
 

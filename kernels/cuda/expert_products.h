@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/expert_tables.h"
+#include "kernels/cuda/small_batch.h"
 
 namespace drover::cuda {
 
@@ -12,7 +13,7 @@ struct alignas(16) ExpertBatch {
 };
 // Rows of a batch, for so many tokens in all: the more, the more a block multiplies by what it reads of a weight.
 int32_t BatchRows(bool bf16, int64_t tokens);
-inline constexpr int32_t kBatchRowsMin = 8;
+inline constexpr int32_t kBatchRowsMin = static_cast<int32_t>(kSmallTokens);
 inline int64_t BatchesMax(int64_t pairs, int64_t experts, int32_t batch_rows) { return std::min(pairs, experts) + pairs / batch_rows; }
 
 // y[side, i] = W x[i] + bias for the rows i of each batch, with the matrices of its expert.

@@ -4,6 +4,7 @@
 #include "kernels/cuda/bf16.cuh"
 #include "kernels/cuda/expert_products.h"
 #include "kernels/cuda/gate.cuh"
+#include "kernels/cuda/tiles.h"
 #include "kernels/room.h"
 
 namespace drover {
@@ -12,11 +13,10 @@ namespace {
 
 constexpr int64_t kExpertsMax = 2048;  // on a rank: one number each in shared memory
 constexpr int64_t kPairsMax = 8192;    // sorted at a time; what follows is sized by it
-constexpr int64_t kWide = 8;           // values of bf16 that are loaded at once: rows of them are filled up
 
 template <class Value>
 int64_t Stride(int64_t cols) {
-  return std::is_same_v<Value, float> ? cols : (cols + kWide - 1) / kWide * kWide;
+  return std::is_same_v<Value, float> ? cols : RoundedStride(cols);
 }
 // What rows in either form take at most.
 int64_t FloatsFor(int64_t rows, int64_t cols) { return rows * std::max(cols, Stride<uint16_t>(cols) / 2); }
@@ -94,9 +94,6 @@ __device__ inline void Sort(const SortTask& task, int32_t* counts) {
     task.sorted.rows[i] = at;
   }
 }
-
-__device__ inline void Store(float value, float* to) { *to = value; }
-__device__ inline void Store(float value, uint16_t* to) { *to = static_cast<uint16_t>(BF16Pair(value, 0)); }
 
 // What experts read where it is not x itself: x rounded, or each row of x times the weights of its pairs.
 template <class Value>

@@ -33,7 +33,8 @@ void ForEach(CudaDevice& device, const char* operation, int64_t n, const F& f) {
   device.Launched(operation);
 }
 
-__device__ inline float WarpSum(float value) {
+template <class T>
+__device__ inline T WarpSum(T value) {
   for (int step = kWarp / 2; step > 0; step /= 2) value += __shfl_xor_sync(kAllLanes, value, step);
   return value;
 }
@@ -44,14 +45,15 @@ __device__ inline float WarpMax(float value) {
 }
 
 // Σ value over the block's threads, the same bits in each. All threads call it.
-__device__ inline float BlockSum(float value) {
-  __shared__ float sums[kWarp];
+template <class T>
+__device__ inline T BlockSum(T value) {
+  __shared__ T sums[kWarp];
   const int warps = blockDim.x / kWarp;
   value = WarpSum(value);
   __syncthreads();  // of a sum before this one
   if (threadIdx.x % kWarp == 0) sums[threadIdx.x / kWarp] = value;
   __syncthreads();
-  float sum = 0;
+  T sum = 0;
   for (int warp = 0; warp < warps; ++warp) sum += sums[warp];
   return sum;
 }

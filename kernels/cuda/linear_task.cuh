@@ -101,6 +101,9 @@ __host__ __device__ inline bool IsWide(const WeightView& weight, const float* x,
          reinterpret_cast<uintptr_t>(x) % 16 == 0;
 }
 
+// Of rows in bf16: whether eight can be loaded at once.
+inline bool IsWideRounded(const WeightView& weight) { return weight.order == nullptr && weight.first % kPiece == 0; }
+
 // Sets what the reader's chunks decide. A warp takes kRows rows, and `at_once` chunks of each in one turn. The parts depend on the
 // weight alone, so that a token's sums are made in one order whatever its batch.
 template <class Read>

@@ -73,7 +73,7 @@ void SmallGated(CudaDevice& device, GateKind kind, const LinearPart& gate, const
 void MediumBatch(CudaDevice& device, std::span<const LinearPart> parts, const uint16_t* x, int64_t stride) {
   DROVER_CHECK_LE(parts[0].y.rows, kMediumTokens);
   LinearTasks all = TasksOf(parts);
-  all.shared.wide_x = all.shared.weight.order == nullptr && all.shared.weight.first % kPiece == 0;
+  all.shared.wide_x = IsWideRounded(all.shared.weight);
   WithReader(parts[0].weight.dtype, LaunchSmallBatch<kMediumTokens / kTokensOfTile, RoundedRows>{all, {x, stride}, device.stream()});
   device.Launched("Linear");
 }

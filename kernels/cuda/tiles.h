@@ -9,6 +9,9 @@
 
 namespace drover::cuda {
 
+// The stride of rows in bf16: they begin at multiples of 16 bytes.
+inline int64_t RoundedStride(int64_t cols) { return (cols + 7) / 8 * 8; }
+
 // to[t,i] = x[t,i], rounded; 0 for columns from x.cols up to `stride`, a multiple of 8. `to` begins at a multiple of 16 bytes.
 void RoundRows(CudaDevice& device, Tensor x, int64_t stride, uint16_t* to);
 

@@ -47,8 +47,14 @@ unsigned Lane();
 
 template <class T>
 T ExchangeAs(T value, unsigned from) {
-  static_assert(sizeof(T) == 4);
-  return __builtin_bit_cast(T, Exchange(__builtin_bit_cast(uint32_t, value), from));
+  static_assert(sizeof(T) == 4 || sizeof(T) == 8);
+  if constexpr (sizeof(T) == 8) {  // as the device does: a half at a time
+    const auto bits = __builtin_bit_cast(uint64_t, value);
+    const uint64_t low = Exchange(static_cast<uint32_t>(bits), from), high = Exchange(static_cast<uint32_t>(bits >> 32), from);
+    return __builtin_bit_cast(T, high << 32 | low);
+  } else {
+    return __builtin_bit_cast(T, Exchange(__builtin_bit_cast(uint32_t, value), from));
+  }
 }
 
 }  // namespace cuda_on_host
