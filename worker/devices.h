@@ -18,7 +18,8 @@ struct DevicePlace {
   std::string transport = "auto";  // how ranks with GPUs meet: nccl, or host (copies, through MPI); auto: nccl where it is
   std::string attention = "own";   // kernels of a GPU: own, or flashinfer for what that covers
   int64_t rank = 0, ranks = 1;
-  bool record = true;  // whether ranks that meet by NCCL may replay recorded steps; the same on every rank
+  bool record = true;      // whether ranks that meet by NCCL may replay recorded steps; the same on every rank
+  bool peer_sums = false;  // whether they make small sums over each other's memory; likewise
 };
 
 // Whether the ranks of such a place meet without a communicator of the host, by bytes that rank 0 makes.

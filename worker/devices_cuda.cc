@@ -44,20 +44,25 @@ using Met = absl::StatusOr<std::unique_ptr<Communicator>>;
 #if DROVER_HAVE_NCCL
 constexpr bool kHaveNccl = true;
 
-Met MeetByNccl(const std::string& meeting, CudaOps& ops, const DevicePlace& place, TimePoint deadline) {
+// The ways of a rank to the others, one in each epoch.
+std::function<Met(const std::string&, TimePoint)> WayByNccl(CudaOps& ops, const DevicePlace& place) {
   NcclSettings settings{.rank = place.rank, .ranks = place.ranks, .record = place.record};
   settings.wedged = [](const std::string& what) {  // a GPU must not be held by what does not end
     Log(LogLevel::kError, "rank leaves", {{"reason", what}});
     std::_Exit(kExitLeftEpoch);
   };
-  return NcclCommunicator::Join(meeting, ops.device(), settings, deadline);
+  const auto rooms = place.peer_sums ? std::make_shared<PeerRooms>(ops.memory()) : nullptr;
+  settings.rooms = rooms.get();
+  return [&ops, settings, rooms](const std::string& meeting, TimePoint deadline) {
+    return NcclCommunicator::Join(meeting, ops.device(), settings, deadline);
+  };
 }
 absl::StatusOr<std::string> NcclMeeting() { return NcclCommunicator::MakeMeeting(); }
 #else
 constexpr bool kHaveNccl = false;
 
-Met MeetByNccl(const std::string&, CudaOps&, const DevicePlace&, TimePoint) {
-  return Unimplemented("transport: this program was built without NCCL, expected host");
+std::function<Met(const std::string&, TimePoint)> WayByNccl(CudaOps&, const DevicePlace&) {
+  return [](const std::string&, TimePoint) -> Met { return Unimplemented("transport: this program was built without NCCL, expected host"); };
 }
 absl::StatusOr<std::string> NcclMeeting() {
   return Unimplemented("transport: found nccl, expected host: this program was built without NCCL");
@@ -87,7 +92,7 @@ absl::StatusOr<Device> OpenDevice(const DeviceRequest& request) {
   DROVER_ASSIGN_OR_RETURN(std::unique_ptr<CudaOps> ops, CudaOps::Create(options));
   Device device;
   if (MeetsByItself(place)) {
-    device.meet = [ops = ops.get(), place](const std::string& meeting, TimePoint deadline) { return MeetByNccl(meeting, *ops, place, deadline); };
+    device.meet = WayByNccl(*ops, place);
   } else if (place.ranks == 1) {
     device.meet = [ops = ops.get()](const std::string&, TimePoint) -> Met { return std::make_unique<SoloCommunicator>(ops->memory()); };
   } else {

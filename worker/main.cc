@@ -48,11 +48,11 @@ struct Options {
   RankSettings rank;
   int64_t orphan_grace_s = 60, drain_limit_s = 300;
   std::string device = "cpu", transport = "auto", attention = "own", log_level = "info";
-  bool record = true;
+  bool record = true, peer_sums = false;
   BenchOptions bench;
   bool json = false;  // of bench
 
-  DevicePlace place() const { return {device, transport, attention, rank.hello.rank, rank.hello.ranks, record}; }
+  DevicePlace place() const { return {device, transport, attention, rank.hello.rank, rank.hello.ranks, record, peer_sums}; }
 };
 
 // "cuda" is a GPU for each rank of a host.
@@ -107,6 +107,8 @@ void AddOptions(CLI::App& app, Options& options) {
   app.add_option("--attention", options.attention, kAttentionHelp)->check(CLI::IsMember({"own", "flashinfer"}))->capture_default_str();
   app.add_option("--record-steps", options.record, "Whether ranks that meet by NCCL replay steps as graphs: the same on every rank")
       ->envname("DROVER_RECORD_STEPS")->capture_default_str();
+  app.add_option("--peer-sums", options.peer_sums, "Whether they make small sums over each other's memory, where that is faster: the same on every rank")
+      ->envname("DROVER_PEER_SUMS")->capture_default_str();
   app.add_option("--threads", hello.threads, "Threads of this rank; 0: the coordinator's planner chooses")
       ->check(CLI::Range(0, 1024))->capture_default_str();
   app.add_option("--memory", hello.memory_bytes, "Bytes of this host for the planner (default: as measured)")

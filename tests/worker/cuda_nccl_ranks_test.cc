@@ -45,12 +45,13 @@ absl::StatusOr<std::string> Meet(const Place& place, int epoch) {
   return DeadlineExceeded(path, ": rank 0 wrote no id");
 }
 
-absl::StatusOr<std::unique_ptr<Communicator>> Join(DeviceRank& rank, const Place& place, int epoch) {
+absl::StatusOr<std::unique_ptr<Communicator>> Join(DeviceRank& rank, const Place& place, int epoch, PeerRooms* rooms = nullptr) {
   DROVER_ASSIGN_OR_RETURN(const std::string meeting, Meet(place, epoch));
-  const NcclSettings settings{.rank = place.rank, .ranks = place.ranks, .wedged = [](const std::string& what) {
-                                std::fprintf(stderr, "wedged: %s\n", what.c_str());
-                                _exit(1);
-                              }};
+  NcclSettings settings{.rank = place.rank, .ranks = place.ranks, .rooms = rooms, .peer_floats = kPeerFloatsMax};
+  settings.wedged = [](const std::string& what) {
+    std::fprintf(stderr, "wedged: %s\n", what.c_str());
+    _exit(1);
+  };
   return NcclCommunicator::Join(meeting, *rank.device, settings, Clock::now() + kJoinLimit);
 }
 
@@ -69,6 +70,23 @@ absl::Status Recorded(DeviceRank& rank, const Place& place) {
   cuda::Recordings recordings(*rank.device);
   for (const int epoch : {1, 2}) {
     DROVER_ASSIGN_OR_RETURN(const auto comm, Join(rank, place, epoch));
+    comm->SetDeadline(Clock::now() + kCallLimit);
+    DROVER_RETURN_IF_ERROR(Annotate(ManyRecordedSums(rank, recordings, *comm), Cat("epoch ", epoch)));
+  }
+  return absl::OkStatus();
+}
+
+// Sums over peer memory: what NCCL and the loopback have to do, and steps that are recorded with them.
+absl::Status Peers(DeviceRank& rank, const Place& place) {
+  PeerRooms rooms(*rank.memory);
+  cuda::Recordings recordings(*rank.device);
+  for (const int epoch : {1, 2}) {
+    DROVER_ASSIGN_OR_RETURN(const auto comm, Join(rank, place, epoch, &rooms));
+    NearCommunicator near(*comm, *rank.memory);
+    for (const CommCheck& check : CommChecks(SumOrder::kAny)) {
+      near.SetDeadline(Clock::now() + kCallLimit);
+      DROVER_RETURN_IF_ERROR(Annotate(check.run(near), Cat(check.name, ", epoch ", epoch)));
+    }
     comm->SetDeadline(Clock::now() + kCallLimit);
     DROVER_RETURN_IF_ERROR(Annotate(ManyRecordedSums(rank, recordings, *comm), Cat("epoch ", epoch)));
   }
@@ -103,8 +121,10 @@ absl::Status Killed(DeviceRank& rank, const Place& place) {
 int RunRank(const Place& place) {
   DeviceRank rank{.rank = place.rank};
   absl::Status status = rank.Open({.device = 0, .wait_for_each = true});  // kernels of other processes are no help to a spinning one
-  const auto run = place.mode == "killed" ? Killed : place.mode == "recorded" ? Recorded : Conformance;
-  if (status.ok()) status = run(rank, place);
+  constexpr std::pair<std::string_view, absl::Status (*)(DeviceRank&, const Place&)> kModes[] = {
+      {"conformance", Conformance}, {"recorded", Recorded}, {"peers", Peers}, {"killed", Killed}};
+  for (const auto& [mode, run] : kModes)
+    if (status.ok() && place.mode == mode) status = run(rank, place);
   std::printf("%s: rank %d of %d, NCCL %s: %s\n", place.mode.c_str(), static_cast<int>(place.rank), static_cast<int>(place.ranks),
               NcclCommunicator::Version().c_str(), status.ok() ? "PASSED" : status.ToString().c_str());
   return status.ok() ? 0 : 1;
@@ -162,6 +182,8 @@ class NcclProcesses : public testing::TestWithParam<int64_t> {
 };
 
 TEST_P(NcclProcesses, PassEveryCheck) { EXPECT_EQ(RunProcesses("conformance", GetParam()), 0); }
+
+TEST_P(NcclProcesses, SumOverPeerMemory) { EXPECT_EQ(RunProcesses("peers", GetParam()), 0); }
 
 TEST_P(NcclProcesses, ReplayWhatTheyRecorded) { EXPECT_EQ(RunProcesses("recorded", GetParam()), 0); }
 

@@ -12,6 +12,7 @@
 #include <span>
 
 #include "common/status.h"
+#include "kernels/ops.h"
 
 namespace drover {
 
@@ -30,6 +31,12 @@ class Communicator {
   // x ← sum over ranks of x, the same bits on every rank. Communicators of host memory and of one device add in rank order, so that
   // every run gets the same bits too; NCCL has an order of its own.
   virtual absl::Status AllReduceSum(std::span<float> x) = 0;
+  // x ← x + Σ_ranks a, then y = norm(x): AllReduceSum, then ops.AddNorm. a is worth nothing afterwards; y may be a.
+  virtual absl::Status SumAddNorm(Ops& ops, Tensor a, const RowNorm& norm, Tensor x, Tensor y) {
+    DROVER_RETURN_IF_ERROR(AllReduceSum(a.all()));
+    ops.AddNorm(a, norm, x, y);
+    return absl::OkStatus();
+  }
   // all ← concatenation over ranks r of mine_r; counts[r] = mine_r.size(), in floats; zero counts are legal.
   virtual absl::Status AllGather(std::span<const float> mine, std::span<const int64_t> counts, std::span<float> all) = 0;
   // send holds send_counts[r] floats for each rank r in order; receive gets receive_counts[r] from each.

@@ -60,7 +60,9 @@ absl::StatusOr<std::unique_ptr<Communicator>> NcclCommunicator::Join(const std::
   DROVER_RETURN_IF_ERROR(family->Settle(started, member->comm));
   member->made = true;
   Log(LogLevel::kInfo, "NCCL ranks have met", {{"rank", Cat(settings.rank)}, {"ranks", Cat(settings.ranks)}, {"nccl", Version()}});
-  return std::make_unique<NcclCommunicator>(std::move(family), member, settings.rank, settings.ranks);
+  auto made = std::make_unique<NcclCommunicator>(std::move(family), member, settings.rank, settings.ranks);
+  DROVER_RETURN_IF_ERROR(made->MeetPeers());
+  return made;
 }
 
 NcclCommunicator::NcclCommunicator(std::shared_ptr<NcclFamily> family, NcclFamily::Member* member, int64_t rank, int64_t size)
@@ -68,10 +70,35 @@ NcclCommunicator::NcclCommunicator(std::shared_ptr<NcclFamily> family, NcclFamil
 
 NcclCommunicator::~NcclCommunicator() { family_->Remove(member_); }
 
+absl::Status NcclCommunicator::MeetPeers() {
+  const NcclSettings& settings = family_->settings();
+  if (settings.rooms == nullptr) return absl::OkStatus();
+  DROVER_ASSIGN_OR_RETURN(std::unique_ptr<PeerGroup> peers, PeerGroup::Meet(*this, family_->device(), *settings.rooms));
+  if (peers == nullptr) return absl::OkStatus();
+  member_->peers = std::move(peers);
+  if (settings.peer_floats == NcclSettings::kMeasured) return member_->peers->Measure(*this);
+  member_->peers->set_floats_max(settings.peer_floats);
+  return absl::OkStatus();
+}
+
 absl::Status NcclCommunicator::AllReduceSum(std::span<float> x) {
   DROVER_RETURN_IF_ERROR(family_->Begin("AllReduceSum"));
   if (x.empty()) return absl::OkStatus();
+  if (PeerGroup* const peers = member_->peers.get(); peers != nullptr && peers->Takes(x)) {
+    family_->Meets();
+    peers->Sum(x);
+    return absl::OkStatus();
+  }
   return Queue(ncclAllReduce(x.data(), x.data(), x.size(), ncclFloat, ncclSum, member_->comm, stream()));
+}
+
+absl::Status NcclCommunicator::SumAddNorm(Ops& ops, Tensor a, const RowNorm& norm, Tensor x, Tensor y) {
+  PeerGroup* const peers = member_->peers.get();
+  if (peers == nullptr || !peers->Takes(a)) return Communicator::SumAddNorm(ops, a, norm, x, y);
+  DROVER_RETURN_IF_ERROR(family_->Begin("AllReduceSum"));
+  family_->Meets();
+  peers->SumAddNorm(a, norm, x, y);
+  return absl::OkStatus();
 }
 
 absl::Status NcclCommunicator::AllGather(std::span<const float> mine, std::span<const int64_t> counts, std::span<float> all) {
@@ -157,7 +184,9 @@ absl::StatusOr<std::unique_ptr<Communicator>> NcclCommunicator::Split(int64_t pa
   if (part->comm != nullptr) ncclCommGetAsyncError(part->comm, &state);
   DROVER_RETURN_IF_ERROR(family_->Settle(state, part->comm));
   part->made = true;
-  return std::make_unique<NcclCommunicator>(family_, part, rank_ % run, run);
+  auto made = std::make_unique<NcclCommunicator>(family_, part, rank_ % run, run);
+  DROVER_RETURN_IF_ERROR(made->MeetPeers());
+  return made;
 }
 
 }  // namespace drover

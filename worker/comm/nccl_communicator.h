@@ -23,10 +23,11 @@ class NcclCommunicator : public Communicator {
 
   int64_t rank() const override { return rank_; }
   int64_t size() const override { return size_; }
-  bool recordable() const override { return family_->recordable(); }
+  bool recordable() const override { return family_->settings().record; }
   void SetDeadline(std::chrono::steady_clock::time_point deadline) override { family_->SetDeadline(deadline); }
-  // In an order that NCCL chooses: the same bits on every rank.
+  // In an order that NCCL chooses, or in rank order for few floats: the same bits on every rank.
   absl::Status AllReduceSum(std::span<float> x) override;
+  absl::Status SumAddNorm(Ops& ops, Tensor a, const RowNorm& norm, Tensor x, Tensor y) override;
   absl::Status AllGather(std::span<const float> mine, std::span<const int64_t> counts, std::span<float> all) override;
   absl::Status AllToAll(std::span<const float> send, std::span<const int64_t> send_counts, std::span<float> receive,
                         std::span<const int64_t> receive_counts) override;
@@ -38,6 +39,8 @@ class NcclCommunicator : public Communicator {
   void Abort() override { family_->Abort(); }
 
  private:
+  // With all ranks, once NCCL has connected them.
+  absl::Status MeetPeers();
   // What goes to each rank and what comes from it; own parts are copied.
   using Parts = std::vector<std::span<const float>>;
   using Places = std::vector<std::span<float>>;

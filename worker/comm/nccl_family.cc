@@ -38,6 +38,8 @@ absl::Status NcclFamily::Fail(const absl::Status& why) {
 
 // What was split off first, as it is younger. What is still being made comes last: it is held by the member it is split from.
 void NcclFamily::AbortAll() {
+  for (Member& member : members_)
+    if (member.peers != nullptr) member.peers->Stop();
   for (auto member = members_.rbegin(); member != members_.rend(); ++member)
     if (member->made) AbortMember(*member);
   for (Member& member : members_) AbortMember(member);
@@ -119,6 +121,19 @@ bool NcclFamily::Finalize(ncclComm_t comm) {
   return state == ncclSuccess;
 }
 
+// What is under way may use the other ranks' memory; of an orderly end it is let be done.
+void NcclFamily::EndPeers(Member& member) {
+  const TimePoint end = failed_.ok() ? std::chrono::steady_clock::now() + settings_.end_limit / 2 : TimePoint::min();
+  device_.Forget();
+  for (Backoff backoff; cudaStreamQuery(device_.stream()) == cudaErrorNotReady; backoff.Pause())
+    if (asked_to_abort_ || std::chrono::steady_clock::now() >= end) break;
+  member.peers->Stop();
+  wedged_.Arm(Cat("ending sums over peer memory after ", Where()), settings_.end_limit);
+  cudaStreamSynchronize(device_.stream());
+  member.peers.reset();
+  wedged_.Disarm();
+}
+
 void NcclFamily::Remove(Member* member) {
   const auto place = std::ranges::find(members_, member, [](Member& m) { return &m; });
   if (place->comm != nullptr && failed_.ok()) {
@@ -129,6 +144,7 @@ void NcclFamily::Remove(Member* member) {
     wedged_.Disarm();
   }
   AbortMember(*place);
+  if (place->peers != nullptr) EndPeers(*place);
   members_.erase(place);
 }
 

@@ -12,12 +12,17 @@
 #include <string>
 
 #include "kernels/cuda/device.h"
+#include "worker/comm/peer_group.h"
 #include "worker/watchdog.h"
 
 namespace drover {
 
 struct NcclSettings {
   int64_t rank = 0, ranks = 1;
+  // Where peers write, and for how many floats of a sum at most; kMeasured: as far as it is faster. Null: NCCL makes all sums.
+  static constexpr int64_t kMeasured = -1;
+  PeerRooms* rooms = nullptr;
+  int64_t peer_floats = kMeasured;
   bool record = true;  // whether steps with its calls may be recorded; the same on every rank
   // How long the end of a communicator may take. Beyond it NCCL is wedged, and `wedged` is called, on another thread: the process
   // has to leave then.
@@ -36,13 +41,14 @@ class NcclFamily : public WaitGuard {
   NcclFamily& operator=(const NcclFamily&) = delete;
 
   CudaDevice& device() { return device_; }
-  bool recordable() const { return settings_.record; }
+  const NcclSettings& settings() const { return settings_; }
   void SetDeadline(TimePoint deadline) { deadline_ = deadline; }
   void Abort() { asked_to_abort_ = true; }
 
   struct Member {
     ncclComm_t comm = nullptr;  // null again when it has ended
     bool made = false;          // until then NCCL may write to `comm` from a thread of its own
+    std::unique_ptr<PeerGroup> peers;  // for small sums; null: NCCL makes all
   };
   // A place for a communicator that is to be made.
   Member* Add() { return &members_.emplace_back(); }
@@ -55,6 +61,8 @@ class NcclFamily : public WaitGuard {
   absl::Status Settle(ncclResult_t result, ncclComm_t comm);
   // The same for a call that queues work for the device.
   absl::Status Queue(ncclResult_t result, ncclComm_t comm);
+  // Before work is queued that waits for other ranks without NCCL.
+  void Meets() { queued_ = true; }
 
   absl::Status WhileWaiting() override;
   absl::Status WhenIdle() override;
@@ -71,6 +79,7 @@ class NcclFamily : public WaitGuard {
   bool Finalize(ncclComm_t comm);
   void AbortAll();
   void AbortMember(Member& member);
+  void EndPeers(Member& member);
 
   CudaDevice& device_;
   const NcclSettings settings_;

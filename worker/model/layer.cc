@@ -82,21 +82,28 @@ struct Entry {
 };
 Entry EntryOf(const LayerWeights& w) { return {w.attn_norm, w.attn_norm_bias}; }
 
-// What a block gave, and where the stream goes from there.
+// What a block gave, a part of the sum over ranks or the sum itself, and where the stream goes from there.
 struct Joint {
-  Tensor whole;
+  Tensor y;
+  bool summed = false;
   std::span<const float> post_norm;
   std::optional<Entry> next;  // of the block after it on this rank
 };
 
-// x ← x + scale·P(whole), with the norm P where the residual form has one; h ← what the next block reads through its norm.
+// x ← x + scale·P(Σ_ranks y), with the norm P where the residual form has one; h ← what the next block reads through its norm.
 void Join(Step& step, const Layer& layer, const Joint& joint, Tensor x, Tensor h) {
   const Residual form = layer.stream.residual;
   const bool post = form == Residual::kSandwich || form == Residual::kPostNorm;
-  const Tensor y = post ? step.Norm(joint.whole, joint.post_norm) : joint.whole;
-  step.Scale(layer.stream.residual_scale, y);
-  if (!joint.next || form == Residual::kPostNorm) return step.Add(y, x);
-  step.AddNorm(y, joint.next->gain, joint.next->bias, x, h);
+  const bool norms_next = joint.next && form != Residual::kPostNorm;
+  if (norms_next && !joint.summed && !post && layer.stream.residual_scale == 1) {
+    step.SumAddNorm(joint.y, joint.next->gain, joint.next->bias, x, h);
+  } else {
+    Tensor y = joint.summed ? joint.y : step.Reduce(joint.y);
+    if (post) y = step.Norm(y, joint.post_norm);
+    step.Scale(layer.stream.residual_scale, y);
+    if (!norms_next) return step.Add(y, x);
+    step.AddNorm(y, joint.next->gain, joint.next->bias, x, h);
+  }
   if (form == Residual::kNormed) step.Copy(h, x);
 }
 
@@ -159,10 +166,11 @@ void DecoderLayer(Step& step, const Layer& layer, Tensor x, Tensor h) {
     const Tensor m = form == Residual::kParallel ? h : step.Norm(x, w.ffn_norm, w.ffn_norm_bias);
     const Tensor part = FeedForwardPart(step, layer, m);
     step.Add(attention, step.OwnRows(part));  // one sum over the stage is that over an attention part too
-    return Join(step, layer, {step.Reduce(part), {}, next}, x, h);
+    return Join(step, layer, {part, false, {}, next}, x, h);
   }
-  Join(step, layer, {step.JoinParts(attention), w.attn_post_norm, Entry{w.ffn_norm, w.ffn_norm_bias}}, x, h);
-  Join(step, layer, {step.Reduce(FeedForwardPart(step, layer, read)), w.ffn_post_norm, next}, x, h);
+  const bool parts = step.has_parts();
+  Join(step, layer, {parts ? step.JoinParts(attention) : attention, parts, w.attn_post_norm, Entry{w.ffn_norm, w.ffn_norm_bias}}, x, h);
+  Join(step, layer, {FeedForwardPart(step, layer, read), false, w.ffn_post_norm, next}, x, h);
 }
 
 }  // namespace drover

@@ -51,6 +51,10 @@ class Step {
   void AddNorm(Tensor a, std::span<const float> gain, std::span<const float> bias, Tensor x, Tensor y) {
     ops_.AddNorm(a, {norm_.layer_norm, norm_.eps, gain, bias}, x, y);
   }
+  // The same with Σ_ranks a; a is worth nothing afterwards.
+  void SumAddNorm(Tensor a, std::span<const float> gain, std::span<const float> bias, Tensor x, Tensor y) {
+    if (status_.ok()) status_ = ranks_.SumAddNorm(ops_, a, {norm_.layer_norm, norm_.eps, gain, bias}, x, y);
+  }
   // An RMS norm in place, whatever the model's norm is.
   void RmsNorm(Tensor x, std::span<const float> gain, double eps) { ops_.RmsNorm(x, gain, static_cast<float>(eps), x); }
   const NormRule& norm() const { return norm_; }
@@ -82,6 +86,8 @@ class Step {
   Tensor Reduce(Tensor x);
   // The rows of this rank's attention part.
   Tensor OwnRows(Tensor x) const;
+  // Whether attention has several parts, which know some of the rows each.
+  bool has_parts() const { return batch_.part_rows.size() > 1; }
   // Σ own over the ranks of each attention part: the rows of all parts, on every rank of the stage.
   Tensor JoinParts(Tensor own);
   void Add(Tensor a, Tensor x) { ops_.Add(a, x); }

@@ -9,7 +9,7 @@
 namespace cuda_on_host {
 namespace {
 
-std::atomic<long> work_done, memory_left, launches_to_fault, launches_to_loss, captures_to_fail;
+std::atomic<long> work_done, memory_left, launches_to_fault, launches_to_loss, captures_to_fail, device_apart = -1;
 std::atomic<int> broken = cudaSuccess;
 
 Faults FromEnvironment() {
@@ -17,7 +17,7 @@ Faults FromEnvironment() {
   const char* text = std::getenv("CUDA_ON_HOST_FAULTS");
   std::istringstream words(text == nullptr ? "" : text);
   for (std::string name, value; std::getline(words, name, '=') && std::getline(words, value, ',');)
-    for (const auto& [known, field] : {std::pair<const char*, long&>{"memory", faults.memory}, {"bad_kernel", faults.bad_kernel}, {"lost", faults.lost}, {"capture", faults.capture}})
+    for (const auto& [known, field] : {std::pair<const char*, long&>{"memory", faults.memory}, {"bad_kernel", faults.bad_kernel}, {"lost", faults.lost}, {"capture", faults.capture}, {"apart", faults.apart}})
       if (name == known) field = std::atol(value.c_str());
   return faults;
 }
@@ -31,6 +31,7 @@ void SetFaults(const Faults& faults) {
   launches_to_fault = faults.bad_kernel;
   launches_to_loss = faults.lost;
   captures_to_fail = faults.capture;
+  device_apart = faults.apart;
   broken = cudaSuccess;
 }
 
@@ -45,6 +46,8 @@ bool TakeMemory(size_t size) {
 }
 
 bool CaptureFails() { return captures_to_fail > 0 && captures_to_fail-- > 0; }
+
+bool IsApart(int device) { return device == device_apart; }
 
 long WorkDone() { return work_done; }
 void CountWork() { ++work_done; }
@@ -61,6 +64,7 @@ const char* cudaGetErrorName(cudaError_t error) {
   switch (error) {
     case cudaErrorMemoryAllocation: return "cudaErrorMemoryAllocation";
     case cudaErrorDevicesUnavailable: return "cudaErrorDevicesUnavailable";
+    case cudaErrorPeerAccessUnsupported: return "cudaErrorPeerAccessUnsupported";
     case cudaErrorIllegalAddress: return "cudaErrorIllegalAddress";
     case cudaErrorStreamCaptureUnsupported: return "cudaErrorStreamCaptureUnsupported";
     case cudaErrorStreamCaptureInvalidated: return "cudaErrorStreamCaptureInvalidated";
@@ -71,6 +75,7 @@ const char* cudaGetErrorName(cudaError_t error) {
 const char* cudaGetErrorString(cudaError_t error) {
   switch (error) {
     case cudaErrorMemoryAllocation: return "out of memory";
+    case cudaErrorPeerAccessUnsupported: return "peer access is not supported between these two devices";
     case cudaErrorDevicesUnavailable: return "CUDA-capable device(s) is/are busy or unavailable";
     case cudaErrorIllegalAddress: return "an illegal memory access was encountered";
     case cudaErrorStreamCaptureUnsupported: return "operation not permitted when stream is capturing";

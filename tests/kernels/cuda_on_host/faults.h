@@ -12,6 +12,7 @@ struct Faults {
   long memory = -1;      // bytes that can be had; negative: as many as there are
   long bad_kernel = -1;  // launches until one reads where it may not; negative: none does
   long capture = 0;      // recordings that fail when they end
+  long apart = -1;       // the device that reaches no other's memory
   long lost = -1;        // launches until the device does not answer; negative: it does
 };
 void SetFaults(const Faults& faults);
@@ -19,8 +20,12 @@ void SetFaults(const Faults& faults);
 // Kernels, copies and fills so far: what a recorded step has a node for.
 long WorkDone();
 
+// Openings of other ranks' memory that were not closed.
+long OpenMemory();
+
 // Broken(): the error that stays, if one does; CountLaunch() is called for each launch.
 bool TakeMemory(std::size_t size);
 bool CaptureFails();
+bool IsApart(int device);
 
 }  // namespace cuda_on_host

@@ -114,6 +114,7 @@ thread_local int current_device = 0;
 std::mutex devices_mutex;
 std::map<cudaStream_t, int> streams;  // and memory, with their devices
 std::map<void*, int> memory;
+std::map<void*, long> opened;  // by other ranks, so often
 
 thread_local cudaGraph_t recorded_here = nullptr;  // what this thread has begun to record
 
@@ -143,6 +144,13 @@ void EnqueueWait(cudaStream_t stream, std::function<void()> work) {
   if (stream->recording != nullptr) return stream->recording->work.push_back({std::move(work), true});
   stream->Start();
   stream->Push(std::move(work));
+}
+
+long OpenMemory() {
+  const std::lock_guard lock(devices_mutex);
+  long count = 0;
+  for (const auto& [bytes, times] : opened) count += times;
+  return count;
 }
 
 void MakeStreamsLate(std::chrono::microseconds late) { late_us = late.count(); }
@@ -291,6 +299,29 @@ cudaError_t cudaMalloc(void** bytes, size_t size) {
   if (const cudaError_t error = cuda_on_host::Allocate(bytes, usable); error != cudaSuccess) return error;
   const std::lock_guard lock(cuda_on_host::devices_mutex);
   cuda_on_host::memory[*bytes] = cuda_on_host::current_device;
+  return cudaSuccess;
+}
+
+cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t* handle, void* bytes) {
+  const std::lock_guard lock(cuda_on_host::devices_mutex);
+  if (!cuda_on_host::memory.contains(bytes)) return cudaErrorInvalidValue;  // only the whole of an allocation can be shared
+  *handle = {};
+  std::memcpy(handle->reserved, &bytes, sizeof(bytes));
+  return cudaSuccess;
+}
+cudaError_t cudaIpcOpenMemHandle(void** bytes, cudaIpcMemHandle_t handle, unsigned) {
+  if (cuda_on_host::IsApart(cuda_on_host::current_device)) return cudaErrorPeerAccessUnsupported;
+  std::memcpy(bytes, handle.reserved, sizeof(*bytes));
+  const std::lock_guard lock(cuda_on_host::devices_mutex);
+  if (!cuda_on_host::memory.contains(*bytes)) return cudaErrorInvalidValue;
+  ++cuda_on_host::opened[*bytes];
+  return cudaSuccess;
+}
+cudaError_t cudaIpcCloseMemHandle(void* bytes) {
+  const std::lock_guard lock(cuda_on_host::devices_mutex);
+  const auto at = cuda_on_host::opened.find(bytes);
+  if (at == cuda_on_host::opened.end()) return cudaErrorInvalidValue;
+  if (--at->second == 0) cuda_on_host::opened.erase(at);
   return cudaSuccess;
 }
 
