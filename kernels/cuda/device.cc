@@ -49,7 +49,9 @@ CudaDevice::~CudaDevice() {
   if (stream_ != nullptr) cudaStreamDestroy(stream_);
 }
 
+// The runtime would tell it once more, to whoever asks after the next launch.
 absl::Status CudaDevice::Error(cudaError_t error, std::string_view operation) const {
+  cudaGetLastError();
   const std::string text = Cat("CUDA device ", options_.device, ": ", operation, ": ", cudaGetErrorString(error), " (",
                                cudaGetErrorName(error), ")");
   return error == cudaErrorMemoryAllocation ? ResourceExhausted(text) : Internal(text);
@@ -139,7 +141,6 @@ absl::StatusOr<AlignedBytes> CudaMemory::Allocate(int64_t size) {
   device_.Use();
   void* bytes = nullptr;
   if (const cudaError_t error = cudaMalloc(&bytes, static_cast<size_t>(size + AlignedBytes::kReadableAfterEnd)); error != cudaSuccess) {
-    cudaGetLastError();  // reported here, not by the next operation
     size_t free = 0, total = 0;
     cudaMemGetInfo(&free, &total);
     return device_.Error(error, Cat("allocating ", size, " bytes, ", free, " of ", total, " are free"));

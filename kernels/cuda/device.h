@@ -71,6 +71,7 @@ class CudaDevice {
   void SetDeadline(std::chrono::steady_clock::time_point deadline) { deadline_ = deadline; }
   // What was kept so far, which is forgotten.
   absl::Status TakeKept() { return std::exchange(status_, absl::OkStatus()); }
+  // The error as a status, which alone tells it from now on.
   absl::Status Error(cudaError_t error, std::string_view operation) const;
 
   // Every wait asks the guard, until it is taken away.

@@ -21,7 +21,9 @@ void Recordings::Clear() {
 cudaError_t Recordings::EndCapture(cudaGraph_t* graph) {
   if (!device_.recording()) return cudaSuccess;
   device_.set_recording(false);
-  return cudaStreamEndCapture(device_.stream(), graph);
+  const cudaError_t error = cudaStreamEndCapture(device_.stream(), graph);
+  cudaGetLastError();  // the caller's to tell, not the next launch's
+  return error;
 }
 
 absl::Status Recordings::Launch(const Recording& recording) {

@@ -44,11 +44,12 @@ class Bf16Linear : public testing::TestWithParam<std::string> {
     cudaStreamDestroy(stream);
   }
   void Multiply(Tensor x, Tensor y) { ops_->Linear(weight_, {}, x, y); }
-  // What a back end that keeps nothing makes of x.
+  // What a back end that keeps nothing makes of x. Its stream does not wait for what this one uploads.
   Owned Fresh(const Owned& x) {
     auto ops = CudaOps::Create({.compute = CudaCompute::kBF16, .tokens = kMany, .cols = kCols});
-    Tensor y = Near(Poisoned(x.tensor.rows, kRows));
-    (*ops)->Linear(weight_, {}, Near(x), y);
+    const Tensor near = Near(x), y = Near(Poisoned(x.tensor.rows, kRows));
+    EXPECT_TRUE(ops_->Finish().ok());
+    (*ops)->Linear(weight_, {}, near, y);
     EXPECT_TRUE((*ops)->Finish().ok());
     return Far(y);
   }

@@ -171,6 +171,25 @@ TEST_P(NcclGraphs, AnErrorWhileRecordingEndsTheRecordingFirst) {
   }));
 }
 
+// Nor does its end leave an error that the next epoch would take for one of its own.
+TEST_P(NcclGraphs, ARecordingThatCannotBeEndedHarmsNoLaterEpoch) {
+  const std::string first = *NcclCommunicator::MakeMeeting(), second = *NcclCommunicator::MakeMeeting();
+  cuda_on_host::SetFaults({.capture = GetParam().ranks});
+  ExpectOk(OnDevices(GetParam().ranks, [&](DeviceRank& rank) -> absl::Status {
+    cuda::Recordings recordings(*rank.device);
+    {
+      DROVER_ASSIGN_OR_RETURN(const auto comm, Join(rank, first));
+      DROVER_ASSIGN_OR_RETURN(RecordedSums sums, RecordedSums::Make(rank, recordings, *comm));
+      DROVER_RETURN_IF_ERROR(sums.Step(0));
+      const auto fail = [&rank] { SetFaults(static_cast<int>(rank.rank), {.state = ncclSystemError}); };
+      DROVER_RETURN_IF_ERROR(Expect(sums.Step(2, {1, 1}, fail), absl::StatusCode::kUnavailable, Cat("AllReduceSum on rank ", rank.rank)));
+    }
+    SetFaults(static_cast<int>(rank.rank), {});
+    DROVER_ASSIGN_OR_RETURN(const auto comm, Join(rank, second));
+    return ManyRecordedSums(rank, recordings, *comm);
+  }));
+}
+
 std::string NameOf(const testing::TestParamInfo<Case>& info) {
   return Cat(info.param.ranks, info.param.late_us < 0 ? "Prompt" : "Late");
 }

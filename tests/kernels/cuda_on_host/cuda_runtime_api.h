@@ -89,10 +89,13 @@ enum cudaError_t {
   cudaErrorMemoryAllocation = 2,
   cudaErrorDevicesUnavailable = 46,
   cudaErrorPeerAccessUnsupported = 217,
+  cudaErrorInvalidResourceHandle = 400,
   cudaErrorNotReady = 600,
   cudaErrorIllegalAddress = 700,
   cudaErrorStreamCaptureUnsupported = 900,
   cudaErrorStreamCaptureInvalidated = 901,
+  cudaErrorStreamCaptureIsolation = 905,
+  cudaErrorCapturedEvent = 907,
   cudaErrorStreamCaptureWrongThread = 909
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
@@ -114,17 +117,30 @@ cudaError_t Broken();
 void CountLaunch();
 void CountWork();
 
-// What the stream does in its order: at once, as long as it has nothing to wait for; from its first wait on, by a thread of its own.
+// What the stream does in its order, by a thread of its own; see MakeStreamsLate.
 void Enqueue(cudaStream_t stream, std::function<void()> work);
 // The same for work that waits for what another thread does.
 void EnqueueWait(cudaStream_t stream, std::function<void()> work);
-// Later streams have a thread from their start, which is late for each piece of work, by one to three times this; none below 0.
+// The threads of later streams are late for each piece of work, by one to three times this. Below 0: such streams do at once what they
+// are asked, and have a thread from their first wait on.
 void MakeStreamsLate(std::chrono::microseconds late);
+
+// False, with an error to be asked for: this thread has chosen another device than the stream's, or what the stream records is void.
+bool MayLaunch(cudaStream_t stream);
+// No word of an argument may be the address of memory that is the host's alone.
+void CheckWords(const void* argument, size_t size);
+template <class T>
+[[gnu::noinline]] void CheckArgument(T argument) {
+  __builtin_clear_padding(&argument);
+  CheckWords(&argument, sizeof(argument));
+}
 
 // KERNEL<<<grid, block, shared, stream>>>(arguments): they are copied here, as a GPU's driver copies them.
 template <class... Parameters>
 void Launch(dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, void (*kernel)(Parameters...),
             std::type_identity_t<Parameters>... arguments) {
+  if (!MayLaunch(stream)) return;
+  (CheckArgument(arguments), ...);
   Enqueue(stream, [=] {
     CountLaunch();
     if (Broken() == cudaSuccess) Run(grid, block, shared_bytes, [&] { kernel(arguments...); });
@@ -137,7 +153,7 @@ cudaError_t cudaMalloc(void** bytes, size_t size);
 cudaError_t cudaFree(void* bytes);
 cudaError_t cudaMallocHost(void** bytes, size_t size);
 cudaError_t cudaFreeHost(void* bytes);
-// To memory of the host that is not pinned it waits, as the real one does.
+// With memory of the host that is not pinned it waits, as the real one may.
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind kind, cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void* at, int value, size_t size, cudaStream_t stream);
 // Memory of another rank. Ranks are threads here, so that this gives what the real one refuses within a process: the same address.
@@ -150,7 +166,8 @@ cudaError_t cudaIpcOpenMemHandle(void** bytes, cudaIpcMemHandle_t handle, unsign
 cudaError_t cudaIpcCloseMemHandle(void* bytes);
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaSetDevice(int device);
-inline cudaError_t cudaGetLastError() { return cuda_on_host::Broken(); }
+// The error of this thread's last call that had one, once; a device that is broken has it for ever.
+cudaError_t cudaGetLastError();
 struct cudaDeviceProp {
   char name[256] = "stand-in";
 };
@@ -161,7 +178,8 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaStreamQuery(cudaStream_t stream);
 // What is asked of a stream between the first two is not done, but kept; a launch does it. Meanwhile nobody may ask the stream how far
-// it is, nor may the thread that began take or free memory: that is an error, and the recording is void.
+// it is; nor may the thread that began take or free memory, ask how far any stream or event is, or wait for an event of another stream:
+// that is an error, and the recording is void.
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status);
