@@ -69,6 +69,12 @@ EngineStats Engine::stats() {
 }
 
 absl::Status Engine::RunLoop() {
+  const absl::Status status = RunSteps();
+  Send();
+  return status;
+}
+
+absl::Status Engine::RunSteps() {
   while (true) {
     if (stopped_) return Aborted("the engine was stopped");
     const bool last = draining_;  // read before the inbox: nothing is submitted after it
@@ -76,41 +82,44 @@ absl::Status Engine::RunLoop() {
     if (last && Idle()) {
       inbox_.Close();  // whoever submits from now on is told
       TakeArrivals();
-      if (Idle()) break;
+      if (Idle()) return absl::OkStatus();
     }
     if (const absl::Status status = Step(); !status.ok()) {
       FailAll(status);
       return status;
     }
   }
-  return absl::OkStatus();
 }
 
 absl::Status Engine::Step() {
-  StepPlan plan = scheduler_.Plan();
-  if (plan.empty()) {
+  plan_ = scheduler_.Plan(std::move(plan_));
+  if (plan_.empty()) {
     rested_ = true;
+    Send();
     Publish();
     // The flags are raised before their wake-up is sent, so one that was taken already is seen here.
     if (!draining_ && !stopped_) inbox_.WaitForItem(kIdleWait);
     return absl::OkStatus();
   }
-  if (settings_.draws) PlanDraws(plan);
-  DROVER_ASSIGN_OR_RETURN(const StepLogits logits, runner_.Run(plan));
-  DROVER_RETURN_IF_ERROR(CheckLogits(plan, logits));
+  if (settings_.draws) PlanDraws(plan_);
+  DROVER_ASSIGN_OR_RETURN(const StepLogits logits, runner_.RunWhile(plan_, [this] { Send(); }));
+  DROVER_RETURN_IF_ERROR(CheckLogits(plan_, logits));
   if (!std::exchange(rested_, false) && logits.gap_seconds) counts_.gaps.Add(*logits.gap_seconds);
-  std::vector<TokenEvent> events = ScoreAll(plan, logits);
-  Settle(plan, events);
+  Settle(plan_, logits);
   Publish();
-  if (!events.empty()) sink_(std::move(events));
   return absl::OkStatus();
+}
+
+void Engine::Send() {
+  if (!news_.empty()) sink_(news_);
+  news_.clear();
 }
 
 void Engine::PlanDraws(StepPlan& plan) const {
   for (StepSequence& planned : plan.sequences) {
     const Sequence& sequence = *scheduler_.Find(RequestId{planned.id});
     const Request& request = sequence.request;
-    if (planned.logits != LogitsWanted::kLast || !scheduler_.Samples(planned) || request.logprobs >= 0 ||
+    if (planned.logits != LogitsWanted::kLast || !sequence.samples_after(planned.end()) || request.logprobs >= 0 ||
         request.logits != LogitsWanted::kNone)
       continue;
     if (static_cast<int64_t>(sequence.edits.all().size()) <= kEditsMax) planned.draw = DrawOf(sequence);
@@ -135,7 +144,6 @@ void Engine::TakeArrivals() {
     if (Request* request = std::get_if<Request>(&letter)) Arrive(std::move(*request));
     if (const RequestId* id = std::get_if<RequestId>(&letter)) Leave(*id);
   }
-  if (!notices_.empty()) sink_(std::exchange(notices_, {}));
 }
 
 void Engine::Arrive(Request request) {
@@ -144,20 +152,19 @@ void Engine::Arrive(Request request) {
   if (absl::IsAlreadyExists(status)) {  // an error event would end the request that runs under this id
     Log(LogLevel::kWarning, "request refused", {{"request", Cat(id)}, {"reason", Message(status)}});
   } else if (!status.ok()) {
-    notices_.push_back({.id = id, .finish = FinishReason::kError, .error = Message(status)});
+    news_.push_back({.id = id, .finish = FinishReason::kError, .error = Message(status)});
   }
 }
 
 void Engine::Leave(RequestId id) {
   if (!scheduler_.Cancel(id)) return;
   prompt_scores_.erase(id);
-  notices_.push_back({.id = id, .finish = FinishReason::kCancelled});
+  news_.push_back({.id = id, .finish = FinishReason::kCancelled});
 }
 
 // Rows of logits lie in plan order.
-std::vector<TokenEvent> Engine::ScoreAll(const StepPlan& plan, const StepLogits& logits) {
-  std::vector<TokenEvent> events;
-  events.reserve(plan.sequences.size());
+void Engine::Settle(const StepPlan& plan, const StepLogits& logits) {
+  news_.reserve(news_.size() + plan.sequences.size());
   std::span<const float> rest(logits.values);
   size_t row = 0;
   for (const StepSequence& planned : plan.sequences) {
@@ -165,60 +172,47 @@ std::vector<TokenEvent> Engine::ScoreAll(const StepPlan& plan, const StepLogits&
     std::optional<int32_t> drawn;
     if (rows == 1 && !logits.drawn.empty() && logits.drawn[row] != kNotDrawn) drawn = logits.drawn[row];
     const size_t values = drawn ? 0 : rows * static_cast<size_t>(logits.vocab);
-    events.push_back(Score(planned, rest.first(values), drawn));
+    if (!Settle(planned, rest.first(values), drawn, news_.emplace_back())) news_.pop_back();
     rest = rest.subspan(values);
     row += rows;
   }
-  return events;
-}
-
-// A sequence whose row cannot be sampled ends alone, with an error; the others go on.
-void Engine::Settle(StepPlan& plan, std::vector<TokenEvent>& events) {
-  std::vector<std::optional<int32_t>> tokens;
-  for (const TokenEvent& event : events) {
-    if (event.finish == FinishReason::kError) {
-      scheduler_.Cancel(event.id);
-      continue;
-    }
-    tokens.push_back(event.token);
-    counts_.output_tokens_done += event.token.has_value();
-  }
-  std::erase_if(plan.sequences, [this](const StepSequence& planned) { return scheduler_.Find(RequestId{planned.id}) == nullptr; });
-  const std::vector<Outcome> outcomes = scheduler_.Commit(plan, tokens);
-  auto outcome = outcomes.begin();  // in plan order, as the events are
-  std::erase_if(events, [&](TokenEvent& event) {
-    if (outcome != outcomes.end() && outcome->id == event.id) event.finish = (outcome++)->finish;
-    const bool speaks = event.token.has_value() || event.finish != FinishReason::kNone;
-    if (speaks) {
-      if (auto scores = prompt_scores_.extract(event.id)) event.prompt_logprobs = std::move(scores.mapped());
-    }
-    return !speaks && event.logits.empty();
-  });
   counts_.steps_done += 1;
 }
 
-TokenEvent Engine::Score(const StepSequence& planned, std::span<const float> rows, std::optional<int32_t> drawn) {
+// A sequence whose row cannot be sampled ends alone, with an error; the others go on.
+bool Engine::Settle(const StepSequence& planned, std::span<const float> rows, std::optional<int32_t> drawn, TokenEvent& event) {
   const Sequence& sequence = *scheduler_.Find(RequestId{planned.id});
-  TokenEvent event{.id = sequence.request.id, .position = sequence.output_tokens()};
   const int64_t prompt_left = std::max<int64_t>(0, sequence.prompt_tokens() - planned.position);
   counts_.prompt_tokens_done += std::min(prompt_left, static_cast<int64_t>(planned.tokens.size()));
-  const auto failed = [&event](const absl::Status& status) {
-    return TokenEvent{.id = event.id, .position = event.position, .finish = FinishReason::kError, .error = Message(status)};
-  };
-  if (drawn && *drawn < 0) return failed(Internal("logits: no id may be sampled"));
+  event.id = sequence.request.id;
+  event.position = sequence.output_tokens();
   event.token = drawn;
-  if (rows.empty()) return event;
+  absl::Status status;
+  if (drawn && *drawn < 0) status = Internal("logits: no id may be sampled");
+  if (!rows.empty()) status = Score(sequence, planned, rows, event);
+  if (status.ok()) {
+    event.finish = scheduler_.Commit(planned, event.token);
+    counts_.output_tokens_done += event.token.has_value();
+  } else {
+    event = {.id = event.id, .position = event.position, .finish = FinishReason::kError, .error = Message(status)};
+    scheduler_.Cancel(event.id);
+  }
+  if (!event.token.has_value() && event.finish == FinishReason::kNone) return !event.logits.empty();
+  if (auto scores = prompt_scores_.extract(event.id)) event.prompt_logprobs = std::move(scores.mapped());
+  return true;
+}
+
+absl::Status Engine::Score(const Sequence& sequence, const StepSequence& planned, std::span<const float> rows, TokenEvent& event) {
   if (planned.logits == LogitsWanted::kAll && sequence.request.prompt_logprobs) ScorePrompt(sequence, planned, rows);
   CopyLogits(event, sequence, planned, rows);
-  if (!scheduler_.Samples(planned)) return event;
-  const absl::Status status = SampleInto(event, sequence, rows.last(static_cast<size_t>(settings_.vocab)));
-  return status.ok() ? event : failed(status);
+  if (!sequence.samples_after(planned.end())) return absl::OkStatus();
+  return SampleInto(event, sequence, rows.last(static_cast<size_t>(settings_.vocab)));
 }
 
 // kAll: every row as it comes; kLast: only the row that follows all known tokens.
 void Engine::CopyLogits(TokenEvent& event, const Sequence& sequence, const StepSequence& planned,
                         std::span<const float> rows) const {
-  const int64_t end = planned.position + static_cast<int64_t>(planned.tokens.size());
+  const int64_t end = planned.end();
   const LogitsWanted wanted = sequence.request.logits;
   if (wanted == LogitsWanted::kNone || (wanted == LogitsWanted::kLast && end != sequence.length())) return;
   if (wanted == LogitsWanted::kLast) rows = rows.last(static_cast<size_t>(settings_.vocab));
@@ -252,13 +246,11 @@ absl::Status Engine::SampleInto(TokenEvent& event, const Sequence& sequence, std
 void Engine::FailAll(const absl::Status& status) {
   stopped_ = true;
   TakeArrivals();
-  std::vector<TokenEvent> events;
   for (const RequestId id : scheduler_.Requests()) {
-    events.push_back({.id = id, .finish = FinishReason::kError, .error = Message(status)});
+    news_.push_back({.id = id, .finish = FinishReason::kError, .error = Message(status)});
     scheduler_.Cancel(id);
   }
   Publish();
-  if (!events.empty()) sink_(std::move(events));
 }
 
 void Engine::Publish() {

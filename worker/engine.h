@@ -31,7 +31,7 @@ struct EngineStats {
 };
 
 // Called by the engine's thread with one step's events, in order; never empty. It must not block for long.
-using EventSink = std::function<void(std::vector<TokenEvent>)>;
+using EventSink = std::function<void(const std::vector<TokenEvent>&)>;
 
 class Engine {
  public:
@@ -61,12 +61,12 @@ class Engine {
   void TakeArrivals();
   void Arrive(Request request);
   void Leave(RequestId id);
-  // One event per planned sequence, in plan order; some say nothing.
-  std::vector<TokenEvent> ScoreAll(const StepPlan& plan, const StepLogits& logits);
-  // Commits the step, of which sequences with errors are dropped, and completes the events; drops those that say nothing.
-  void Settle(StepPlan& plan, std::vector<TokenEvent>& events);
-  // The event of one planned sequence from its rows; the sampled token, if one is due, is in event.token.
-  TokenEvent Score(const StepSequence& planned, std::span<const float> rows, std::optional<int32_t> drawn);
+  // Commits the step, and adds the events of its sequences in plan order.
+  void Settle(const StepPlan& plan, const StepLogits& logits);
+  // The same for one sequence with its rows, or the token drawn from them; false: the event says nothing.
+  bool Settle(const StepSequence& planned, std::span<const float> rows, std::optional<int32_t> drawn, TokenEvent& event);
+  // What comes of the rows of a planned sequence; the sampled token, if one is due, is in event.token.
+  absl::Status Score(const Sequence& sequence, const StepSequence& planned, std::span<const float> rows, TokenEvent& event);
   // Says of each sequence that will be sampled how to draw its token, where nothing but the token is needed of its row and its edits
   // are no more than a device takes.
   void PlanDraws(StepPlan& plan) const;
@@ -74,8 +74,11 @@ class Engine {
   void CopyLogits(TokenEvent& event, const Sequence& sequence, const StepSequence& planned, std::span<const float> rows) const;
   void ScorePrompt(const Sequence& sequence, const StepSequence& planned, std::span<const float> rows);
   absl::Status SampleInto(TokenEvent& event, const Sequence& sequence, std::span<const float> row);
+  absl::Status RunSteps();
   void FailAll(const absl::Status& status);
   void Publish();
+  // What there is to say, of the last step too: while the next one is under way, or at once where none follows.
+  void Send();
 
   const EngineSettings settings_;
   StepRunner& runner_;
@@ -87,8 +90,9 @@ class Engine {
   Scheduler scheduler_;
   Sampler sampler_;
   std::map<RequestId, std::vector<float>> prompt_scores_;  // until the first token
-  std::vector<TokenEvent> notices_;                        // to send with the next batch
+  std::vector<TokenEvent> news_;                           // to send
   EngineStats counts_;
+  StepPlan plan_;                                          // of the last step
   bool rested_ = true;                                     // since the last step there was nothing to do
 
   Mutex stats_mutex_;

@@ -10,13 +10,14 @@ namespace drover {
 
 class GroupRunner final : public StepRunner {
  public:
-  using RunHere = std::function<absl::StatusOr<StepLogits>(const StepPlan&)>;
+  using RunHere = std::function<absl::StatusOr<StepLogits>(const StepPlan&, const Meanwhile&)>;
   // `followers` is null in a group of one rank.
   GroupRunner(StepsService* followers, RunHere run_here) : followers_(followers), run_here_(std::move(run_here)) {}
 
-  absl::StatusOr<StepLogits> Run(const StepPlan& plan) override {
+  absl::StatusOr<StepLogits> Run(const StepPlan& plan) override { return RunWhile(plan, [] {}); }
+  absl::StatusOr<StepLogits> RunWhile(const StepPlan& plan, const Meanwhile& meanwhile) override {
     if (followers_ != nullptr) DROVER_RETURN_IF_ERROR(followers_->Send(plan));
-    return run_here_(plan);
+    return run_here_(plan, meanwhile);
   }
 
  private:

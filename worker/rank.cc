@@ -164,10 +164,10 @@ absl::Status Rank::Load(const Assigned& assigned) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<StepLogits> Rank::RunStep(const StepPlan& plan) {
+absl::StatusOr<StepLogits> Rank::RunStep(const StepPlan& plan, const Meanwhile& meanwhile) {
   const std::chrono::milliseconds timeout(plan_.step_timeout_ms);
   late_step_.Arm(Cat("step ", plan.step), timeout + kStepGrace);
-  absl::StatusOr<StepLogits> logits = model_->Run(plan, SteadyClock::now() + timeout);
+  absl::StatusOr<StepLogits> logits = model_->Run(plan, SteadyClock::now() + timeout, meanwhile);
   late_step_.Disarm();
   ++steps_done_;
   return logits;
@@ -184,7 +184,7 @@ absl::Status Rank::WaitForFollowers() {
 }
 
 Rank::Next Rank::Lead(const Assigned& assigned) {
-  GroupRunner runner(steps_.get(), [this](const StepPlan& plan) { return RunStep(plan); });
+  GroupRunner runner(steps_.get(), [this](const StepPlan& plan, const Meanwhile& meanwhile) { return RunStep(plan, meanwhile); });
   absl::Status status = WaitForFollowers();
   if (lost_ || draining_) return draining_ ? Next::kLeave : Next::kRejoin;
   const auto started = SteadyClock::now();
@@ -195,7 +195,7 @@ Rank::Next Rank::Lead(const Assigned& assigned) {
   }
   const double warm_ms = std::chrono::duration<double, std::milli>(SteadyClock::now() - started).count();
   const int64_t vocab = model_->vocab();
-  Engine engine({.limits = LimitsOf(plan_, *model_), .vocab = vocab, .draws = model_->draws()}, runner, [&](std::vector<TokenEvent> events) {
+  Engine engine({.limits = LimitsOf(plan_, *model_), .vocab = vocab, .draws = model_->draws()}, runner, [&](const std::vector<TokenEvent>& events) {
     for (v1::WorkerMessage& message : WriteTokens(assigned.epoch, events, vocab)) control_.Send(std::move(message));
   });
   {
@@ -261,7 +261,7 @@ absl::Status Rank::FollowSteps(StepsFollower& follower, const Assigned& assigned
     DROVER_ASSIGN_OR_RETURN(const NextStep next, follower.Next(bounds));
     rejoin = next.rejoin;
     if (next.leave) return absl::OkStatus();
-    DROVER_RETURN_IF_ERROR(RunStep(next.plan).status());
+    DROVER_RETURN_IF_ERROR(RunStep(next.plan, [] {}).status());
   }
   return Aborted("the rank is leaving");
 }

@@ -68,7 +68,7 @@ class Rank {
   absl::Status WaitForFollowers();
   Next Follow(const Assigned& assigned);
   absl::Status FollowSteps(StepsFollower& follower, const Assigned& assigned, bool& rejoin);
-  absl::StatusOr<StepLogits> RunStep(const StepPlan& plan);
+  absl::StatusOr<StepLogits> RunStep(const StepPlan& plan, const Meanwhile& meanwhile);
 
   // Any thread: tells the coordinator if it can, then leaves.
   void Fail(const std::string& operation, const absl::Status& status);

@@ -8,7 +8,7 @@
 
 #include "common/key_lengths.h"
 #include "common/plan.h"
-#include "worker/step_plan.h"
+#include "worker/step_runner.h"
 
 namespace drover {
 
@@ -23,7 +23,7 @@ class RankModel {
   // Whether Run draws tokens by the rules in a plan.
   virtual bool draws() const { return false; }
   // One step; every rank runs the same plan. Logits are complete on rank 0, empty elsewhere. Fails by the deadline.
-  virtual absl::StatusOr<StepLogits> Run(const StepPlan& plan, std::chrono::steady_clock::time_point deadline) = 0;
+  virtual absl::StatusOr<StepLogits> Run(const StepPlan& plan, std::chrono::steady_clock::time_point deadline, const Meanwhile& meanwhile) = 0;
 };
 
 using LoadProgressSink = std::function<void(int64_t bytes_done, int64_t bytes_total)>;

@@ -66,16 +66,15 @@ bool Scheduler::Cancel(RequestId id) {
   return true;
 }
 
-StepPlan Scheduler::Plan() {
-  StepPlan plan;
-  plan.sequences.reserve(running_.size());
-  Budget budget{.tokens = limits_.max_step_tokens, .score_rows = limits_.max_score_rows, .part_tokens = {}};
-  budget.part_tokens.assign(pools_.size(), PartTokens(limits_.max_step_tokens, limits_.attention_parts));
-  RenewAllKeys();              // before anyone is planned: it may preempt
-  PlanDecodes(plan, budget);   // nobody already talking is kept waiting
-  PlanPrefills(plan, budget);  // then prompt chunks, oldest first
-  plan.step = plan.empty() ? 0 : next_step_++;
-  return plan;
+StepPlan Scheduler::Plan(StepPlan room) {
+  Draft draft{.plan = std::move(room), .tokens = limits_.max_step_tokens, .score_rows = limits_.max_score_rows, .part_tokens = {}};
+  draft.part_tokens.assign(pools_.size(), PartTokens(limits_.max_step_tokens, limits_.attention_parts));
+  RenewAllKeys();       // before anyone is planned: it may preempt
+  PlanDecodes(draft);   // nobody already talking is kept waiting
+  PlanPrefills(draft);  // then prompt chunks, oldest first
+  draft.plan.sequences.resize(draft.planned);
+  draft.plan.step = draft.planned == 0 ? 0 : next_step_++;
+  return std::move(draft.plan);
 }
 
 void Scheduler::RenewAllKeys() {
@@ -83,13 +82,6 @@ void Scheduler::RenewAllKeys() {
     RenewKeys(*running_[i]);
     if (running_[i]->decoding() || MakeRoom(i)) ++i;
   }
-}
-
-void Scheduler::Budget::Spend(const StepSequence& chunk) {
-  const auto size = static_cast<int64_t>(chunk.tokens.size());
-  tokens -= size;
-  part_tokens[static_cast<size_t>(chunk.part)] -= size;
-  if (chunk.logits == LogitsWanted::kAll) score_rows -= size;
 }
 
 // The blocks stay its own: they are written again.
@@ -102,40 +94,32 @@ void Scheduler::RenewKeys(Sequence& sequence) {
   sequence.key_set = set;
 }
 
-void Scheduler::PlanDecodes(StepPlan& plan, Budget& budget) {
+void Scheduler::PlanDecodes(Draft& draft) {
   for (size_t i = 0; i < running_.size();) {
     if (running_[i]->decoding()) {
       if (!MakeRoom(i)) continue;
-      plan.sequences.push_back(Chunk(*running_[i], budget));
-      budget.Spend(plan.sequences.back());
+      Add(*running_[i], draft);
     }
     ++i;
   }
 }
 
-void Scheduler::PlanPrefills(StepPlan& plan, Budget& budget) {
-  for (const Owned& sequence : running_) PlanPrefill(*sequence, plan, budget);
-  while (budget.tokens > 0) {
-    const Sequence* started = StartOldestWaiting(budget);
+void Scheduler::PlanPrefills(Draft& draft) {
+  for (const Owned& sequence : running_)
+    if (!sequence->decoding()) Add(*sequence, draft);
+  while (draft.tokens > 0) {
+    const Sequence* started = StartOldestWaiting(draft);
     if (started == nullptr) break;
-    PlanPrefill(*started, plan, budget);
+    Add(*started, draft);
   }
 }
 
-void Scheduler::PlanPrefill(const Sequence& sequence, StepPlan& plan, Budget& budget) {
-  if (sequence.decoding()) return;
-  StepSequence chunk = Chunk(sequence, budget);
-  if (chunk.tokens.empty()) return;
-  budget.Spend(chunk);
-  plan.sequences.push_back(std::move(chunk));
-}
-
 // A sequence starts with the blocks of all its known tokens, so that a prompt under way never waits for one.
-const Sequence* Scheduler::StartOldestWaiting(const Budget& budget) {
+const Sequence* Scheduler::StartOldestWaiting(const Draft& draft) {
   if (waiting_.empty() || running() >= limits_.max_sequences) return nullptr;
   Sequence& next = *waiting_.front();
   const int64_t blocks = BlocksFor(next.length());
-  const std::optional<int64_t> part = ChoosePart(blocks, budget);
+  const std::optional<int64_t> part = ChoosePart(blocks, draft);
   if (!part) return nullptr;
   next.part = last_part_ = *part;
   DROVER_CHECK(PoolOf(next).GrowTo(next.blocks, blocks));
@@ -147,7 +131,7 @@ const Sequence* Scheduler::StartOldestWaiting(const Budget& budget) {
 }
 
 // The part with most blocks to spare, of those that have tokens left in this step; equal ones take turns.
-std::optional<int64_t> Scheduler::ChoosePart(int64_t blocks, const Budget& budget) const {
+std::optional<int64_t> Scheduler::ChoosePart(int64_t blocks, const Draft& draft) const {
   const int64_t parts = limits_.attention_parts, most_running = PartTokens(limits_.max_step_tokens, parts);
   std::vector<int64_t> running(pools_.size());
   for (const Owned& sequence : running_) ++running[static_cast<size_t>(sequence->part)];
@@ -156,7 +140,7 @@ std::optional<int64_t> Scheduler::ChoosePart(int64_t blocks, const Budget& budge
   for (int64_t turn = 1; turn <= parts; ++turn) {
     const int64_t part = (last_part_ + turn) % parts;
     const auto index = static_cast<size_t>(part);
-    if (pools_[index].available() <= most || budget.TokensOf(part) == 0 || running[index] >= most_running) continue;
+    if (pools_[index].available() <= most || draft.TokensOf(part) == 0 || running[index] >= most_running) continue;
     most = pools_[index].available();
     best = part;
   }
@@ -193,55 +177,48 @@ int64_t Scheduler::blocks_used() const {
   return used;
 }
 
-StepSequence Scheduler::Chunk(const Sequence& sequence, const Budget& budget) const {
+void Scheduler::Add(const Sequence& sequence, Draft& draft) const {
   const int64_t first = sequence.cached;
-  int64_t size = std::min(budget.TokensOf(sequence.part), sequence.left_to_run());
+  int64_t size = std::min(draft.TokensOf(sequence.part), sequence.left_to_run());
   LogitsWanted wanted = LogitsWanted::kNone;
   if (sequence.wants_prompt_rows() && sequence.scored < sequence.prompt_tokens()) {
     const bool again = first < sequence.scored;  // run again after a preemption: these rows were taken already
-    size = std::min(size, again ? sequence.scored - first : budget.score_rows);
+    size = std::min(size, again ? sequence.scored - first : draft.score_rows);
     wanted = again ? LogitsWanted::kNone : LogitsWanted::kAll;
   } else if (size == sequence.left_to_run()) {
     const bool nobody_looks = sequence.output_limit == 0 && sequence.request.logits == LogitsWanted::kNone;
     wanted = nobody_looks ? LogitsWanted::kNone : LogitsWanted::kLast;
   }
-  const auto begin = sequence.tokens.begin() + first;
-  const auto blocks = sequence.blocks.begin();
-  return {.id = Value(sequence.request.id),
-          .position = first,
-          .tokens = {begin, begin + size},
-          .blocks = {blocks, blocks + BlocksFor(first + size)},
-          .length = sequence.length(),
-          .logits = wanted,
-          .part = sequence.part};
+  if (size == 0) return;  // it has to wait for rows, or for another step
+  draft.tokens -= size;
+  draft.part_tokens[static_cast<size_t>(sequence.part)] -= size;
+  if (wanted == LogitsWanted::kAll) draft.score_rows -= size;
+  if (draft.planned == draft.plan.sequences.size()) draft.plan.sequences.emplace_back();
+  StepSequence& chunk = draft.plan.sequences[draft.planned++];
+  std::vector<int32_t> tokens = std::move(chunk.tokens), blocks = std::move(chunk.blocks);
+  tokens.assign(sequence.tokens.begin() + first, sequence.tokens.begin() + first + size);
+  blocks.assign(sequence.blocks.begin(), sequence.blocks.begin() + BlocksFor(first + size));
+  chunk = {.id = Value(sequence.request.id),
+           .position = first,
+           .tokens = std::move(tokens),
+           .blocks = std::move(blocks),
+           .length = sequence.length(),
+           .logits = wanted,
+           .part = sequence.part};
 }
 
-bool Scheduler::Samples(const StepSequence& planned) const {
-  const Sequence* sequence = Find(RequestId{planned.id});
-  if (sequence == nullptr || sequence->output_limit == 0) return false;
-  return planned.position + static_cast<int64_t>(planned.tokens.size()) == sequence->length();
-}
-
-std::vector<Outcome> Scheduler::Commit(const StepPlan& plan, const std::vector<std::optional<int32_t>>& tokens) {
-  DROVER_CHECK_EQ(plan.sequences.size(), tokens.size());
-  std::vector<Outcome> outcomes;
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    const StepSequence& planned = plan.sequences[i];
-    const RequestId id{planned.id};
-    const auto known = known_.find(id);
-    DROVER_CHECK(known != known_.end());
-    Sequence& sequence = *known->second;
-    DROVER_CHECK_EQ(tokens[i].has_value(), Samples(planned));
-    sequence.cached += static_cast<int64_t>(planned.tokens.size());
-    if (planned.logits != LogitsWanted::kNone) sequence.scored = sequence.cached;
-    if (sequence.left_to_run() > 0) continue;
-    Outcome outcome{.id = id, .position = sequence.output_tokens(), .token = tokens[i]};
-    if (tokens[i].has_value()) sequence.Append(*tokens[i]);
-    outcome.finish = FinishOf(sequence);
-    if (outcome.finish != FinishReason::kNone) Cancel(id);
-    outcomes.push_back(outcome);
-  }
-  return outcomes;
+FinishReason Scheduler::Commit(const StepSequence& planned, std::optional<int32_t> token) {
+  const auto known = known_.find(RequestId{planned.id});
+  DROVER_CHECK(known != known_.end());
+  Sequence& sequence = *known->second;
+  DROVER_CHECK_EQ(token.has_value(), sequence.samples_after(planned.end()));
+  sequence.cached = planned.end();
+  if (planned.logits != LogitsWanted::kNone) sequence.scored = sequence.cached;
+  if (sequence.left_to_run() > 0) return FinishReason::kNone;
+  if (token.has_value()) sequence.Append(*token);
+  const FinishReason finish = FinishOf(sequence);
+  if (finish != FinishReason::kNone) Cancel(sequence.request.id);
+  return finish;
 }
 
 FinishReason Scheduler::FinishOf(const Sequence& sequence) const {

@@ -32,14 +32,6 @@ struct SchedulerLimits {
 // Every limit positive; errors name the field.
 absl::Status Validate(const SchedulerLimits& limits);
 
-// What one step did for one sequence.
-struct Outcome {
-  RequestId id{};
-  int64_t position = 0;             // output position of `token`
-  std::optional<int32_t> token;     // absent when a prompt was only scored
-  FinishReason finish = FinishReason::kNone;
-};
-
 class Scheduler {
  public:
   explicit Scheduler(const SchedulerLimits& limits);
@@ -49,16 +41,15 @@ class Scheduler {
   // Forgets a request and frees its blocks; false when it is unknown.
   bool Cancel(RequestId id);
 
-  // The next step: one token for every decoding sequence, then prompt chunks, oldest first, under the token budget.
-  StepPlan Plan();
-  // Ends the step that Plan() returned last. tokens[i] belongs to plan.sequences[i]: absent while its prompt is incomplete or
-  // when it is only scored. Outcomes are in plan order; sequences that changed nothing visible have none.
-  std::vector<Outcome> Commit(const StepPlan& plan, const std::vector<std::optional<int32_t>>& tokens);
+  // The next step: one token for every decoding sequence, then prompt chunks, oldest first, under the token budget. `room` is a plan
+  // that nobody needs any more: its memory is used again.
+  StepPlan Plan(StepPlan room = {});
+  // Ends the step that Plan() returned last for one of its sequences that was not cancelled since. `token` is there where one is
+  // sampled. A sequence that ends is forgotten.
+  FinishReason Commit(const StepSequence& planned, std::optional<int32_t> token);
 
   // A queued or running sequence, null when unknown; valid until the next call that is not const.
   const Sequence* Find(RequestId id) const;
-  // True when running `planned` completes the known tokens of its sequence and a token is to be sampled after it.
-  bool Samples(const StepSequence& planned) const;
   std::vector<RequestId> Requests() const;
 
   int64_t running() const { return static_cast<int64_t>(running_.size()); }
@@ -69,32 +60,33 @@ class Scheduler {
 
  private:
   using Owned = std::unique_ptr<Sequence>;
-  // What is left of a step: tokens to run, in all and in each attention part, and rows of prompts whose logits are wanted.
-  struct Budget {
+  // A step in the making, and what is left of it: tokens to run, in all and in each attention part, and rows of prompts whose logits
+  // are wanted.
+  struct Draft {
+    StepPlan plan;
+    size_t planned = 0;  // leading sequences of the plan; the others are room
     int64_t tokens = 0, score_rows = 0;
     std::vector<int64_t> part_tokens;
     int64_t TokensOf(int64_t part) const { return std::min(tokens, part_tokens[static_cast<size_t>(part)]); }
-    void Spend(const StepSequence& chunk);
   };
 
   // Forgets keys that hold no longer, now that the sequence is as long as it is.
   void RenewKeys(Sequence& sequence);
   // The same for all that run, with blocks for the tokens that are then to be run again.
   void RenewAllKeys();
-  void PlanDecodes(StepPlan& plan, Budget& budget);
-  void PlanPrefills(StepPlan& plan, Budget& budget);
-  void PlanPrefill(const Sequence& sequence, StepPlan& plan, Budget& budget);
+  void PlanDecodes(Draft& draft);
+  void PlanPrefills(Draft& draft);
   // The sequence that runs from now on, null when none may.
-  const Sequence* StartOldestWaiting(const Budget& budget);
+  const Sequence* StartOldestWaiting(const Draft& draft);
   // Where a sequence of `blocks` blocks is to run; nothing when no part has room.
-  std::optional<int64_t> ChoosePart(int64_t blocks, const Budget& budget) const;
+  std::optional<int64_t> ChoosePart(int64_t blocks, const Draft& draft) const;
   // Makes room for one more token of running_[index], preempting from the youngest of its part; false when it lost its own place,
   // which the next one then has.
   bool MakeRoom(size_t index);
   void PreemptYoungest(int64_t part);
   BlockPool& PoolOf(const Sequence& sequence) { return pools_[static_cast<size_t>(sequence.part)]; }
-  // The next tokens of a sequence within the budget; none when it has to wait for rows.
-  StepSequence Chunk(const Sequence& sequence, const Budget& budget) const;
+  // Adds the next tokens of a sequence, as many as there is room for.
+  void Add(const Sequence& sequence, Draft& draft) const;
   int64_t BlocksFor(int64_t tokens) const { return (tokens + limits_.block_tokens - 1) / limits_.block_tokens; }
   FinishReason FinishOf(const Sequence& sequence) const;
 

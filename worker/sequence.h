@@ -36,6 +36,8 @@ struct Sequence {
   int64_t left_to_run() const { return length() - cached; }
   // Decoding: everything but the newest token is cached.
   bool decoding() const { return output_tokens() > 0 && left_to_run() == 1; }
+  // Whether a token is to be sampled after the first `end` ones.
+  bool samples_after(int64_t end) const { return output_limit > 0 && end == length(); }
   bool wants_prompt_rows() const { return request.prompt_logprobs || request.logits == LogitsWanted::kAll; }
 };
 

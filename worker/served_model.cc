@@ -35,8 +35,8 @@ class ServedModel final : public RankModel {
     DROVER_ASSIGN_OR_RETURN(RankPeers peers, Meet(device_, grid_, meeting, host_));
     return decoder_->Rejoin(std::move(peers));
   }
-  absl::StatusOr<StepLogits> Run(const StepPlan& plan, std::chrono::steady_clock::time_point deadline) override {
-    return decoder_->Run(plan, deadline);
+  absl::StatusOr<StepLogits> Run(const StepPlan& plan, std::chrono::steady_clock::time_point deadline, const Meanwhile& meanwhile) override {
+    return decoder_->Run(plan, deadline, meanwhile);
   }
 
  private:

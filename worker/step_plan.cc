@@ -20,10 +20,8 @@ int64_t StepPlan::logit_rows() const {
 
 std::string ToString(const StepPlan& plan) {
   std::string text;
-  for (const StepSequence& sequence : plan.sequences) {
-    const int64_t end = sequence.position + static_cast<int64_t>(sequence.tokens.size());
-    text += Cat(text.empty() ? "" : " ", sequence.id, "[", sequence.position, ",", end, ")");
-  }
+  for (const StepSequence& sequence : plan.sequences)
+    text += Cat(text.empty() ? "" : " ", sequence.id, "[", sequence.position, ",", sequence.end(), ")");
   return text;
 }
 

@@ -23,6 +23,8 @@ struct StepSequence {
   // Of the row of the last token, on the leader: a token drawn so does as well as the row. It does not travel to followers. At most
   // kEditsMax edits, which outlive the step.
   std::optional<TokenDraw> draw = {};
+
+  int64_t end() const { return position + static_cast<int64_t>(tokens.size()); }
   bool operator==(const StepSequence&) const = default;
 };
 

@@ -115,13 +115,12 @@ absl::StatusOr<std::vector<PromptResult>> RunReference(StepRunner& runner, const
     if (logits.rows != plan.logit_rows()) return Internal("found ", logits.rows, " rows, expected ", plan.logit_rows());
     const auto vocab = static_cast<size_t>(logits.vocab);
     std::span<const float> rest(logits.values);
-    std::vector<std::optional<int32_t>> tokens;
     for (const StepSequence& planned : plan.sequences) {
       const size_t rows = planned.logits == LogitsWanted::kAll ? planned.tokens.size() : planned.logits == LogitsWanted::kLast ? 1 : 0;
-      tokens.push_back(TakeRows(all[planned.id], planned, scheduler.Samples(planned), rest.first(rows * vocab), vocab));
+      const bool samples = scheduler.Find(RequestId{planned.id})->samples_after(planned.end());
+      scheduler.Commit(planned, TakeRows(all[planned.id], planned, samples, rest.first(rows * vocab), vocab));
       rest = rest.subspan(rows * vocab);
     }
-    scheduler.Commit(plan, tokens);
   }
   std::vector<PromptResult> results;
   for (Running& running : all) results.push_back(std::move(running.result));

@@ -64,10 +64,10 @@ absl::StatusOr<std::unique_ptr<ThreadGroup>> ThreadGroup::Load(const Checkpoint&
   return Create(checkpoint.spec, grid, settings, load, computes);
 }
 
-absl::StatusOr<StepLogits> ThreadGroup::Run(const StepPlan& plan) {
+absl::StatusOr<StepLogits> ThreadGroup::RunWhile(const StepPlan& plan, const Meanwhile& meanwhile) {
   std::vector<absl::StatusOr<StepLogits>> results(decoders_.size(), absl::UnknownError("did not run"));
   const auto run_rank = [&](size_t rank) {
-    results[rank] = decoders_[rank]->Run(plan, std::chrono::steady_clock::now() + kStepLimit);
+    results[rank] = decoders_[rank]->Run(plan, std::chrono::steady_clock::now() + kStepLimit, rank == 0 ? meanwhile : [] {});
     if (!results[rank].ok() && results[rank].status().code() != absl::StatusCode::kInvalidArgument) device_ranks_[rank]->Abort();
   };
   std::vector<std::thread> threads;

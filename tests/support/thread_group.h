@@ -34,7 +34,8 @@ class ThreadGroup : public StepRunner {
                                                            const DecoderSettings& settings, const Computes& computes = OnCpu());
 
   // Runs the plan on every rank at once; rank 0's logits, or the first error by rank. A failing rank aborts the others.
-  absl::StatusOr<StepLogits> Run(const StepPlan& plan) override;
+  absl::StatusOr<StepLogits> Run(const StepPlan& plan) override { return RunWhile(plan, [] {}); }
+  absl::StatusOr<StepLogits> RunWhile(const StepPlan& plan, const Meanwhile& meanwhile) override;
 
   Communicator& ranks(int64_t rank) { return *ranks_[static_cast<size_t>(rank)]; }
 

@@ -44,8 +44,11 @@ struct DecodingSteps {
     ASSERT_TRUE(cpu.ok() && found_by.ok()) << found_by.status();
     for (size_t step = 0; step < steps.size(); ++step) {
       const StepPlan plan = Decode(step + 1, steps[step], position++);
-      const absl::StatusOr<StepLogits> expected = (*cpu)->Run(plan), found = (*found_by)->Run(plan);
+      int calls = 0;
+      const absl::StatusOr<StepLogits> expected = (*cpu)->RunWhile(plan, [&calls] { calls += 10; });
+      const absl::StatusOr<StepLogits> found = (*found_by)->RunWhile(plan, [&calls] { ++calls; });
       ASSERT_TRUE(expected.ok() && found.ok()) << found.status();
+      ASSERT_EQ(calls, 11) << "the host is called back once a step";
       ASSERT_EQ(found->rows, steps[step]);
       ASSERT_EQ(found->values.size(), expected->values.size());
       for (size_t i = 0; i < found->values.size(); ++i)

@@ -168,6 +168,72 @@ TEST(EngineTest, CountsGapsBetweenStepsButNotRests) {
   EXPECT_EQ(one.engine.stats().gaps, expected);
 }
 
+// Calls back as late as it may: when the step is done.
+class LateRunner : public ToyRunner {
+ public:
+  absl::StatusOr<StepLogits> RunWhile(const StepPlan& plan, const Meanwhile& meanwhile) override {
+    begins(plan);
+    absl::StatusOr<StepLogits> logits = Run(plan);
+    if (logits.ok()) meanwhile();
+    return logits;
+  }
+  std::function<void(const StepPlan&)> begins = [](const StepPlan&) {};
+};
+
+// Runs requests, whose ids are 1, 2 and so on.
+struct Late {
+  explicit Late(int64_t requests) {
+    for (int64_t id = 1; id <= requests; ++id) EXPECT_TRUE(engine.Submit(MakeRequest(static_cast<uint64_t>(id), 4)).ok());
+  }
+  LateRunner runner;
+  Collector seen;
+  Engine engine{{.limits = Running::With({}), .vocab = ToyRunner::kVocab}, runner, [this](const std::vector<TokenEvent>& batch) { seen.Take(batch); }};
+};
+
+TEST(EngineTest, TokensAreSentWhileTheNextStepIsUnderWayOrAtOnceWhenNoneFollows) {
+  Late group(1);
+  std::vector<size_t> sent;
+  group.runner.begins = [&](const StepPlan&) { sent.push_back(group.seen.Of(1).size()); };
+  group.engine.Drain();
+  ASSERT_TRUE(group.engine.RunLoop().ok());
+  EXPECT_THAT(sent, ElementsAre(0, 0, 1, 2));
+  EXPECT_EQ(group.seen.Tokens(1), Alone(MakeRequest(1, 4)));
+  EXPECT_EQ(group.seen.Finish(1), FinishReason::kLength);
+}
+
+TEST(EngineTest, TokensOfAStepAreSentThoughTheNextOneFails) {
+  Late group(2);
+  group.runner.before = [](const StepPlan& plan) { return plan.step == 3 ? DeadlineExceeded("rank 1 is late") : absl::OkStatus(); };
+  EXPECT_EQ(Message(group.engine.RunLoop()), "rank 1 is late");
+  for (uint64_t id = 1; id <= 2; ++id) {
+    EXPECT_EQ(group.seen.Tokens(id).size(), 2u);
+    EXPECT_EQ(group.seen.Of(id).back().error, "rank 1 is late");
+  }
+}
+
+TEST(EngineTest, TokensOfTheLastStepAreSentThoughTheEngineStops) {
+  Late group(1);
+  group.runner.begins = [&](const StepPlan& plan) {
+    if (plan.step == 3) group.engine.Stop();
+  };
+  EXPECT_TRUE(absl::IsAborted(group.engine.RunLoop()));
+  EXPECT_EQ(group.seen.Tokens(1).size(), 3u);
+  EXPECT_EQ(group.seen.Finish(1), FinishReason::kNone);
+}
+
+TEST(EngineTest, ACancelledRequestHearsItsLastTokenFirst) {
+  Late group(2);
+  group.runner.begins = [&](const StepPlan& plan) {
+    if (plan.step == 2) group.engine.Cancel(RequestId{1}).IgnoreError();
+  };
+  group.engine.Drain();
+  ASSERT_TRUE(group.engine.RunLoop().ok());
+  ASSERT_THAT(group.seen.Of(1), SizeIs(3));
+  EXPECT_EQ(group.seen.Tokens(1).size(), 2u);
+  EXPECT_EQ(group.seen.Of(1).back().finish, FinishReason::kCancelled);
+  EXPECT_EQ(group.seen.Tokens(2).size(), 4u);
+}
+
 TEST(EngineTest, CancelEndsTheRequestAndFreesItsBlocks) {
   Running busy;
   std::atomic<int64_t> steps = 0;

@@ -62,14 +62,12 @@ Load RunLoad(const Checkpoint& checkpoint, const Grid& grid) {
     EXPECT_TRUE(logits.ok()) << logits.status();
     if (!logits.ok()) return {};
     std::span<const float> rest(logits->values);
-    std::vector<std::optional<int32_t>> tokens;
     for (const StepSequence& planned : plan.sequences) {
       load.tokens[static_cast<size_t>(planned.part)] += static_cast<int64_t>(planned.tokens.size());
-      const bool samples = scheduler.Samples(planned);
-      tokens.push_back(samples ? std::optional(TakeBest(rest.first(static_cast<size_t>(vocab)), load.answers[planned.id])) : std::nullopt);
+      const bool samples = scheduler.Find(RequestId{planned.id})->samples_after(planned.end());
+      scheduler.Commit(planned, samples ? std::optional(TakeBest(rest.first(static_cast<size_t>(vocab)), load.answers[planned.id])) : std::nullopt);
       if (planned.logits == LogitsWanted::kLast) rest = rest.subspan(static_cast<size_t>(vocab));
     }
-    scheduler.Commit(plan, tokens);
   } while (next < kRequests || scheduler.running() + scheduler.waiting() > 0);
   EXPECT_EQ(scheduler.blocks_used(), 0);
   load.preemptions = scheduler.preemptions();

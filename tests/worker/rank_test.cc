@@ -45,7 +45,8 @@ class ToyModel final : public RankModel {
     meetings_.Add("again by " + meeting);
     return absl::OkStatus();
   }
-  absl::StatusOr<StepLogits> Run(const StepPlan& plan, std::chrono::steady_clock::time_point) override {
+  absl::StatusOr<StepLogits> Run(const StepPlan& plan, std::chrono::steady_clock::time_point, const Meanwhile& meanwhile) override {
+    meanwhile();
     ++steps_;
     absl::StatusOr<StepLogits> logits = toy_.Run(plan);
     return !logits.ok() || rank_ == 0 ? std::move(logits) : StepLogits{};

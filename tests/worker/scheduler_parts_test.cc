@@ -28,11 +28,15 @@ std::vector<std::string> Describe(const StepPlan& plan) {
   return text;
 }
 
-std::vector<Outcome> Commit(Scheduler& scheduler, const StepPlan& plan) {
-  std::vector<std::optional<int32_t>> tokens;
-  for (const StepSequence& planned : plan.sequences)
-    tokens.push_back(scheduler.Samples(planned) ? std::optional<int32_t>(100) : std::nullopt);
-  return scheduler.Commit(plan, tokens);
+// Those that were given a token, and how they ended.
+std::vector<std::pair<uint64_t, FinishReason>> Commit(Scheduler& scheduler, const StepPlan& plan) {
+  std::vector<std::pair<uint64_t, FinishReason>> sampled;
+  for (const StepSequence& planned : plan.sequences) {
+    const bool samples = scheduler.Find(RequestId{planned.id})->samples_after(planned.end());
+    const FinishReason finish = scheduler.Commit(planned, samples ? std::optional<int32_t>(100) : std::nullopt);
+    if (samples) sampled.emplace_back(planned.id, finish);
+  }
+  return sampled;
 }
 
 std::vector<std::string> RunStep(Scheduler& scheduler) {
@@ -130,12 +134,12 @@ TEST_P(AnyLoad, EndsEveryRequestOverAllPartsAndLeaksNothing) {
     const StepPlan plan = scheduler.Plan();
     if (plan.empty()) continue;
     ASSERT_NO_FATAL_FAILURE(CheckPlan(plan, limits, part_of));
-    for (const Outcome& outcome : Commit(scheduler, plan)) {
-      --due[Value(outcome.id)];
-      ++served[part_of[Value(outcome.id)]];
-      if (outcome.finish != FinishReason::kNone) {
-        ASSERT_EQ(due[Value(outcome.id)], 0);
-        due.erase(Value(outcome.id));
+    for (const auto& [id, finish] : Commit(scheduler, plan)) {
+      --due[id];
+      ++served[part_of[id]];
+      if (finish != FinishReason::kNone) {
+        ASSERT_EQ(due[id], 0);
+        due.erase(id);
       }
     }
   }

@@ -32,15 +32,15 @@ Request MakeRequest(uint64_t id, const Job& job) {
   return request;
 }
 
-// Samples 100 + output position wherever a token is due.
-std::vector<std::optional<int32_t>> Sampled(const Scheduler& scheduler, const StepPlan& plan) {
-  std::vector<std::optional<int32_t>> tokens;
+// Samples 100 + output position wherever a token is due. How each sequence ended.
+std::vector<FinishReason> Commit(Scheduler& scheduler, const StepPlan& plan) {
+  std::vector<FinishReason> ends;
   for (const StepSequence& planned : plan.sequences) {
-    const Sequence* sequence = scheduler.Find(RequestId{planned.id});
-    tokens.push_back(scheduler.Samples(planned) ? std::optional<int32_t>(static_cast<int32_t>(100 + sequence->output_tokens()))
-                                                : std::nullopt);
+    const Sequence& sequence = *scheduler.Find(RequestId{planned.id});
+    const auto token = static_cast<int32_t>(100 + sequence.output_tokens());
+    ends.push_back(scheduler.Commit(planned, sequence.samples_after(planned.end()) ? std::optional(token) : std::nullopt));
   }
-  return tokens;
+  return ends;
 }
 
 class SchedulerTrace : public testing::TestWithParam<TraceCase> {};
@@ -62,7 +62,7 @@ TEST_P(SchedulerTrace, RunsAsTold) {
       ASSERT_EQ(static_cast<int64_t>(planned.blocks.size()),
                 (planned.position + static_cast<int64_t>(planned.tokens.size()) + story.limits.block_tokens - 1) / story.limits.block_tokens);
     steps.push_back(ToString(plan));
-    scheduler.Commit(plan, Sampled(scheduler, plan));
+    Commit(scheduler, plan);
   }
   EXPECT_EQ(steps, story.steps);
   EXPECT_EQ(scheduler.blocks_used(), 0) << "blocks leaked";
@@ -154,10 +154,9 @@ TEST(SchedulerTest, ASequenceAloneRunsToTheEndOfTheBlocks) {
   while (finish == FinishReason::kNone) {
     const StepPlan plan = scheduler.Plan();
     ASSERT_FALSE(plan.empty());
-    const std::vector<Outcome> outcomes = scheduler.Commit(plan, Sampled(scheduler, plan));
-    ASSERT_EQ(outcomes.size(), 1u);
-    EXPECT_EQ(outcomes[0].position, tokens++);
-    finish = outcomes[0].finish;
+    ASSERT_EQ(plan.sequences.size(), 1u);
+    ++tokens;
+    finish = Commit(scheduler, plan)[0];
   }
   EXPECT_EQ(finish, FinishReason::kLength);
   EXPECT_EQ(tokens, 6);  // 8 places, 2 of the prompt
@@ -172,7 +171,7 @@ TEST(SchedulerTest, AnEndIdStopsOnceTheMinimumIsReached) {
   ASSERT_TRUE(scheduler.Admit(request).ok());
   std::vector<FinishReason> finishes;
   for (StepPlan plan = scheduler.Plan(); !plan.empty(); plan = scheduler.Plan())
-    finishes.push_back(scheduler.Commit(plan, Sampled(scheduler, plan)).at(0).finish);
+    finishes.push_back(Commit(scheduler, plan).at(0));
   EXPECT_THAT(finishes, ElementsAre(FinishReason::kNone, FinishReason::kNone, FinishReason::kStop));
 }
 
@@ -195,7 +194,7 @@ TEST(SchedulerTest, PlannedBlocksCoverThePlannedPositionsOnly) {
   const StepPlan first = scheduler.Plan();
   EXPECT_THAT(first.sequences[0].blocks, ElementsAre(0, 1));
   EXPECT_EQ(first.sequences[0].logits, LogitsWanted::kNone);
-  scheduler.Commit(first, Sampled(scheduler, first));
+  Commit(scheduler, first);
   const StepPlan second = scheduler.Plan();
   EXPECT_THAT(second.sequences[0].blocks, ElementsAre(0, 1, 2));
   EXPECT_THAT(second.sequences[0].tokens, ElementsAre(7, 8, 9));
@@ -213,7 +212,7 @@ TEST(SchedulerTest, APreemptedPromptIsScoredOnce) {
     steps.push_back(ToString(plan));
     for (const StepSequence& s : plan.sequences)
       if (s.logits == LogitsWanted::kAll) rows += static_cast<int64_t>(s.tokens.size());
-    scheduler.Commit(plan, Sampled(scheduler, plan));
+    Commit(scheduler, plan);
   }
   EXPECT_EQ(scheduler.preemptions(), 1);
   EXPECT_EQ(rows, 4);

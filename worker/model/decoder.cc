@@ -137,7 +137,7 @@ int64_t Decoder::ReplayRows(const Batch& batch) const {
   return rows >= batch.rows() ? rows : 0;
 }
 
-absl::StatusOr<StepLogits> Decoder::Run(const StepPlan& plan, std::chrono::steady_clock::time_point deadline) {
+absl::StatusOr<StepLogits> Decoder::Run(const StepPlan& plan, std::chrono::steady_clock::time_point deadline, const Meanwhile& meanwhile) {
   ranks().SetDeadline(deadline);
   ops_->SetDeadline(deadline);
   DROVER_ASSIGN_OR_RETURN(Batch batch, MakeBatch(plan, limits_));
@@ -152,7 +152,7 @@ absl::StatusOr<StepLogits> Decoder::Run(const StepPlan& plan, std::chrono::stead
   Step step(batch, {layer_norm, static_cast<float>(spec_.norm_eps)}, *ops_, {stage(), part()}, arena_);
   std::optional<double> gap;
   if (idle_since_) gap = std::chrono::duration<double>(std::chrono::steady_clock::now() - *idle_since_).count();
-  absl::StatusOr<StepLogits> logits = Forward(step, inputs, {asked, replayed > 0});
+  absl::StatusOr<StepLogits> logits = Forward(step, inputs, {asked, replayed > 0, meanwhile});
   if (!logits.ok()) return Annotate(logits.status(), Cat("rank ", cut_.rank, ", step ", plan.step));
   logits->gap_seconds = gap;
   return logits;
@@ -161,10 +161,16 @@ absl::StatusOr<StepLogits> Decoder::Run(const StepPlan& plan, std::chrono::stead
 absl::StatusOr<StepLogits> Decoder::Forward(Step& step, const StepInputs& inputs, const Way& way) {
   StepLogits logits{cut_.rank == 0 ? way.asked : 0, spec_.vocab, {}, {}};
   if (draws()) draw_room_ = {inputs.draws, step.TakeInts(step_size_.logit_rows), step.Take(step_size_.logit_rows, spec_.vocab)};
-  if (way.replays)
-    Replay(step, inputs, logits);
-  else
-    Leave(step, Layers(step, inputs), inputs.logit_rows, logits);
+  if (!on_device()) way.meanwhile();
+  const Tensor made = way.replays ? Replay(step, inputs) : Layers(step, inputs);
+  if (on_device()) {
+    way.meanwhile();
+    LookAhead(step.batch());
+  }
+  if (!way.replays)
+    Leave(step, made, inputs.logit_rows, logits);
+  else if (cut_.rank == 0 && step.Finish().ok())
+    TakeLogits(step, {made, 0, logits.rows}, logits);
   DROVER_RETURN_IF_ERROR(step.Finish());
   DROVER_RETURN_IF_ERROR(ops_->Finish());
   idle_since_ = std::chrono::steady_clock::now();
@@ -172,15 +178,14 @@ absl::StatusOr<StepLogits> Decoder::Forward(Step& step, const StepInputs& inputs
   return logits;
 }
 
-void Decoder::Replay(Step& step, const StepInputs& inputs, StepLogits& logits) {
+Tensor Decoder::Replay(Step& step, const StepInputs& inputs) {
   const int64_t rows = step.batch().rows();
   step.Record(ops_->Replay(rows, [&] {
     Arena::Scope scope(step.arena());
     replayed_[rows] = GatherLogits(step, Layers(step, inputs), inputs.logit_rows);
     return step.Finish();
   }));
-  LookAhead(step.batch());
-  if (cut_.rank == 0 && step.Finish().ok()) TakeLogits(step, {replayed_[rows], 0, logits.rows}, logits);
+  return replayed_[rows];
 }
 
 void Decoder::LookAhead(const Batch& batch) {

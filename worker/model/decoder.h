@@ -13,7 +13,7 @@
 #include "worker/model/layer.h"
 #include "worker/model/rank_weights.h"
 #include "worker/model/step_memory.h"
-#include "worker/step_plan.h"
+#include "worker/step_runner.h"
 
 namespace drover {
 
@@ -66,7 +66,7 @@ class Decoder {
 
   // One thread at a time; fails by the deadline. kInvalidArgument: the plan is wrong, found on every rank alike
   // before any collective, and the decoder can go on. Other errors end the group: the KV cache is no longer sound.
-  absl::StatusOr<StepLogits> Run(const StepPlan& plan, std::chrono::steady_clock::time_point deadline);
+  absl::StatusOr<StepLogits> Run(const StepPlan& plan, std::chrono::steady_clock::time_point deadline, const Meanwhile& meanwhile = [] {});
 
   // Ends the communicators, then goes on with others of the same ranks. Between the two nothing runs.
   void LeavePeers();
@@ -98,11 +98,13 @@ class Decoder {
   struct Way {
     int64_t asked = 0;     // leading rows of logits that count; the others are padding
     bool replays = false;  // the step has a shape that may have been recorded
+    const Meanwhile& meanwhile;
   };
   // The logits that were asked for, on rank 0.
   absl::StatusOr<StepLogits> Forward(Step& step, const StepInputs& inputs, const Way& way);
-  void Replay(Step& step, const StepInputs& inputs, StepLogits& logits);
-  // Of the next step, what does not depend on the tokens of this one: while the device works.
+  // The layers and the logits of a recorded step, where they lie.
+  Tensor Replay(Step& step, const StepInputs& inputs);
+  // Of the next step, what does not depend on the tokens of this one.
   void LookAhead(const Batch& batch);
   // What leaves the last of this rank's layers.
   Tensor Layers(Step& step, const StepInputs& inputs);
