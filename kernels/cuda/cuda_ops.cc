@@ -72,9 +72,6 @@ absl::Status CudaOps::Replay(int64_t key, const std::function<absl::Status()>& w
   return recordings_->Run(key, {places_moved_, places_.launch_keys()}, work);
 }
 
-absl::Status CudaOps::Finish() {
-  device_->Use();
-  return device_->Finish();
-}
+absl::Status CudaOps::Finish() { return memory_->Finish(); }
 
 }  // namespace drover

@@ -181,14 +181,21 @@ void CudaMemory::Upload(std::span<const std::byte> from, std::byte* to) {
   }
 }
 
+absl::Status CudaMemory::Finish() {
+  device_.Use();
+  DROVER_RETURN_IF_ERROR(device_.Finish());
+  used_ = 0;
+  return absl::OkStatus();
+}
+
 // A copy to memory that is not pinned would wait inside the driver, where no guard is asked.
 absl::Status CudaMemory::Download(const std::byte* from, std::span<std::byte> to) {
   device_.Use();
-  if (to.empty()) return device_.Finish();
+  if (to.empty()) return Finish();
   while (!to.empty()) {
     const size_t piece = std::min(to.size(), kHalfBytes);
     device_.Keep(cudaMemcpyAsync(arrivals_, from, piece, cudaMemcpyDeviceToHost, device_.stream()), "downloading");
-    DROVER_RETURN_IF_ERROR(device_.Finish());
+    DROVER_RETURN_IF_ERROR(Finish());
     std::memcpy(to.data(), arrivals_, piece);
     from += piece;
     to = to.subspan(piece);

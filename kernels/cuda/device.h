@@ -108,6 +108,9 @@ class CudaMemory : public Memory {
   void Copy(std::span<const std::byte> from, std::byte* to) override;
   void Upload(std::span<const std::byte> from, std::byte* to) override;
   absl::Status Download(const std::byte* from, std::span<std::byte> to) override;
+  // Waits as CudaDevice::Finish does. What was uploaded has left then, so that the next uploads find the same staging memory, which the
+  // host's caches still hold.
+  absl::Status Finish();
 
  private:
   explicit CudaMemory(CudaDevice& device) : device_(device) {}

@@ -2,7 +2,7 @@
 #include "worker/model/batch.h"
 
 #include <algorithm>
-#include <numeric>
+#include <string_view>
 
 #include "common/plan.h"
 
@@ -12,40 +12,47 @@ namespace {
 // Far above any context; keeps sums of positions from overflowing.
 constexpr int64_t kPositionMax = int64_t{1} << 40;
 
+// Every step checks the block lists of all sequences: without a branch for each id.
+absl::Status CheckIds(std::span<const int32_t> ids, std::string_view what, int64_t end) {
+  const auto last = static_cast<uint32_t>(end - 1);
+  uint32_t outside = 0;  // its sign bit: of an id, or of the way from it to the last one
+  for (const int32_t id : ids) outside |= static_cast<uint32_t>(id) | (last - static_cast<uint32_t>(id));
+  if (outside >> 31 == 0) return absl::OkStatus();
+  const auto wrong = std::ranges::find_if(ids, [end](int32_t id) { return id < 0 || id >= end; });
+  return InvalidArgument(what, *wrong, ", expected 0 to ", end - 1);
+}
+
 absl::Status CheckTokens(const StepSequence& sequence, const BatchLimits& limits) {
   if (sequence.tokens.empty()) return InvalidArgument("tokens: found none, expected at least one");
-  for (const int32_t id : sequence.tokens)
-    if (id < 0 || id >= limits.vocab) return InvalidArgument("tokens: found id ", id, ", expected 0 to ", limits.vocab - 1);
-  return absl::OkStatus();
+  return CheckIds(sequence.tokens, "tokens: found id ", limits.vocab);
 }
 
 absl::Status CheckBlocks(const StepSequence& sequence, const BatchLimits& limits) {
-  const int64_t end = sequence.position + static_cast<int64_t>(sequence.tokens.size());
+  const int64_t end = sequence.end();
   if (sequence.part < 0 || sequence.part >= limits.attention_parts)
     return InvalidArgument("part: found ", sequence.part, ", expected 0 to ", limits.attention_parts - 1);
   if (sequence.position < 0 || sequence.position > kPositionMax) return InvalidArgument("position: found ", sequence.position);
   const auto held = static_cast<int64_t>(sequence.blocks.size()) * limits.block_tokens;
   if (sequence.length != 0 && sequence.length < end) return InvalidArgument("length: found ", sequence.length, ", expected at least ", end);
   if (end > held) return InvalidArgument("blocks: hold ", held, " positions, expected at least ", end);
-  for (const int32_t block : sequence.blocks)
-    if (block < 0 || block >= limits.kv_blocks) return InvalidArgument("blocks: found ", block, ", expected 0 to ", limits.kv_blocks - 1);
-  return absl::OkStatus();
+  return CheckIds(sequence.blocks, "blocks: found ", limits.kv_blocks);
 }
 
 // Blocks that this step writes.
 std::span<const int32_t> Written(const StepSequence& sequence, int64_t block_tokens) {
   const auto first = static_cast<size_t>(sequence.position / block_tokens);
-  const auto last = static_cast<size_t>((sequence.position + static_cast<int64_t>(sequence.tokens.size()) - 1) / block_tokens);
+  const auto last = static_cast<size_t>((sequence.end() - 1) / block_tokens);
   return std::span(sequence.blocks).subspan(first, last - first + 1);
 }
 
-absl::Status CheckSharing(const StepPlan& plan, int64_t block_tokens) {
-  std::vector<std::pair<int64_t, int32_t>> written;  // attention part, block
+absl::Status CheckSharing(const StepPlan& plan, const BatchLimits& limits) {
+  std::vector<bool> written(static_cast<size_t>(limits.attention_parts * limits.kv_blocks));
   for (const StepSequence& sequence : plan.sequences)
-    for (const int32_t block : Written(sequence, block_tokens)) written.emplace_back(sequence.part, block);
-  std::ranges::sort(written);
-  const auto twice = std::ranges::adjacent_find(written);
-  if (twice != written.end()) return InvalidArgument("blocks: ", twice->second, " would be written twice in one step");
+    for (const int32_t block : Written(sequence, limits.block_tokens)) {
+      const auto place = static_cast<size_t>(sequence.part * limits.kv_blocks + block);
+      if (written[place]) return InvalidArgument("blocks: ", block, " would be written twice in one step");
+      written[place] = true;
+    }
   return absl::OkStatus();
 }
 
@@ -67,19 +74,21 @@ absl::Status Check(const StepPlan& plan, const BatchLimits& limits) {
     return InvalidArgument("tokens: found ", plan.tokens(), ", expected at most ", limits.max_step_tokens);
   for (const StepSequence& sequence : plan.sequences) {
     absl::Status status = CheckTokens(sequence, limits);
-    status.Update(CheckBlocks(sequence, limits));
-    DROVER_RETURN_IF_ERROR(Annotate(status, Cat("sequence ", sequence.id)));
+    if (status.ok()) status = CheckBlocks(sequence, limits);
+    if (!status.ok()) return Annotate(status, Cat("sequence ", sequence.id));
   }
   DROVER_RETURN_IF_ERROR(CheckParts(plan, limits));
-  return CheckSharing(plan, limits.block_tokens);
+  return CheckSharing(plan, limits);
 }
 
-// Indices of the plan's sequences, part after part.
-std::vector<size_t> ByPart(const StepPlan& plan) {
-  std::vector<size_t> order(plan.sequences.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::ranges::stable_sort(order, {}, [&plan](size_t i) { return plan.sequences[i].part; });
-  return order;
+void Reserve(const StepPlan& plan, Batch& batch) {
+  const auto rows = static_cast<size_t>(plan.tokens()), logit_rows = static_cast<size_t>(plan.logit_rows());
+  batch.ids.reserve(rows);
+  batch.positions.reserve(rows);
+  batch.sequences.reserve(plan.sequences.size());
+  batch.lengths.reserve(plan.sequences.size());
+  batch.logit_rows.reserve(logit_rows);
+  batch.draws.reserve(logit_rows);
 }
 
 void AppendRows(const StepSequence& sequence, const BatchLimits& limits, Batch& batch) {
@@ -102,11 +111,14 @@ absl::StatusOr<Batch> MakeBatch(const StepPlan& plan, const BatchLimits& limits)
   Batch batch;
   batch.step = plan.step;
   batch.part_rows.resize(static_cast<size_t>(limits.attention_parts));
+  Reserve(plan, batch);
   std::vector<int64_t> first_rows(plan.sequences.size());
-  for (const size_t i : ByPart(plan)) {
-    first_rows[i] = batch.rows();
-    AppendRows(plan.sequences[i], limits, batch);
-  }
+  for (int64_t part = 0; part < limits.attention_parts; ++part)
+    for (size_t i = 0; i < plan.sequences.size(); ++i) {
+      if (plan.sequences[i].part != part) continue;
+      first_rows[i] = batch.rows();
+      AppendRows(plan.sequences[i], limits, batch);
+    }
   batch.own_rows = batch.part_rows[static_cast<size_t>(limits.part)];
   for (size_t s = 0; s < plan.sequences.size(); ++s) {
     const StepSequence& sequence = plan.sequences[s];

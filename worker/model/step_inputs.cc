@@ -80,8 +80,8 @@ RopeAngles AddAngles(const Batch& batch, const Rope& rope, Angles& known, Pieces
         continue;
       }
       const std::span<const float> from = known.Of(rows.position + i);
-      std::ranges::copy(from.first(known.pairs()), to_cos.begin());
-      std::ranges::copy(from.last(known.pairs()), to_sin.begin());
+      std::copy_n(from.data(), known.pairs(), to_cos.data());  // of pointers: as one piece
+      std::copy_n(from.data() + known.pairs(), known.pairs(), to_sin.data());
     }
   }
   return angles;
