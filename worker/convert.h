@@ -72,7 +72,8 @@ struct StepBounds {
   int64_t attention_parts = 1;
 };
 
-v1::StepMessage WriteStep(const StepPlan& plan);
+// The message's memory is used again.
+void WriteStep(const StepPlan& plan, v1::StepMessage& message);
 absl::StatusOr<StepPlan> ReadStep(const v1::StepMessage& in, const StepBounds& bounds);
 
 }  // namespace drover

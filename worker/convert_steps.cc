@@ -34,8 +34,8 @@ absl::StatusOr<StepSequence> ReadSequence(const v1::StepSequence& in, const Step
 
 }  // namespace
 
-v1::StepMessage WriteStep(const StepPlan& plan) {
-  v1::StepMessage message;
+void WriteStep(const StepPlan& plan, v1::StepMessage& message) {
+  message.Clear();
   message.set_step(plan.step);
   for (const StepSequence& sequence : plan.sequences) {
     v1::StepSequence& out = *message.add_sequences();
@@ -47,7 +47,6 @@ v1::StepMessage WriteStep(const StepPlan& plan) {
     out.set_logits(static_cast<int32_t>(sequence.logits));
     out.set_part(static_cast<int32_t>(sequence.part));
   }
-  return message;
 }
 
 absl::StatusOr<StepPlan> ReadStep(const v1::StepMessage& in, const StepBounds& bounds) {

@@ -159,7 +159,8 @@ class GrpcStepsService final : public StepsService,
   }
 
   absl::Status Send(const StepPlan& plan) override {
-    const ByteBuffer bytes = Bytes(WriteStep(plan));
+    WriteStep(plan, message_);
+    const ByteBuffer bytes = Bytes(message_);
     MutexLock lock(mutex_);
     if (static_cast<int64_t>(followers_.size()) + 1 < ranks_) return Unavailable("step ", plan.step, ": a follower is gone");
     for (const auto& [rank, follower] : followers_)
@@ -212,6 +213,7 @@ class GrpcStepsService final : public StepsService,
     if (on_lost) on_lost(rank);
   }
 
+  v1::StepMessage message_;  // of the last step
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
   Mutex mutex_;  // taken before a follower's own

@@ -87,11 +87,18 @@ TEST(ConvertTest, ASubmitIsReadWithItsBiasInOrder) {
   EXPECT_EQ(std::get<RefusedRequest>(ReadControl(message)->order).reason, "logits: found 3, expected 0 to 2");
 }
 
+v1::StepMessage Written(const StepPlan& plan) {
+  v1::StepMessage message;
+  WriteStep({.step = 9, .sequences = std::vector<StepSequence>(5, {.tokens = {1, 2}, .blocks = {3}, .part = 1})}, message);
+  WriteStep(plan, message);  // nothing is left of what was in it
+  return message;
+}
+
 TEST(ConvertTest, AStepSurvivesTheWire) {
   const StepPlan plan{.step = 4, .sequences = {{.id = 1, .position = 3, .tokens = {7, 8}, .blocks = {5, 2}, .length = 6, .logits = LogitsWanted::kLast},
                                                {.id = 2, .position = 0, .tokens = {1}, .blocks = {0}, .part = 1}}};
   const absl::StatusOr<StepPlan> read =
-      ReadStep(WriteStep(plan), {.vocab = 9, .kv_blocks = 6, .block_tokens = 4, .max_step_tokens = 3, .attention_parts = 2});
+      ReadStep(Written(plan), {.vocab = 9, .kv_blocks = 6, .block_tokens = 4, .max_step_tokens = 3, .attention_parts = 2});
   ASSERT_TRUE(read.ok()) << Message(read.status());
   EXPECT_EQ(*read, plan);
 }
@@ -112,7 +119,7 @@ TEST(ConvertTest, StepsThatWouldLeaveTheCacheAreRefused) {
       {{.position = 0, .tokens = {1, 1, 1, 1}, .blocks = {0}}, "step 1: found 4 tokens, expected at most 3"},
   };
   for (const auto& [sequence, message] : cases)
-    EXPECT_EQ(Message(ReadStep(WriteStep({.step = 1, .sequences = {sequence}}), bounds).status()), message);
+    EXPECT_EQ(Message(ReadStep(Written({.step = 1, .sequences = {sequence}}), bounds).status()), message);
   EXPECT_EQ(Message(ReadStep(v1::StepMessage(), bounds).status()), "step 0: found no sequences, expected at least 1");
 }
 
