@@ -83,7 +83,7 @@ inline void ExpectClose(const Owned& found, const Owned& expected, double tolera
 
 inline void ExpectSameBits(std::span<const float> a, std::span<const float> b, const std::string& what) {
   ASSERT_EQ(a.size(), b.size()) << what;
-  EXPECT_EQ(std::memcmp(a.data(), b.data(), a.size_bytes()), 0) << what;
+  EXPECT_TRUE(std::ranges::equal(std::as_bytes(a), std::as_bytes(b))) << what;
 }
 
 // The back ends that a test binary is about: cpu_back_ends.cc or cuda_back_ends.cc is linked into it.
