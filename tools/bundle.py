@@ -129,10 +129,11 @@ def add_licenses(bundle):
 
 
 def newest_glibc(out):
-    """The oldest glibc with every symbol that the files ask for, e.g. 2.36."""
+    """The oldest glibc with all that the files ask for, e.g. 2.36."""
     newest = (0, 0)
     files = [path for path in out.rglob("*") if path.is_file() and path.open("rb").read(4) == b"\x7fELF"]
-    for version in re.findall(r"\bGLIBC_(\d+)\.(\d+)", output("objdump", "-T", *files)):
+    asked = output("objdump", "-p", *files).replace("GLIBC_ABI_DT_RELR", "GLIBC_2.36")  # packed relocations
+    for version in re.findall(r"\bGLIBC_(\d+)\.(\d+)", asked):
         newest = max(newest, (int(version[0]), int(version[1])))
     return f"{newest[0]}.{newest[1]}"
 
