@@ -2,6 +2,7 @@
 // results.
 #pragma once
 
+#include "kernels/cuda/attend_cut.h"
 #include "kernels/cuda/attend_parts.h"
 #include "kernels/cuda/bf16.cuh"
 #include "kernels/cuda/launch.cuh"
@@ -11,16 +12,6 @@ namespace drover::cuda {
 
 inline constexpr int kAttendThreads = 128, kAttendWarps = kAttendThreads / kWarp;
 inline constexpr int kTileKeys = 64;
-
-// How the work of one KV head on the rows of an item is cut over blocks.
-struct AttendCut {
-  int heads = 1, head_blocks = 1;    // query heads at once, and the blocks they take
-  int rows = 1, row_blocks = 1;      // of the item, likewise
-  int values = 0, value_blocks = 1;  // of a value row, likewise
-  int key_lanes = 8;                 // of a warp that share a key
-  int parts = 0;                     // blocks of each query's keys; 0: a block takes all keys and writes the result itself
-  bool wide = false;                 // heads in the cache lie on multiples of 16 bytes
-};
 
 struct AttendTask {
   const float* q = nullptr;

@@ -4,6 +4,7 @@
 
 #include "common/check.h"
 #include "kernels/cuda/attend_block.cuh"
+#include "kernels/cuda/attend_tiles.h"
 #include "kernels/cuda/flash_attention.h"
 
 namespace drover {
@@ -58,26 +59,10 @@ __global__ void MergeParts(const AttendTask task) {
   }
 }
 
-constexpr int64_t DivideUp(int64_t n, int64_t by) { return (n + by - 1) / by; }
-
-int VectorOf(DType type) { return type == DType::kBF16 ? kVector<uint16_t> : kVector<float>; }
-
-bool IsWide(const KvLayer& kv, const AttentionShape& shape) {
-  const int64_t vector = VectorOf(kv.type);
-  const auto aligned = [](const std::byte* at) { return reinterpret_cast<uintptr_t>(at) % 16 == 0; };
-  return shape.head_dim % vector == 0 && shape.ValueDim() % vector == 0 && kv.head_dim % vector == 0 && aligned(kv.keys) &&
-         aligned(kv.values);
-}
-
-// For items of at most `rows` rows, `queries` at once.
-AttendCut CutOf(const KvLayer& kv, const AttentionShape& shape, int64_t rows, int queries) {
-  const int64_t vector = VectorOf(kv.type), group = std::min(shape.group, shape.heads);
-  const int64_t pieces = DivideUp(shape.head_dim, vector);
-  AttendCut cut;
-  cut.head_blocks = static_cast<int>(DivideUp(group, queries));
-  cut.heads = static_cast<int>(DivideUp(group, cut.head_blocks));
-  cut.rows = queries / cut.heads;
-  cut.row_blocks = static_cast<int>(DivideUp(rows, cut.rows));
+// The same with value columns and lanes as AttendBlock wants them.
+AttendCut BlockCutOf(const KvLayer& kv, const AttentionShape& shape, int64_t rows, int queries, int parts) {
+  const int64_t vector = VectorOf(kv.type), pieces = DivideUp(shape.head_dim, vector);
+  AttendCut cut = CutOf(shape, rows, queries, parts);
   cut.value_blocks = static_cast<int>(DivideUp(shape.ValueDim(), kAttendThreads * vector));
   cut.values = static_cast<int>(DivideUp(DivideUp(shape.ValueDim(), cut.value_blocks), vector) * vector);
   cut.key_lanes = static_cast<int>(std::bit_ceil(static_cast<unsigned>(std::clamp<int64_t>(pieces, 8, kWarp))));
@@ -106,7 +91,7 @@ struct LaunchAttend {
 // Queries at once: as many as share keys, as far as shared memory goes.
 int QueriesOf(const KvLayer& kv, const AttentionShape& shape, int64_t rows) {
   const auto room = [&](int queries) {
-    return AttendRoom(queries, VectorOf(kv.type), shape.head_dim, CutOf(kv, shape, rows, queries).values) * static_cast<int64_t>(sizeof(float));
+    return AttendRoom(queries, VectorOf(kv.type), shape.head_dim, BlockCutOf(kv, shape, rows, queries, 0).values) * static_cast<int64_t>(sizeof(float));
   };
   const int64_t shared = std::min(shape.group, shape.heads) * rows;
   if (shared > 4 && room(8) <= kSharedBytesMax) return 8;
@@ -115,21 +100,28 @@ int QueriesOf(const KvLayer& kv, const AttentionShape& shape, int64_t rows) {
   return 1;
 }
 
-// Attention of `items` items of at most `rows` rows each.
-void Launch(AttendTask task, int64_t items, int64_t rows, int64_t parts, cudaStream_t stream) {
+// Of `items` items of at most `rows` rows each; task.cut.parts blocks each, if any.
+void LaunchBlocks(AttendTask task, int64_t items, int64_t rows, cudaStream_t stream) {
   const int queries = QueriesOf(task.kv, task.shape, rows);
-  task.cut = CutOf(task.kv, task.shape, rows, queries);
-  task.cut.parts = static_cast<int>(parts);
+  task.cut = BlockCutOf(task.kv, task.shape, rows, queries, task.cut.parts);
   const AttendCut& cut = task.cut;
   const int64_t blocks = task.shape.kv_heads * cut.head_blocks * cut.row_blocks * cut.value_blocks;
   const int64_t room = AttendRoom(queries, VectorOf(task.kv.type), task.shape.head_dim, cut.values);
-  const LaunchAttend launch{task, {Blocks(items, 1), static_cast<unsigned>(blocks), static_cast<unsigned>(std::max<int64_t>(parts, 1))},
+  const LaunchAttend launch{task, {Blocks(items, 1), static_cast<unsigned>(blocks), static_cast<unsigned>(std::max(cut.parts, 1))},
                             static_cast<size_t>(room) * sizeof(float), stream};
   if (task.kv.type == DType::kBF16)
     launch.With<uint16_t>(queries);
   else
     launch.With<float>(queries);
-  if (parts == 0) return;
+}
+
+// By tensor cores where they may have shared memory and cover it.
+void Launch(AttendTask task, int64_t items, int64_t rows, int64_t tiles_bytes, cudaStream_t stream) {
+  if (TilesCover(task, tiles_bytes))
+    LaunchTiles(task, items, rows, tiles_bytes, stream);
+  else
+    LaunchBlocks(task, items, rows, stream);
+  if (task.cut.parts == 0) return;
   const dim3 grid{Blocks(items, 1), static_cast<unsigned>(task.shape.heads), static_cast<unsigned>(rows)};
   MergeParts<<<grid, ThreadsFor(task.shape.ValueDim()), 0, stream>>>(task);
 }
@@ -165,11 +157,12 @@ void CudaOps::Attend(Tensor q, std::span<const SequenceRows> sequences, const Kv
   const std::byte* base = near_places_.data();
   cuda::AttendTask task{.q = q.data, .y = y.data, .items = places_.ItemsAt(base), .blocks = places_.BlocksAt(base), .kv = kv, .shape = shape};
   if (places_.few() > 0) {
-    const int64_t parts = PartsOf(shape, &task);
-    cuda::Launch(task, places_.few(), places_.few_rows_each(), parts, device_->stream());
+    task.cut.parts = static_cast<int>(PartsOf(shape, &task));
+    cuda::Launch(task, places_.few(), places_.few_rows_each(), tiles_bytes_, device_->stream());
   }
   task.items += places_.few();
-  if (places_.many() > 0) cuda::Launch(task, places_.many(), cuda::AttendItem::kRowsMax, 0, device_->stream());
+  task.cut.parts = 0;
+  if (places_.many() > 0) cuda::Launch(task, places_.many(), cuda::AttendItem::kManyRows, tiles_bytes_, device_->stream());
   device_->Launched("Attend");
 }
 

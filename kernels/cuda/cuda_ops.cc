@@ -2,6 +2,7 @@
 #include "kernels/cuda/cuda_ops.h"
 
 #include "common/check.h"
+#include "kernels/cuda/attend_tiles.h"
 #include "kernels/cuda/bf16_linear.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/expert_tables.h"
@@ -16,6 +17,7 @@ absl::StatusOr<std::unique_ptr<CudaOps>> CudaOps::Create(const CudaOptions& opti
   DROVER_ASSIGN_OR_RETURN(ops->memory_, CudaMemory::Create(*ops->device_));
   if (options.compute == CudaCompute::kBF16) {
     DROVER_ASSIGN_OR_RETURN(ops->bf16_, Bf16Linear::Create(options, *ops->device_, *ops->memory_));
+    DROVER_ASSIGN_OR_RETURN(ops->tiles_bytes_, cuda::PrepareTiles(options.device));
   }
   if (options.flashinfer) {
     DROVER_ASSIGN_OR_RETURN(ops->flash_, MakeFlashAttention(*ops->device_, *ops->memory_));

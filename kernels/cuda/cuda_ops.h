@@ -25,7 +25,9 @@ struct ExpertTable;
 // rounded to bf16 and multiplied on tensor cores with f32 sums, within 1e-2 of kF32; f32 weights are left alone up to kFewTokens
 // tokens. A token's bits are then the same among all batches of up to kFewTokens tokens (32 where the weight is stored neither in bf16
 // nor in f32); beyond, they depend on the number of tokens, as the library chooses its way by that. Experts are multiplied likewise,
-// f32 weights too, by own kernels alone: a token's bits are the same among all batches.
+// f32 weights too, by own kernels alone: a token's bits are the same among all batches. Attention over a cache in bf16 rounds queries and
+// the weights of keys to bf16, too, for sizes of heads that are multiples of 16; a row's bits are then the same among all steps in which its
+// sequence has at most 8 rows, and among those in which it has more.
 enum class CudaCompute { kF32, kBF16 };
 
 struct CudaOptions {
@@ -134,6 +136,7 @@ class CudaOps : public Ops {
   AlignedBytes near_places_;
   int64_t places_room_ = 0, places_moved_ = 0;
   AlignedBytes parts_;                   // of attention
+  int64_t tiles_bytes_ = 0;              // of shared memory for attention on tensor cores; 0: kF32, which has none
   std::vector<AlignedBytes> old_rooms_;  // that parts_ has outgrown
 };
 

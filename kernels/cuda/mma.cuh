@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/async_copy.cuh"
 #include "kernels/cuda/launch.cuh"
 
 namespace drover::cuda {
@@ -14,6 +15,22 @@ __device__ inline void MultiplyTile(float (&c)[4], const unsigned (&a)[4], unsig
   asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// Four matrices of 8 x 8 values from shared memory. Lane l names row l%8 of matrix l/8, 16 bytes at a multiple of 16, and gets of each
+// matrix m the values 2·(l%4) and the next of row l/4 in to[m]. The whole warp calls it.
+__device__ inline void LoadMatrices(const uint16_t* row, unsigned (&to)[4]) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+               : "r"(SharedAddress(row))
+               : "memory");
+}
+// The same of each matrix transposed: of column l/4 the rows 2·(l%4) and the next.
+__device__ inline void LoadTransposed(const uint16_t* row, unsigned (&to)[4]) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+               : "r"(SharedAddress(row))
+               : "memory");
 }
 
 }  // namespace drover::cuda

@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t kItemInts = sizeof(AttendItem) / sizeof(int32_t);
 
-bool IsFew(const SequenceRows& sequence) { return sequence.rows <= AttendItem::kRowsMax; }
+bool IsFew(const SequenceRows& sequence) { return sequence.rows <= AttendItem::kFewRows; }
 
 }  // namespace
 
@@ -22,7 +22,7 @@ void StepPlaces::Count(std::span<const SequenceRows> sequences) {
     DROVER_CHECK_LE(sequence.position + sequence.rows, std::numeric_limits<int32_t>::max());
     rows_ = std::max(rows_, sequence.first_row + sequence.rows);
     if (!IsFew(sequence)) {
-      many_ += (sequence.rows + AttendItem::kRowsMax - 1) / AttendItem::kRowsMax;
+      many_ += (sequence.rows + AttendItem::kManyRows - 1) / AttendItem::kManyRows;
       continue;
     }
     ++few_;
@@ -53,8 +53,8 @@ void StepPlaces::Lay(std::span<const SequenceRows> sequences) {
       Put({first, rows, position, first_block, slot}, few++);
       slot += rows;
     } else {
-      for (int32_t i = 0; i < rows; i += AttendItem::kRowsMax)
-        Put({first + i, std::min(rows - i, AttendItem::kRowsMax), position + i, first_block, 0}, many++);
+      for (int32_t i = 0; i < rows; i += AttendItem::kManyRows)
+        Put({first + i, std::min(rows - i, AttendItem::kManyRows), position + i, first_block, 0}, many++);
     }
     first_block += static_cast<int32_t>(sequence.blocks.size());
     values_.insert(values_.end(), sequence.blocks.begin(), sequence.blocks.end());

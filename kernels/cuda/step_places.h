@@ -14,7 +14,7 @@ namespace drover::cuda {
 
 // Consecutive rows of one sequence, which a kernel may take together.
 struct AttendItem {
-  static constexpr int kRowsMax = 8;
+  static constexpr int kFewRows = 8, kManyRows = 64;  // at most, of few and of many
   int32_t row = 0, rows = 0;   // the first, and how many
   int32_t position = 0;        // of the first
   int32_t first_block = 0;     // of its sequence
@@ -28,7 +28,7 @@ class StepPlaces {
 
   std::span<const std::byte> bytes() const { return std::as_bytes(std::span(values_)); }
   int64_t rows() const { return rows_; }
-  // Of sequences with at most AttendItem::kRowsMax rows: one item each. Their rows have slots.
+  // Of sequences with at most AttendItem::kFewRows rows: one item each. Their rows have slots.
   int64_t few() const { return few_; }
   int64_t few_rows() const { return few_rows_; }
   int64_t few_rows_each() const { return few_rows_each_; }  // at most
@@ -38,7 +38,7 @@ class StepPlaces {
     const int64_t step = std::max<int64_t>(256, static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(few_keys_))) / 4);
     return (few_keys_ + step - 1) / step * step;
   }
-  // Of sequences with more rows: an item for each kRowsMax of them.
+  // Of sequences with more rows: an item for each kManyRows of them.
   int64_t many() const { return many_; }
 
   // Where, in the uploaded array: position (negative: none) and first block of each row; items of few, then of many; all blocks.

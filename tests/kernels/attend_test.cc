@@ -32,6 +32,8 @@ const AttendCase kCases[] = {
     {"heads of 64", 64, 8, 0, 2, 0, 4, 0, 0, 16},     {"heads of 128", 128, 6, 3, 2, 1, 3, 9, 0, 16},
     {"heads of 256", 256, 2, 0, 2, 0, 1, 0, 0, 16, 0, false, 5.0f},
     {"twelve to one", 16, 12, 0, 1, 0, 12, 0, 0, 8},
+    {"heads of 80", 80, 5, 0, 5, 0, 1, 0, 0, 16},     {"heads of 144", 144, 2, 0, 1, 0, 2, 7, 0, 8},
+    {"latent of many heads", 48, 70, 0, 1, 0, 70, 0, 0, 16, 32},
 };
 
 using Lengths = std::vector<std::pair<int64_t, int64_t>>;  // of a sequence, and of these the last rows that are queries
@@ -50,6 +52,7 @@ const struct {
     {{"long with heads of 128", 128, 8, 0, 1, 0, 8, 0, 0, 16}, {{1030, 1}, {60, 1}, {600, 1}}},
     {{"long with heads of 128, each a KV head", 128, 2, 0, 2, 0, 1, 400, 0, 16}, {{1030, 1}, {60, 1}, {600, 1}}},
     {{"long latent", 576, 16, 0, 1, 0, 16, 0, 0, 16, 512}, {{1030, 1}, {60, 1}, {600, 9}}},
+    {{"long prompts", 32, 4, 0, 2, 0, 2, 0, 0, 16}, {{200, 150}, {90, 65}, {64, 64}}},
     {{"wide values", 640, 2, 0, 1, 0, 2, 0, 0, 16}, {{600, 1}, {300, 9}}},
     {{"very long", 8, 1, 0, 1, 0, 1, 0, 0, 160}, {{20000, 2}, {16384, 1}, {16385, 1}}},
 };

@@ -10,8 +10,8 @@ namespace drover {
 
 std::vector<std::string> BackEndsHere() { return {"cuda"}; }
 std::vector<std::string> AttendBackEndsHere() {
-  if (!HasFlashAttention()) return {"cuda"};
-  return {"cuda", "cuda_flashinfer"};
+  if (!HasFlashAttention()) return {"cuda", "cuda_bf16"};
+  return {"cuda", "cuda_bf16", "cuda_flashinfer"};
 }
 AttendPromise AttendPromiseOf(const std::string& back_end) {
   if (back_end == "cuda") return {};

@@ -2,6 +2,8 @@
 // turns in changing orders: a barrier that is missing then shows as a wrong result of some run, whichever thread it was to hold back.
 #include <algorithm>
 #include <limits>
+#include <map>
+#include <mutex>
 #include <vector>
 
 #include "common/check.h"
@@ -146,7 +148,20 @@ void RunBlock(unsigned threads) {
   }
 }
 
+std::mutex allowed_mutex;
+std::map<const void*, size_t> allowed;  // bytes of shared memory, by kernel
+
 }  // namespace
+
+void CheckShared(const void* kernel, size_t bytes) {
+  const std::lock_guard lock(allowed_mutex);
+  const auto at = allowed.find(kernel);
+  DROVER_CHECK_LE(bytes, std::max(size_t{48} << 10, at == allowed.end() ? 0 : at->second));
+}
+void AllowShared(const void* kernel, int bytes) {
+  const std::lock_guard lock(allowed_mutex);
+  allowed[kernel] = static_cast<size_t>(bytes);
+}
 
 float* DynamicShared() { return shared_floats.data(); }
 unsigned Lane() { return block.running % kWarp; }
@@ -173,7 +188,6 @@ void Gather(const void* own, size_t bytes, void* all) {
 
 void Run(dim3 grid, dim3 threads, size_t shared_bytes, const std::function<void()>& kernel) {
   DROVER_CHECK(grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.y < 65536 && grid.z < 65536 && threads.x > 0 && threads.x <= 1024);
-  DROVER_CHECK_LE(shared_bytes, size_t{48} << 10);
   gridDim = grid;
   blockDim = threads;
   block.kernel = &kernel;

@@ -1,7 +1,9 @@
 // A stand-in for the header of this name: the lanes of a warp lay out their words, and each computes its four results from them.
 #pragma once
 
+#include "common/check.h"
 #include "common/dtype.h"
+#include "kernels/cuda/async_copy.cuh"
 #include "kernels/cuda/launch.cuh"
 
 namespace drover::cuda {
@@ -19,6 +21,28 @@ inline void MultiplyTile(float (&c)[4], const unsigned (&a)[4], unsigned b0, uns
       c[i] += value(all[row * 4 + word][2 * upper + i / 2], k) * value(all[column * 4 + word][4 + upper], k);
     }
   }
+}
+
+// What all lanes name; value(m, r, c) is then of row r and column c of matrix m.
+struct NamedRows {
+  const uint16_t* rows[32];
+  explicit NamedRows(const uint16_t* row) {
+    DROVER_CHECK_EQ(reinterpret_cast<uintptr_t>(row) % 16, 0u);
+    cuda_on_host::Gather(&row, sizeof(row), rows);
+  }
+  unsigned Value(unsigned m, unsigned r, unsigned c) const { return rows[8 * m + r][c]; }
+};
+
+inline void LoadMatrices(const uint16_t* row, unsigned (&to)[4]) {
+  const NamedRows named(row);
+  const unsigned lane = cuda_on_host::Lane(), r = lane / 4, c = lane % 4 * 2;
+  for (unsigned m = 0; m < 4; ++m) to[m] = named.Value(m, r, c) | named.Value(m, r, c + 1) << 16;
+}
+
+inline void LoadTransposed(const uint16_t* row, unsigned (&to)[4]) {
+  const NamedRows named(row);
+  const unsigned lane = cuda_on_host::Lane(), c = lane / 4, r = lane % 4 * 2;
+  for (unsigned m = 0; m < 4; ++m) to[m] = named.Value(m, r, c) | named.Value(m, r + 1, c) << 16;
 }
 
 }  // namespace drover::cuda

@@ -1,0 +1,191 @@
+// AttendTiles: up to kQueries queries that share a KV head, against their keys, by one block of threads on tensor cores. It walks tiles
+// of keys: a tile comes into shared memory while the one before is worked on. Warps share out a tile's scores by queries and keys, its
+// softmax by queries, and the sums of values, which stay in registers, by columns.
+#pragma once
+
+#include "kernels/cuda/attend_tiles_room.cuh"
+#include "kernels/cuda/mma.cuh"
+
+namespace drover::cuda {
+
+template <int kQueries, int kValueSteps>  // steps of value columns of a warp
+struct AttendTiles {
+  static constexpr int kRowSteps = kQueries / kStep;
+
+  const AttendTask& task;
+  const int head_dim, value_dim, value_column;
+  const TilesRoom room;
+  unsigned char* const base;
+  AttendQuery* const queries;
+  int64_t kv_head = 0;
+  int first_block = 0;
+  int32_t first = INT32_MAX, last = -1;           // keys of all queries
+  float sums[kRowSteps][2 * kValueSteps][4] = {};  // of values, as MultiplyTile's c
+
+  __device__ AttendTiles(const AttendTask& of, unsigned char* shared)
+      : task(of),
+        head_dim(static_cast<int>(of.shape.head_dim)),
+        value_dim(static_cast<int>(of.shape.ValueDim())),
+        value_column(ValueColumn(of.kv, of.shape)),
+        room(kQueries, head_dim, value_dim, value_column < 0),
+        base(shared),
+        queries(reinterpret_cast<AttendQuery*>(shared + room.queries)) {}
+
+  __device__ static int Warp() { return static_cast<int>(threadIdx.x) / kWarp; }
+  __device__ static int Lane() { return static_cast<int>(threadIdx.x) % kWarp; }
+  __device__ int FirstColumn() const { return Warp() * kValueSteps * kStep; }
+  __device__ uint16_t* Queries() const { return reinterpret_cast<uint16_t*>(base); }
+  __device__ uint16_t* Keys(int stage) const { return reinterpret_cast<uint16_t*>(base + room.keys) + stage * kTilesKeys * room.key_stride; }
+  __device__ uint16_t* Values(int stage) const {
+    if (value_column >= 0) return Keys(stage) + value_column;
+    return reinterpret_cast<uint16_t*>(base + room.values) + stage * kTilesKeys * room.value_stride;
+  }
+  __device__ float* Scores() const { return reinterpret_cast<float*>(base + room.scores); }
+  __device__ uint16_t* Weights() const { return reinterpret_cast<uint16_t*>(base + room.weights); }
+
+  // False: there is nothing to do.
+  __device__ bool FindQueries() {
+    const AttendItem item = task.items[blockIdx.x];
+    const AttendCut& cut = task.cut;
+    kv_head = static_cast<int>(blockIdx.y) / cut.row_blocks / cut.head_blocks;
+    first_block = item.first_block;
+    if (threadIdx.x < kQueries) {
+      AttendQuery query = QueryOf(task, item, kv_head, static_cast<int>(threadIdx.x));
+      if (cut.parts == 0) query.part = query.all;
+      queries[threadIdx.x] = query;
+    }
+    __syncthreads();
+    for (int i = 0; i < kQueries; ++i) {
+      first = min(first, queries[i].first);
+      last = max(last, queries[i].last);
+    }
+    if (last < first) return false;
+    const int pieces = head_dim / kFill;
+    for (int i = static_cast<int>(threadIdx.x); i < kQueries * pieces; i += kTilesThreads) {
+      const AttendQuery& query = queries[i / pieces];
+      float values[kFill] = {};
+      if (query.row >= 0) {
+        const float* from = task.q + (query.row * task.shape.heads + query.head) * head_dim + i % pieces * kFill;
+#pragma unroll
+        for (int c = 0; c < kFill; ++c) values[c] = from[c];
+      }
+      *reinterpret_cast<uint4*>(Queries() + i / pieces * room.key_stride + i % pieces * kFill) = BF16Piece(values);
+    }
+    return true;
+  }
+
+  // Sends for the keys and values of a tile. Keys before the first and after the last are not read: these stand for them.
+  __device__ void Send(int32_t tile, int stage) const {
+    constexpr int kSenders = kTilesThreads / kTilesKeys;  // of a key
+    const int place = static_cast<int>(threadIdx.x) / kSenders, begin = static_cast<int>(threadIdx.x) % kSenders * kFill;
+    const auto tokens = static_cast<int32_t>(task.kv.block_tokens);
+    const int32_t key = max(first, min(last, tile + place));
+    const int64_t block = task.blocks[first_block + key / tokens];
+    const int64_t offset = (block * tokens + key % tokens) * task.kv.token_stride() + kv_head * head_dim;
+    const uint16_t* from = reinterpret_cast<const uint16_t*>(task.kv.keys) + offset;
+    for (int d = begin; d < head_dim; d += kSenders * kFill) SendPiece(from + d, Keys(stage) + place * room.key_stride + d);
+    if (value_column >= 0) return;
+    from = reinterpret_cast<const uint16_t*>(task.kv.values) + offset;
+    for (int d = begin; d < value_dim; d += kSenders * kFill) SendPiece(from + d, Values(stage) + place * room.value_stride + d);
+  }
+
+  // A warp takes kStep queries and as many keys.
+  __device__ void Score(int32_t tile, int stage) const {
+    const int query = Warp() % kRowSteps * kStep, key = Warp() / kRowSteps * kStep, lane = Lane();
+    if (key >= kTilesKeys) return;
+    const uint16_t* q = Queries() + (query + lane % kStep) * room.key_stride + lane / kStep * kFill;
+    const uint16_t* k = Keys(stage) + (key + lane / kStep * kFill + lane % kFill) * room.key_stride + lane / kFill % 2 * kFill;
+    float dots[2][4] = {};
+#pragma unroll 4
+    for (int d = 0; d < head_dim; d += kStep) {
+      unsigned a[4], b[4];
+      LoadMatrices(q + d, a);
+      LoadMatrices(k + d, b);
+      MultiplyTile(dots[0], a, b[0], b[1]);
+      MultiplyTile(dots[1], a, b[2], b[3]);
+    }
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const int row = query + lane / 4 + i % 4 / 2 * 8, column = key + i / 4 * 8 + lane % 4 * 2 + i % 2;
+      const AttendQuery& of = queries[row];
+      Scores()[row * room.score_stride + column] = ScoreOf(task.shape, dots[i / 4][i % 4], of.head, tile + column, of.position);
+    }
+  }
+
+  // Scores become weights: exp(score - max), zero where the query does not see the key. A warp takes a query, its lanes the keys.
+  __device__ void Weigh(int32_t tile) const {
+    const int lane = Lane();
+    const int32_t key = tile + lane;
+    for (int i = Warp(); i < kQueries; i += kTilesWarps) {
+      AttendQuery& query = queries[i];
+      const Softmax before = query.part;
+      const float score = key >= query.first && key <= query.last ? Scores()[i * room.score_stride + lane] : -INFINITY;
+      const float best = WarpMax(fmaxf(before.max, score)), weight = Softmax::Factor(score, best), total = WarpSum(weight);
+      Store(weight, Weights() + i * room.weight_stride + lane);
+      const float factor = Softmax::Factor(before.max, best);
+      __syncwarp();
+      if (lane == 0) query.part = {best, fmaf(before.sum, factor, total)}, query.factor = factor;
+    }
+  }
+
+  // sums ← sums·factor + Σ_j weight of key j · V[j], of this warp's columns.
+  __device__ void AddValues(int stage) {
+    const int lane = Lane(), columns = min(kValueSteps * kStep, value_dim - FirstColumn());
+    if (columns <= 0) return;
+#pragma unroll
+    for (int m = 0; m < kRowSteps; ++m) {
+      const float upper = queries[m * kStep + lane / 4].factor, lower = queries[m * kStep + lane / 4 + 8].factor;
+#pragma unroll
+      for (int n = 0; n < 2 * kValueSteps; ++n) {
+        sums[m][n][0] *= upper, sums[m][n][1] *= upper;
+        sums[m][n][2] *= lower, sums[m][n][3] *= lower;
+      }
+    }
+#pragma unroll
+    for (int key = 0; key < kTilesKeys; key += kStep) {
+      unsigned a[kRowSteps][4];
+#pragma unroll
+      for (int m = 0; m < kRowSteps; ++m)
+        LoadMatrices(Weights() + (m * kStep + lane % kStep) * room.weight_stride + key + lane / kStep * kFill, a[m]);
+      const uint16_t* v = Values(stage) + (key + lane % kStep) * room.value_stride + FirstColumn() + lane / kStep * kFill;
+#pragma unroll
+      for (int n = 0; n < kValueSteps; ++n) {
+        if (n * kStep >= columns) break;
+        unsigned b[4];
+        LoadTransposed(v + n * kStep, b);
+#pragma unroll
+        for (int m = 0; m < kRowSteps; ++m) {
+          MultiplyTile(sums[m][2 * n], a[m], b[0], b[1]);
+          MultiplyTile(sums[m][2 * n + 1], a[m], b[2], b[3]);
+        }
+      }
+    }
+  }
+
+  // The results, or those of the part that the block had.
+  __device__ void Write() const {
+    const int lane = Lane();
+#pragma unroll
+    for (int m = 0; m < kRowSteps; ++m) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const AttendQuery& query = queries[m * kStep + half * 8 + lane / 4];
+        if (query.row < 0) continue;
+        const bool whole = task.cut.parts == 0;
+        const int64_t at = whole ? query.row * task.shape.heads + query.head : task.PartAt(query.slot, query.head, blockIdx.z);
+        float* to = (whole ? task.y : task.values) + at * value_dim;
+        const float scale = whole ? 1 / query.part.sum : 1;
+#pragma unroll
+        for (int n = 0; n < 2 * kValueSteps; ++n) {
+          const int column = FirstColumn() + n * 8 + lane % 4 * 2;
+          if (column >= value_dim) break;
+          to[column] = sums[m][n][2 * half] * scale;
+          to[column + 1] = sums[m][n][2 * half + 1] * scale;
+        }
+        if (!whole && Warp() == 0 && lane % 4 == 0) task.softmax[2 * at] = query.part.max, task.softmax[2 * at + 1] = query.part.sum;
+      }
+    }
+  }
+};
+
+}  // namespace drover::cuda
