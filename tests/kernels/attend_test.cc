@@ -104,11 +104,14 @@ Paged MakePaged(const AttendCase& c, DType type, const Lengths& lengths) {
   return paged;
 }
 
+// Scores that differ by some units, whatever the size of heads, as those of models do.
+float ScaleOf(int64_t head_dim) { return 2 / std::sqrt(static_cast<float>(head_dim)); }
+
 AttentionShape ShapeOf(const AttendCase& c) {
   static const std::vector<float> sinks = {0.5f, -3, 2, 40, -200};  // one far above, one far below any score
   static constexpr float kSlopes[] = {0.5f, 0.11f, 0.03f};
   AttentionShape shape{.heads = c.heads, .first_head = c.first_head, .kv_heads = c.kv_heads, .first_kv_head = c.first_kv_head,
-                       .group = c.group, .head_dim = c.head_dim, .scale = 0.3f, .softcap = c.softcap, .window = c.window, .chunk = c.chunk,
+                       .group = c.group, .head_dim = c.head_dim, .scale = ScaleOf(c.head_dim), .softcap = c.softcap, .window = c.window, .chunk = c.chunk,
                        .value_dim = c.value_dim};
   if (c.sinks) shape.sinks = std::span(sinks).first(static_cast<size_t>(c.heads));
   if (c.alibi) shape.slopes = kSlopes;
