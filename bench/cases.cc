@@ -66,8 +66,9 @@ std::vector<ExpertsCase> ExpertsCases(const ExpertsCase& like, const std::vector
 std::string LinearCase::Name() const { return Cat("linear ", form.name, " ", rows, "x", cols, ", tokens ", tokens); }
 
 std::string AttendCase::Name() const {
-  if (queries == 1) return Cat("decode attention, batch ", batch, ", context ", context);
-  return Cat("prefill attention, tokens ", queries);
+  const char* kind = value_dim > 0 ? "latent " : "";
+  if (queries == 1) return Cat(kind, "decode attention, batch ", batch, ", context ", context);
+  return Cat(kind, "prefill attention, tokens ", queries);
 }
 
 std::string ExpertsCase::Name() const {
@@ -90,6 +91,8 @@ Cases FullCases() {
   Cases cases{.copy_bytes = 1 << 30, .peak = {kBF16, 8192, 8192, 8192}, .least_bytes = 512 << 20, .seconds = 0.15};
   cases.linear = LinearCases({{14336, 4096}, {4096, 4096}}, {14336, 4096}, {1, 4, 8}, {16, 32, 256, 1024, 4096});
   cases.attend = AttendCases({.heads = 32, .kv_heads = 8, .head_dim = 128}, {1, 16, 64, 256}, {1024, 8192, 32768}, {1024, 4096});
+  std::ranges::copy(AttendCases({.heads = 128, .kv_heads = 1, .head_dim = 576, .value_dim = 512}, {1, 16, 64}, {8192}, {1024}),
+                    std::back_inserter(cases.attend));
   cases.experts = ExpertsCases({.hidden = 2048, .columns = 768, .count = 128, .active = 8}, {1, 8, 32, 128, 1024, 4096});
   return cases;
 }
@@ -98,6 +101,7 @@ Cases TinyCases() {
   Cases cases{.copy_bytes = 1 << 12, .peak = {kBF16, 16, 32, 64}, .least_bytes = 1 << 14, .seconds = 1e-4};
   cases.linear = LinearCases({{16, 256}}, {16, 256}, {1, 8}, {9, 40});
   cases.attend = AttendCases({.heads = 4, .kv_heads = 2, .head_dim = 8}, {1, 3}, {20}, {12});
+  cases.attend.push_back({.batch = 2, .context = 40, .queries = 1, .heads = 20, .kv_heads = 1, .head_dim = 48, .value_dim = 32});
   cases.experts = ExpertsCases({.hidden = 256, .columns = 128, .count = 2, .active = 1}, {1, 70});
   return cases;
 }

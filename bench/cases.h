@@ -1,4 +1,4 @@
-// What is measured: shapes of an 8B model with grouped queries and the experts of a 30B-A3B one, at the batches and contexts of serving.
+// What is measured: shapes of an 8B model with grouped queries, latent attention as DeepSeek has it and the experts of a 30B-A3B one, at the batches and contexts of serving.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +28,8 @@ struct LinearCase {
 struct AttendCase {
   int64_t batch = 0, context = 0, queries = 0;
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
+  int64_t value_dim = 0;  // > 0: latent attention, whose values are the last so many of each key
+  int64_t ValueDim() const { return value_dim > 0 ? value_dim : head_dim; }
   std::string Name() const;
 };
 

@@ -178,7 +178,7 @@ absl::StatusOr<Entry> Runner::Attend(const AttendCase& one) {
   const int64_t layers = one.queries > 1 ? 2 : CopiesOf(2 * half);
   DROVER_ASSIGN_OR_RETURN(AlignedBytes cache, Filled(2 * half * layers));
   DROVER_ASSIGN_OR_RETURN(const Tensor q, Activations(one.batch * one.queries, one.heads * one.head_dim));
-  DROVER_ASSIGN_OR_RETURN(const Tensor y, Activations(q.rows, q.cols));
+  DROVER_ASSIGN_OR_RETURN(const Tensor y, Activations(q.rows, one.heads * one.ValueDim()));
   std::vector<int32_t> blocks(static_cast<size_t>(one.batch * blocks_each));
   for (size_t i = 0; i < blocks.size(); ++i) blocks[i] = static_cast<int32_t>(i);
   std::ranges::shuffle(blocks, std::mt19937(2));
@@ -187,13 +187,13 @@ absl::StatusOr<Entry> Runner::Attend(const AttendCase& one) {
     sequences.push_back({i * one.queries, one.queries, one.context - one.queries,
                          std::span(blocks).subspan(static_cast<size_t>(i * blocks_each), static_cast<size_t>(blocks_each))});
   const AttentionShape shape{.heads = one.heads, .kv_heads = one.kv_heads, .group = one.heads / one.kv_heads, .head_dim = one.head_dim,
-                             .scale = 1 / std::sqrt(static_cast<float>(one.head_dim))};
+                             .scale = 1 / std::sqrt(static_cast<float>(one.head_dim)), .value_dim = one.value_dim};
   ops_.Begin(sequences);
   const auto work = [&] {
     for (int64_t layer = 0; layer < layers; ++layer) {
       KvLayer kv = like;
       kv.keys = cache.data() + 2 * half * layer;
-      kv.values = kv.keys + half;
+      kv.values = one.value_dim > 0 ? kv.keys + (one.head_dim - one.value_dim) * like.element_bytes() : kv.keys + half;
       ops_.Attend(q, sequences, kv, shape, y);
     }
   };
@@ -201,8 +201,9 @@ absl::StatusOr<Entry> Runner::Attend(const AttendCase& one) {
   // Of the queries of a prompt, each sees the keys up to its own.
   const double keys = static_cast<double>(one.queries) * static_cast<double>(one.context - one.queries) +
                       0.5 * static_cast<double>(one.queries) * static_cast<double>(one.queries + 1);
-  entry.work.flops = 4.0 * static_cast<double>(one.batch) * keys * static_cast<double>(one.heads * one.head_dim);
-  entry.work.bytes = 2.0 * static_cast<double>(one.batch * one.context * like.token_stride() * like.element_bytes()) + 8.0 * static_cast<double>(q.size());
+  entry.work.flops = 2.0 * static_cast<double>(one.batch) * keys * static_cast<double>(one.heads * (one.head_dim + one.ValueDim()));
+  entry.work.bytes = (one.value_dim > 0 ? 1.0 : 2.0) * static_cast<double>(one.batch * one.context * like.token_stride() * like.element_bytes()) +
+                     4.0 * static_cast<double>(q.size() + y.size());
   DROVER_ASSIGN_OR_RETURN(entry.timing, Measure(work, layers));
   return entry;
 }
