@@ -23,7 +23,7 @@ absl::StatusOr<RankPeers> Meet(const Device& device, const Grid& grid, const std
 class ServedModel final : public RankModel {
  public:
   ServedModel(std::unique_ptr<Decoder> decoder, Device device, const Grid& grid, Communicator* host)
-      : decoder_(std::move(decoder)), device_(std::move(device)), grid_(grid), host_(host) {}
+      : device_(std::move(device)), decoder_(std::move(decoder)), grid_(grid), host_(host) {}
 
   int64_t vocab() const override { return decoder_->spec().vocab; }
   int64_t weight_bytes() const override { return decoder_->weight_bytes(); }
@@ -40,8 +40,8 @@ class ServedModel final : public RankModel {
   }
 
  private:
+  const Device device_;  // its Ops are the decoder's, whose communicators end before what they came from
   const std::unique_ptr<Decoder> decoder_;
-  const Device device_;  // its Ops are the decoder's
   const Grid grid_;
   Communicator* const host_;
 };
