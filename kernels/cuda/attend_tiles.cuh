@@ -46,14 +46,9 @@ struct AttendTiles {
   // False: there is nothing to do.
   __device__ bool FindQueries() {
     const AttendItem item = task.items[blockIdx.x];
-    const AttendCut& cut = task.cut;
-    kv_head = static_cast<int>(blockIdx.y) / cut.row_blocks / cut.head_blocks;
+    kv_head = static_cast<int>(blockIdx.y) / task.cut.row_blocks / task.cut.head_blocks;
     first_block = item.first_block;
-    if (threadIdx.x < kQueries) {
-      AttendQuery query = QueryOf(task, item, kv_head, static_cast<int>(threadIdx.x));
-      if (cut.parts == 0) query.part = query.all;
-      queries[threadIdx.x] = query;
-    }
+    if (threadIdx.x < kQueries) queries[threadIdx.x] = QueryOf(task, item, kv_head, static_cast<int>(threadIdx.x));
     __syncthreads();
     for (int i = 0; i < kQueries; ++i) {
       first = min(first, queries[i].first);
@@ -162,7 +157,7 @@ struct AttendTiles {
     }
   }
 
-  // The results, or those of the part that the block had.
+  // The results, with the bits that MergeParts gives to one part, or those of the part that the block had.
   __device__ void Write() const {
     const int lane = Lane();
 #pragma unroll
@@ -174,13 +169,15 @@ struct AttendTiles {
         const bool whole = task.cut.parts == 0;
         const int64_t at = whole ? query.row * task.shape.heads + query.head : task.PartAt(query.slot, query.head, blockIdx.z);
         float* to = (whole ? task.y : task.values) + at * value_dim;
-        const float scale = whole ? 1 / query.part.sum : 1;
+        const MergeFactors factors(query.all.max, query.part.max);
+        const float sum = factors.Sum(query.all.sum, query.part.sum);
+        const auto result = [&](float values) { return whole ? factors.Sum(0, values) / sum : values; };
 #pragma unroll
         for (int n = 0; n < 2 * kValueSteps; ++n) {
           const int column = FirstColumn() + n * 8 + lane % 4 * 2;
           if (column >= value_dim) break;
-          to[column] = sums[m][n][2 * half] * scale;
-          to[column + 1] = sums[m][n][2 * half + 1] * scale;
+          to[column] = result(sums[m][n][2 * half]);
+          to[column + 1] = result(sums[m][n][2 * half + 1]);
         }
         if (!whole && Warp() == 0 && lane % 4 == 0) task.softmax[2 * at] = query.part.max, task.softmax[2 * at + 1] = query.part.sum;
       }

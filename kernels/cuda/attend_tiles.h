@@ -1,5 +1,5 @@
 // Attention over a cache in bf16 on tensor cores: queries and weights of keys rounded to bf16, sums in f32. A query's bits depend on
-// whether its keys are cut into parts, so that a row of a long prompt may differ in them from the same row decoded.
+// whether its keys are cut into several parts, so that a row of a long prompt may differ in them from the same row decoded.
 #pragma once
 
 #include "kernels/cuda/attend_parts.h"

@@ -27,7 +27,8 @@ struct ExpertTable;
 // nor in f32); beyond, they depend on the number of tokens, as the library chooses its way by that. Experts are multiplied likewise,
 // f32 weights too, by own kernels alone: a token's bits are the same among all batches. Attention over a cache in bf16 rounds queries and
 // the weights of keys to bf16, too, for sizes of heads that are multiples of 16; a row's bits are then the same among all steps in which its
-// sequence has at most 8 rows, and among those in which it has more.
+// sequence has at most 8 rows and all those have room for the results of parts of their keys (256 MiB), and among those in which it
+// has more rows.
 enum class CudaCompute { kF32, kBF16 };
 
 struct CudaOptions {

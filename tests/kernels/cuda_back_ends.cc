@@ -15,7 +15,7 @@ std::vector<std::string> AttendBackEndsHere() {
 }
 AttendPromise AttendPromiseOf(const std::string& back_end) {
   if (back_end == "cuda") return {};
-  return {.tolerance = 1e-2, .same_bits = false};
+  return {.tolerance = 1e-2, .same_bits = back_end == "cuda_bf16" ? 8 : 0};
 }
 std::vector<std::string> LinearBackEndsHere() { return {"cuda", "cuda_bf16"}; }
 

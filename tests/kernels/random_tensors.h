@@ -94,10 +94,10 @@ std::vector<std::string> LinearBackEndsHere();
 // Over host memory. Null where the machine lacks what the back end needs.
 std::unique_ptr<Ops> OpsOf(const std::string& back_end, int64_t threads);
 
-// How close attention comes to the reference at least, and whether a row's bits depend on it alone.
+// How close attention comes to the reference at least, and in sequences of how many rows a row's bits depend on it alone.
 struct AttendPromise {
   double tolerance = 0;
-  bool same_bits = true;
+  int64_t same_bits = 1 << 20;
 };
 AttendPromise AttendPromiseOf(const std::string& back_end);
 
