@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <nccl.h>
 
+#include <latch>
 #include <random>
 
 #include "tests/kernels/cuda_on_host/faults.h"
@@ -218,6 +219,25 @@ TEST_P(PeerGroups, ASilentRankIsADeadlineAndTheOthersGoOn) {
   });
 }
 
+// NCCL's end waits for the whole device, and so for a sum that waits for a rank that has left.
+TEST_P(PeerGroups, ASumThatStillWaitsIsGivenUpBeforeNcclEnds) {
+  const std::string meeting = NewMeeting();
+  const int64_t before = CountsNow().aborted;
+  std::latch ended(GetParam().ranks);
+  OnRanks([&](int64_t r, PeerRank& rank) -> absl::Status {
+    DROVER_ASSIGN_OR_RETURN(AlignedBytes x, rank.Put(std::vector<float>(100, 1)));
+    const NcclSettings settings{.rank = r, .ranks = GetParam().ranks, .rooms = rank.rooms.get(), .peer_floats = kPeerFloatsMax,
+                                .end_limit = milliseconds(1000)};
+    auto comm = NcclCommunicator::Join(meeting, rank.ops->device(), settings, Clock::now() + kLong);
+    absl::Status status = comm.status();
+    if (status.ok() && r + 1 < (*comm)->size()) status = (*comm)->AllReduceSum(Floats(x));
+    if (status.ok()) comm->reset();
+    ended.arrive_and_wait();  // others may write into this rank's room still
+    return status;
+  });
+  EXPECT_EQ(CountsNow().aborted - before, GetParam().ranks - 1);
+}
+
 // One rank that cannot reach the others leaves all sums to NCCL, on every rank.
 TEST_P(PeerGroups, ARankOutOfReachLeavesSumsToNccl) {
   cuda_on_host::SetFaults({.apart = static_cast<long>(GetParam().ranks - 1)});
@@ -271,6 +291,26 @@ TEST(PeerSum, CountsASumOnce) {
     EXPECT_EQ(counter.done, sums);
     EXPECT_EQ(counter.ended, 0);
   }
+}
+
+// What a rank computes from a sum that it gave up must not look to the others like its part of a later one.
+TEST(PeerSum, SendsNothingAfterOneThatItGaveUp) {
+  PeerRank rank;
+  ASSERT_TRUE(rank.Open(0).ok());
+  constexpr int64_t kCount = 5000, kHalf = 2 * kPeerFloatsMax;
+  const std::vector<float> stop = {1}, ones(kCount, 1), none(static_cast<size_t>(2 * PeerRoomWords(2)));
+  absl::StatusOr<AlignedBytes> counter = rank.ops->memory().AllocateZeros(sizeof(PeerCounter)), x = rank.Put(ones);
+  absl::StatusOr<AlignedBytes> own = rank.Put(none), other = rank.Put(none), asked = rank.Put(stop);
+  ASSERT_TRUE(counter.ok() && x.ok() && own.ok() && other.ok() && asked.ok());
+  const auto at = [](absl::StatusOr<AlignedBytes>& bytes) { return static_cast<void*>(bytes->data()); };
+  PeerPlaces places{.rooms = {static_cast<uint64_t*>(at(own)), static_cast<uint64_t*>(at(other))}, .ranks = 2};
+  places.counter = static_cast<PeerCounter*>(at(counter));
+  places.stop = static_cast<int*>(at(asked));
+  for (int sums = 0; sums < 3; ++sums) PeerSum(rank.ops->device(), places, Floats(*x));
+  std::vector<uint64_t> words(static_cast<size_t>(PeerRoomWords(2)));
+  ASSERT_TRUE(rank.ops->memory().Download(other->data(), std::as_writable_bytes(std::span(words))).ok());
+  EXPECT_EQ(words[0], uint64_t{0x80000000} << 32 | std::bit_cast<uint32_t>(1.0f)) << "the first sum's, sent before it was given up";
+  EXPECT_EQ(std::ranges::count(std::span(words).subspan(kHalf), uint64_t{0}), kHalf) << "words of the second";
 }
 
 TEST(PeerFloats, AreAsManyAsNotSlower) {

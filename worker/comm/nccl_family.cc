@@ -121,12 +121,16 @@ bool NcclFamily::Finalize(ncclComm_t comm) {
   return state == ncclSuccess;
 }
 
-// What is under way may use the other ranks' memory; of an orderly end it is let be done.
+// What is not done in time fails: a kernel that waits for a peer would hold up NCCL's end, which waits for the whole device.
+void NcclFamily::LetBeDone() {
+  const TimePoint end = std::chrono::steady_clock::now() + settings_.end_limit / 2;
+  for (Backoff backoff; Alive().ok() && cudaStreamQuery(device_.stream()) == cudaErrorNotReady; backoff.Pause())
+    if (std::chrono::steady_clock::now() >= end) Fail(DeadlineExceeded(Where(), " or a call before it: not done when the group ended"));
+}
+
+// What is under way may use the other ranks' memory.
 void NcclFamily::EndPeers(Member& member) {
-  const TimePoint end = failed_.ok() ? std::chrono::steady_clock::now() + settings_.end_limit / 2 : TimePoint::min();
   device_.Forget();
-  for (Backoff backoff; cudaStreamQuery(device_.stream()) == cudaErrorNotReady; backoff.Pause())
-    if (asked_to_abort_ || std::chrono::steady_clock::now() >= end) break;
   member.peers->Stop();
   wedged_.Arm(Cat("ending sums over peer memory after ", Where()), settings_.end_limit);
   cudaStreamSynchronize(device_.stream());
@@ -136,8 +140,9 @@ void NcclFamily::EndPeers(Member& member) {
 
 void NcclFamily::Remove(Member* member) {
   const auto place = std::ranges::find(members_, member, [](Member& m) { return &m; });
+  device_.Use();
+  if (place->peers != nullptr) LetBeDone();
   if (place->comm != nullptr && failed_.ok()) {
-    device_.Use();
     device_.Forget();
     wedged_.Arm(Cat("ending NCCL after ", Where()), settings_.end_limit);
     if (Finalize(place->comm)) ncclCommDestroy(std::exchange(place->comm, nullptr));

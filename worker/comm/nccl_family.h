@@ -79,6 +79,7 @@ class NcclFamily : public WaitGuard {
   bool Finalize(ncclComm_t comm);
   void AbortAll();
   void AbortMember(Member& member);
+  void LetBeDone();
   void EndPeers(Member& member);
 
   CudaDevice& device_;

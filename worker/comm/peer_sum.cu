@@ -21,20 +21,23 @@ __device__ inline Turn TurnOf(const PeerPlaces& places) {
   return {static_cast<uint32_t>(done) | 0x80000000u, static_cast<int64_t>(done % 2) * places.ranks * kPeerFloatsMax};
 }
 
-__device__ inline float Await(const volatile uint64_t* word, uint32_t mark, const volatile int* stop) {
-  for (unsigned turn = 1;; ++turn) {
+// 0 when it is to stop.
+__device__ inline float Await(const volatile uint64_t* word, uint32_t mark, const volatile int* stop, bool& stopped) {
+  for (unsigned turn = 1; !stopped; ++turn) {
     const uint64_t found = *word;
     if (static_cast<uint32_t>(found >> 32) == mark) return __uint_as_float(static_cast<uint32_t>(found));
     if (turn % kTurnsUnasked != 0) continue;
-    if (*stop != 0) return 0;
+    stopped = *stop != 0;
     __nanosleep(kRestNanoseconds);
   }
+  return 0;
 }
 
 // x[i] ← Σ_ranks x[i] for begin ≤ i < end, by a block; what a thread reads of it later is its own.
 __device__ inline void SumPart(const PeerPlaces& places, float* x, int64_t begin, int64_t end) {
   const Turn turn = TurnOf(places);
-  for (int64_t i = begin + threadIdx.x; i < end; i += blockDim.x) {
+  bool stopped = places.counter->stopped != 0;
+  for (int64_t i = begin + threadIdx.x; i < end && !stopped; i += blockDim.x) {
     const uint64_t word = uint64_t{turn.mark} << 32 | __float_as_uint(x[i]);
     const int64_t at = turn.half + places.rank * kPeerFloatsMax + i;
     for (int r = 0; r < places.ranks; ++r)
@@ -45,11 +48,12 @@ __device__ inline void SumPart(const PeerPlaces& places, float* x, int64_t begin
   for (int64_t i = begin + threadIdx.x; i < end; i += blockDim.x) {
     float sum = 0;
     for (int r = 0; r < places.ranks; ++r) {
-      const float value = r == places.rank ? x[i] : Await(own + r * kPeerFloatsMax + i, turn.mark, places.stop);
+      const float value = r == places.rank ? x[i] : Await(own + r * kPeerFloatsMax + i, turn.mark, places.stop, stopped);
       sum = r == 0 ? value : sum + value;
     }
     x[i] = sum;
   }
+  if (stopped) places.counter->stopped = 1;
 }
 
 // The block that is the last to end counts the sum: by then all have read how many there were.

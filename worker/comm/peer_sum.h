@@ -21,6 +21,7 @@ inline constexpr int64_t kPeerRowsMax = 128;          // of PeerSumAddNorm: a bl
 struct PeerCounter {
   uint64_t done = 0;  // sums; the same on all ranks
   int ended = 0;      // blocks of the sum under way
+  int stopped = 0;    // not 0: a sum was given up. The others must not take what follows from it for a sum's part: nothing is sent any more
 };
 
 // What a rank sees of the rooms. A room is [2 halves][ranks that write][kPeerFloatsMax] words.
