@@ -21,7 +21,7 @@ __device__ inline Turn TurnOf(const PeerPlaces& places) {
   return {static_cast<uint32_t>(done) | 0x80000000u, static_cast<int64_t>(done % 2) * places.ranks * kPeerFloatsMax};
 }
 
-// 0 when it is to stop.
+// NaN when it is to stop, so that nobody takes what follows for a result.
 __device__ inline float Await(const volatile uint64_t* word, uint32_t mark, const volatile int* stop, bool& stopped) {
   for (unsigned turn = 1; !stopped; ++turn) {
     const uint64_t found = *word;
@@ -30,7 +30,7 @@ __device__ inline float Await(const volatile uint64_t* word, uint32_t mark, cons
     stopped = *stop != 0;
     __nanosleep(kRestNanoseconds);
   }
-  return 0;
+  return NAN;
 }
 
 // x[i] ← Σ_ranks x[i] for begin ≤ i < end, by a block; what a thread reads of it later is its own.
