@@ -17,9 +17,7 @@ struct AttendBlock {
   int64_t* offsets;          // of the tile's keys
   AttendQuery* queries;
   float* all;                // the values' sums of the parts before: [query][value]
-  int64_t kv_head = 0;
-  int first_block = 0;
-  int32_t first = INT32_MAX, last = -1;  // keys of all queries
+  AttendKeys keys;
   float own[kQueries][kVec] = {};        // this thread's sums of values: of one vector, over one key of value_groups
 
   __device__ AttendBlock(const AttendTask& of, float* room)
@@ -43,17 +41,8 @@ struct AttendBlock {
 
   // False: there is nothing to do.
   __device__ bool FindQueries() {
-    const AttendItem item = task.items[blockIdx.x];
-    const AttendCut& cut = task.cut;
-    kv_head = static_cast<int>(blockIdx.y) / cut.value_blocks / cut.row_blocks / cut.head_blocks;
-    first_block = item.first_block;
-    if (threadIdx.x < kQueries) queries[threadIdx.x] = QueryOf(task, item, kv_head, static_cast<int>(threadIdx.x));
-    __syncthreads();
-    for (int i = 0; i < kQueries; ++i) {
-      first = min(first, queries[i].first);
-      last = max(last, queries[i].last);
-    }
-    if (last < first) return false;
+    keys = FindKeysOf<kQueries>(task, queries);
+    if (keys.last < keys.first) return false;
     const int width = key_pieces * kVec, dim = static_cast<int>(task.shape.head_dim);
     for (int i = static_cast<int>(threadIdx.x); i < kQueries * width; i += kAttendThreads) {
       const AttendQuery& query = queries[i / width];
@@ -66,24 +55,20 @@ struct AttendBlock {
     return true;
   }
 
-  // Where the heads of the tile's keys lie. Keys before the first and after the last are not read: these stand for them.
+  // Where the heads of the tile's keys lie.
   __device__ void FindKeys(int32_t tile) {
-    const auto tokens = static_cast<int32_t>(task.kv.block_tokens);
-    if (threadIdx.x >= kTileKeys) return;
-    const int32_t key = max(first, min(last, tile + static_cast<int32_t>(threadIdx.x)));
-    const int64_t block = task.blocks[first_block + key / tokens];
-    offsets[threadIdx.x] = (block * tokens + key % tokens) * task.kv.token_stride() + kv_head * task.shape.head_dim;
+    if (threadIdx.x < kTileKeys) offsets[threadIdx.x] = keys.OffsetOf(task, tile + static_cast<int32_t>(threadIdx.x));
   }
 
   __device__ void Score(int32_t tile, int count) {
     const int lanes = task.cut.key_lanes, beside = kWarp / lanes, lane = static_cast<int>(threadIdx.x) % kWarp;
     const int query = lane % lanes / (lanes / kQueries);
-    const T* keys = reinterpret_cast<const T*>(task.kv.keys);
+    const T* cache = reinterpret_cast<const T*>(task.kv.keys);
     for (int j = static_cast<int>(threadIdx.x) / kWarp * kKeysAtOnce * beside; j < count; j += kAttendWarps * kKeysAtOnce * beside) {
       const T* at[kKeysAtOnce];
       float dots[kKeysAtOnce][kQueries] = {};
 #pragma unroll
-      for (int n = 0; n < kKeysAtOnce; ++n) at[n] = keys + offsets[j + n * beside + lane / lanes];
+      for (int n = 0; n < kKeysAtOnce; ++n) at[n] = cache + offsets[j + n * beside + lane / lanes];
       MultiplyKeys(task, q, key_pieces, at, dots);
 #pragma unroll
       for (int n = 0; n < kKeysAtOnce; ++n) {

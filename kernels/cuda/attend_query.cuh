@@ -45,4 +45,34 @@ __device__ inline AttendQuery QueryOf(const AttendTask& task, const AttendItem& 
   return query;
 }
 
+// The keys of a block's queries.
+struct AttendKeys {
+  int64_t kv_head = 0;
+  int first_block = 0;
+  int32_t first = INT32_MAX, last = -1;  // none, if the last is before the first
+
+  // Where the KV head's values of a key lie, in elements. Keys before the first and after the last are not read: these stand for them.
+  __device__ int64_t OffsetOf(const AttendTask& task, int32_t key) const {
+    const auto tokens = static_cast<int32_t>(task.kv.block_tokens);
+    key = max(first, min(last, key));
+    const int64_t block = task.blocks[first_block + key / tokens];
+    return (block * tokens + key % tokens) * task.kv.token_stride() + kv_head * task.shape.head_dim;
+  }
+};
+
+// Fills in the queries of this block, in shared memory. All threads call it.
+template <int kQueries>
+__device__ inline AttendKeys FindKeysOf(const AttendTask& task, AttendQuery* queries) {
+  const AttendItem item = task.items[blockIdx.x];
+  const AttendCut& cut = task.cut;
+  AttendKeys keys{.kv_head = static_cast<int>(blockIdx.y) / cut.value_blocks / cut.row_blocks / cut.head_blocks, .first_block = item.first_block};
+  if (threadIdx.x < kQueries) queries[threadIdx.x] = QueryOf(task, item, keys.kv_head, static_cast<int>(threadIdx.x));
+  __syncthreads();
+  for (int i = 0; i < kQueries; ++i) {
+    keys.first = min(keys.first, queries[i].first);
+    keys.last = max(keys.last, queries[i].last);
+  }
+  return keys;
+}
+
 }  // namespace drover::cuda

@@ -3,7 +3,6 @@
 
 #include <array>
 
-#include "common/check.h"
 #include "kernels/cuda/attend_cut.h"
 #include "kernels/cuda/attend_tiles.cuh"
 
@@ -18,12 +17,12 @@ __global__ void __launch_bounds__(kTilesThreads) AttendItemsInTiles(const Attend
   AttendTiles<kQueries, kValueSteps> block(task, reinterpret_cast<unsigned char*>(room));
   if (!block.FindQueries()) return;
   int stage = 0;
-  int32_t tile = block.first / kTilesKeys * kTilesKeys;
+  int32_t tile = block.keys.first / kTilesKeys * kTilesKeys;
   block.Send(tile, stage);
-  for (; tile <= block.last; tile += kTilesKeys, stage = 1 - stage) {
+  for (; tile <= block.keys.last; tile += kTilesKeys, stage = 1 - stage) {
     AwaitPieces();
     __syncthreads();  // of all threads' pieces, and of the sums that read the other stage
-    if (tile + kTilesKeys <= block.last) block.Send(tile + kTilesKeys, 1 - stage);
+    if (tile + kTilesKeys <= block.keys.last) block.Send(tile + kTilesKeys, 1 - stage);
     block.Score(tile, stage);
     __syncthreads();
     block.Weigh(tile);
@@ -51,13 +50,13 @@ int64_t RoomOf(const AttendTask& task, int queries) {
 
 }  // namespace
 
-absl::StatusOr<int64_t> PrepareTiles(int device) {
+absl::StatusOr<int64_t> PrepareTiles(const CudaDevice& device) {
   int bytes = 0;
-  cudaError_t error = cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  cudaError_t error = cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device.index());
   for (const auto& kernels : {kManyQueries, kFewQueries})
     for (const Kernel kernel : kernels)
       if (error == cudaSuccess) error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-  if (error != cudaSuccess) return Internal("CUDA device ", device, ": shared memory of attention: ", cudaGetErrorString(error));
+  if (error != cudaSuccess) return device.Error(error, "shared memory of attention");
   return bytes;
 }
 

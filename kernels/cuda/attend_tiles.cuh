@@ -17,9 +17,7 @@ struct AttendTiles {
   const TilesRoom room;
   unsigned char* const base;
   AttendQuery* const queries;
-  int64_t kv_head = 0;
-  int first_block = 0;
-  int32_t first = INT32_MAX, last = -1;           // keys of all queries
+  AttendKeys keys;
   float sums[kRowSteps][2 * kValueSteps][4] = {};  // of values, as MultiplyTile's c
 
   __device__ AttendTiles(const AttendTask& of, unsigned char* shared)
@@ -45,16 +43,8 @@ struct AttendTiles {
 
   // False: there is nothing to do.
   __device__ bool FindQueries() {
-    const AttendItem item = task.items[blockIdx.x];
-    kv_head = static_cast<int>(blockIdx.y) / task.cut.row_blocks / task.cut.head_blocks;
-    first_block = item.first_block;
-    if (threadIdx.x < kQueries) queries[threadIdx.x] = QueryOf(task, item, kv_head, static_cast<int>(threadIdx.x));
-    __syncthreads();
-    for (int i = 0; i < kQueries; ++i) {
-      first = min(first, queries[i].first);
-      last = max(last, queries[i].last);
-    }
-    if (last < first) return false;
+    keys = FindKeysOf<kQueries>(task, queries);
+    if (keys.last < keys.first) return false;
     const int pieces = head_dim / kFill;
     for (int i = static_cast<int>(threadIdx.x); i < kQueries * pieces; i += kTilesThreads) {
       const AttendQuery& query = queries[i / pieces];
@@ -69,14 +59,11 @@ struct AttendTiles {
     return true;
   }
 
-  // Sends for the keys and values of a tile. Keys before the first and after the last are not read: these stand for them.
+  // Sends for the keys and values of a tile.
   __device__ void Send(int32_t tile, int stage) const {
     constexpr int kSenders = kTilesThreads / kTilesKeys;  // of a key
     const int place = static_cast<int>(threadIdx.x) / kSenders, begin = static_cast<int>(threadIdx.x) % kSenders * kFill;
-    const auto tokens = static_cast<int32_t>(task.kv.block_tokens);
-    const int32_t key = max(first, min(last, tile + place));
-    const int64_t block = task.blocks[first_block + key / tokens];
-    const int64_t offset = (block * tokens + key % tokens) * task.kv.token_stride() + kv_head * head_dim;
+    const int64_t offset = keys.OffsetOf(task, tile + place);
     const uint16_t* from = reinterpret_cast<const uint16_t*>(task.kv.keys) + offset;
     for (int d = begin; d < head_dim; d += kSenders * kFill) SendPiece(from + d, Keys(stage) + place * room.key_stride + d);
     if (value_column >= 0) return;

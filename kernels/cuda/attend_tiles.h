@@ -10,7 +10,7 @@ namespace drover::cuda {
 struct AttendTask;
 
 // Lets the kernels have as much shared memory as the device gives a block, and says how much that is.
-absl::StatusOr<int64_t> PrepareTiles(int device);
+absl::StatusOr<int64_t> PrepareTiles(const CudaDevice& device);
 // Whether they can do it within that much: vectors at multiples of 16 bytes, sizes of heads that are multiples of 16, values of at most 512.
 bool TilesCover(const AttendTask& task, int64_t shared_bytes);
 // Of `items` items of at most `rows` rows each; task.cut.parts blocks each, if any.

@@ -20,8 +20,8 @@ __global__ void __launch_bounds__(kAttendThreads) AttendItems(const AttendTask t
   extern __shared__ float4 room[];
   AttendBlock<T, kQueries> block(task, reinterpret_cast<float*>(room));
   if (!block.FindQueries()) return;
-  for (int32_t tile = block.first / kTileKeys * kTileKeys; tile <= block.last; tile += kTileKeys) {
-    const int count = min(kTileKeys, block.last - tile + 1);
+  for (int32_t tile = block.keys.first / kTileKeys * kTileKeys; tile <= block.keys.last; tile += kTileKeys) {
+    const int count = min(kTileKeys, block.keys.last - tile + 1);
     __syncthreads();  // of the tile before
     if (task.cut.parts == 0) block.CloseParts(tile);
     block.FindKeys(tile);

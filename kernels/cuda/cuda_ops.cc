@@ -17,7 +17,7 @@ absl::StatusOr<std::unique_ptr<CudaOps>> CudaOps::Create(const CudaOptions& opti
   DROVER_ASSIGN_OR_RETURN(ops->memory_, CudaMemory::Create(*ops->device_));
   if (options.compute == CudaCompute::kBF16) {
     DROVER_ASSIGN_OR_RETURN(ops->bf16_, Bf16Linear::Create(options, *ops->device_, *ops->memory_));
-    DROVER_ASSIGN_OR_RETURN(ops->tiles_bytes_, cuda::PrepareTiles(options.device));
+    DROVER_ASSIGN_OR_RETURN(ops->tiles_bytes_, cuda::PrepareTiles(*ops->device_));
   }
   if (options.flashinfer) {
     DROVER_ASSIGN_OR_RETURN(ops->flash_, MakeFlashAttention(*ops->device_, *ops->memory_));

@@ -113,7 +113,6 @@ Tensor Step::OwnRows(Tensor x) const {
 // After the sum all ranks of a part hold its rows; each gives an equal share of them to the stage. Ranks of a part without rows
 // skip its sum together.
 Tensor Step::JoinParts(Tensor own) {
-  if (!has_parts()) return Reduce(own);
   if (status_.ok() && own.rows > 0) status_ = part_.AllReduceSum(own.all());
   std::vector<int64_t> counts;
   for (const Range& rows : batch_.part_rows)

@@ -88,7 +88,7 @@ class Step {
   Tensor OwnRows(Tensor x) const;
   // Whether attention has several parts, which know some of the rows each.
   bool has_parts() const { return batch_.part_rows.size() > 1; }
-  // Σ own over the ranks of each attention part: the rows of all parts, on every rank of the stage.
+  // Then, Σ own over the ranks of each part: the rows of all parts, on every rank of the stage.
   Tensor JoinParts(Tensor own);
   void Add(Tensor a, Tensor x) { ops_.Add(a, x); }
   void Scale(double factor, Tensor x);  // nothing for a factor of 1
