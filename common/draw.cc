@@ -71,6 +71,11 @@ void EditLogits(std::span<const LogitEdit> edits, std::span<float> logits) {
   }
 }
 
+void AllowOnly(std::span<const uint32_t> mask, std::span<float> logits) {
+  for (size_t i = 0; i < logits.size(); ++i)
+    if (!Allows(mask, static_cast<uint32_t>(i))) logits[i] = kNever;
+}
+
 int32_t DrawToken(std::span<const float> logits, const DrawRule& rule, Candidates& candidates) {
   const auto best = std::ranges::max_element(logits);  // the first of equals
   if (best == logits.end() || *best == kNever) return kNothingToDraw;

@@ -37,18 +37,30 @@ constexpr float Edited(const LogitEdit& edit, float x) {
   return (y > 0 ? y / edit.repetition : y * edit.repetition) - edit.penalty;
 }
 
-// How a token is drawn from a row: edits first, then the rule. No two edits have the same id; ids outside the row have no effect.
+// A mask of ids: bit id % 32 of word id / 32 says whether the id may be drawn. Ids beyond its words may not; an empty mask lets all.
+constexpr int64_t MaskWords(int64_t ids) { return (ids + 31) / 32; }
+constexpr bool Allows(std::span<const uint32_t> mask, uint32_t id) {
+  return mask.empty() || (id / 32 < mask.size() && (mask.data()[id / 32] >> id % 32 & 1) != 0);
+}
+
+// How a token is drawn from a row: edits first, then ids that are not allowed become -inf, then the rule. No two edits have the same
+// id; ids outside the row have no effect.
 struct TokenDraw {
   DrawRule rule;
-  std::span<const LogitEdit> edits;  // somebody else's
-  bool operator==(const TokenDraw& other) const { return rule == other.rule && std::ranges::equal(edits, other.edits); }
+  std::span<const LogitEdit> edits = {};  // somebody else's
+  // A mask, somebody else's. Of a planned step, the thread that asked for it fills these words while the step computes (see Meanwhile):
+  // only their number is known before; nobody reads them earlier.
+  std::span<const uint32_t> allowed = {};
+  bool operator==(const TokenDraw& other) const {
+    return rule == other.rule && std::ranges::equal(edits, other.edits) && std::ranges::equal(allowed, other.allowed);
+  }
 };
 // Of one row that is drawn from on a device: 128 KiB of a step's memory.
 inline constexpr int64_t kEditsMax = 8192;
 
 // Instead of an id.
-inline constexpr int32_t kNothingToDraw = -1;  // every logit is -inf
-inline constexpr int32_t kNotFinite = -2;      // a logit is NaN or +inf, or became so
+inline constexpr int32_t kNothingToDraw = -1;  // every logit is -inf, or became so
+inline constexpr int32_t kNotFinite = -2;      // a logit is NaN or +inf, or became so by an edit, whether its id is allowed or not
 
 struct DrawCandidate {
   float logit;
@@ -57,6 +69,8 @@ struct DrawCandidate {
 };
 
 void EditLogits(std::span<const LogitEdit> edits, std::span<float> logits);
+// Ids that the mask does not allow become -inf.
+void AllowOnly(std::span<const uint32_t> mask, std::span<float> logits);
 
 // An id, or kNothingToDraw. No logit is NaN or +inf. `candidates` is room that is used again.
 int32_t DrawToken(std::span<const float> logits, const DrawRule& rule, std::vector<DrawCandidate>& candidates);

@@ -94,11 +94,11 @@ int64_t ChooseExpertParts(const ModelSpec& spec, const WeightSizes& sizes, Grid 
 }
 
 // All ranks of the last stage gather logits, some rows at a time; the leader keeps those of every running sequence, with a copy to
-// sample from and, on a device, what edits it.
+// sample from and, on a device, what edits and masks it.
 int64_t LogitFloats(const ModelSpec& spec, const GroupPlan& plan, const RankCut& cut) {
   const int64_t copies = cut.rank == 0 ? 2 : 0;
   const int64_t gathered = cut.last_stage() || cut.rank == 0 ? kLogitRowsAtOnce * (spec.vocab + cut.Vocab(spec).size()) : 0;
-  const int64_t edits = cut.rank == 0 ? kEditsMax * static_cast<int64_t>(sizeof(LogitEdit)) / kBytesPerValue : 0;
+  const int64_t edits = cut.rank == 0 ? kEditsMax * static_cast<int64_t>(sizeof(LogitEdit)) / kBytesPerValue + MaskWords(spec.vocab) : 0;
   return plan.max_sequences * (copies * spec.vocab + edits) + gathered;
 }
 

@@ -15,6 +15,7 @@ void Ops::Draw(Tensor logits, std::span<const TokenDraw> draws, std::span<int32_
     const std::span<float> row = logits.row(r);
     EditLogits(draws[at].edits, row);
     const bool finite = std::ranges::all_of(row, [](float x) { return x < std::numeric_limits<float>::infinity(); });
+    AllowOnly(draws[at].allowed, row);
     ids[at] = finite ? DrawToken(row, draws[at].rule, candidates) : kNotFinite;
   }
 }

@@ -167,8 +167,8 @@ class Ops {
   // Fills a weight's rows: see RandomMatrix.
   virtual void Randomise(const RandomMatrix& values, PackedWeight& weight);
 
-  // ids[r]: drawn from row r as draws[r] says, kNothingToDraw or kNotFinite. The edits are made in the logits themselves; they lie in
-  // memory(), too.
+  // ids[r]: drawn from row r as draws[r] says, kNothingToDraw or kNotFinite. Edits and masks, which lie in memory() too, change the
+  // logits themselves.
   virtual void Draw(Tensor logits, std::span<const TokenDraw> draws, std::span<int32_t> ids);
 
  private:

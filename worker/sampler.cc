@@ -21,6 +21,7 @@ absl::StatusOr<int32_t> Sampler::Sample(std::span<const float> row, const TokenD
   logits_.assign(row.begin(), row.end());
   EditLogits(draw.edits, logits_);
   DROVER_RETURN_IF_ERROR(CheckFinite(logits_));
+  AllowOnly(draw.allowed, logits_);
   const int32_t id = DrawToken(logits_, draw.rule, candidates_);
   if (id < 0) return Internal("logits: no id may be sampled");
   return id;

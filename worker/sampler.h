@@ -17,7 +17,7 @@ DrawRule RuleOf(const Sampling& sampling, int64_t position);
 // One thread; it keeps scratch memory only.
 class Sampler {
  public:
-  // Edits, temperature, top-k, top-p, min-p, draw; temperature 0 takes the highest logit, the lowest id of equals.
+  // Edits, allowed ids, temperature, top-k, top-p, min-p, draw; temperature 0 takes the highest logit, the lowest id of equals.
   // kInternal when the row, edited, holds NaN or +inf, or no id may be sampled.
   absl::StatusOr<int32_t> Sample(std::span<const float> row, const TokenDraw& draw);
 

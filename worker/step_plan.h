@@ -21,7 +21,7 @@ struct StepSequence {
   LogitsWanted logits = LogitsWanted::kNone;  // kLast: of the last token; kAll: of every token here
   int64_t part = 0;             // the attention part that runs it and holds these blocks
   // Of the row of the last token, on the leader: a token drawn so does as well as the row. It does not travel to followers. At most
-  // kEditsMax edits, which outlive the step.
+  // kEditsMax edits; these and the mask outlive the step.
   std::optional<TokenDraw> draw = {};
 
   int64_t end() const { return position + static_cast<int64_t>(tokens.size()); }

@@ -8,7 +8,7 @@
 namespace drover {
 
 // What a host does on the thread of a step while a device is busy with it, or before, where the host computes it: called once, unless
-// the step fails earlier.
+// the step fails earlier, and before a row is drawn from. It may fill the masks of the plan's draws.
 using Meanwhile = std::function<void()>;
 
 class StepRunner {

@@ -124,11 +124,12 @@ __device__ inline void KeepTopP(const Row& row, double p, uint64_t total, Kept& 
   kept = {key, key == kept.key && ties > kept.ties ? kept.ties : ties};
 }
 
-// The largest value of the row in every thread; NaN where one is NaN or +inf.
-__device__ inline float Largest(const float* x, int32_t n) {
+// Ids that are not allowed become -inf. The largest value then, in every thread; NaN where one was NaN or +inf before.
+__device__ inline float Largest(std::span<const uint32_t> allowed, int32_t n, float* x) {
   float best = -INFINITY, bad = 0;
   for (int32_t i = threadIdx.x; i < n; i += kDrawThreads) {
     if (!(x[i] < INFINITY)) bad = 1;
+    if (!Allows(allowed, static_cast<uint32_t>(i))) x[i] = -INFINITY;
     best = fmaxf(best, x[i]);
   }
   __shared__ float bests[kDrawWarps], bads[kDrawWarps];
@@ -171,7 +172,7 @@ __global__ void __launch_bounds__(kDrawThreads) DrawRows(float* logits, int32_t 
   float* x = logits + int64_t{blockIdx.x} * n;
   const DrawRule rule = draws[blockIdx.x].rule;
   Edit(draws[blockIdx.x].edits, n, x);
-  const float max = Largest(x, n);
+  const float max = Largest(draws[blockIdx.x].allowed, n, x);
   int32_t id = kNothingToDraw;
   if (!(max < INFINITY))
     id = kNotFinite;

@@ -1,5 +1,5 @@
 // Drawing tokens: every back end draws what the plain rule draws, also from equal logits, short rows and rows that cannot be drawn
-// from, and edits logits to the bit as the host does.
+// from, and edits and masks logits to the bit as the host does.
 #include <numeric>
 
 #include "tests/kernels/random_tensors.h"
@@ -133,8 +133,66 @@ TEST_P(DrawParity, EditsLeaveOneIdOrNone) {
   for (size_t row = 0; row < kRows; ++row) EXPECT_EQ(found.ids[row], row % 2 == 0 ? kOnly : kNothingToDraw) << "row " << row;
 }
 
+using Words = std::vector<uint32_t>;
+
+// Of so many words, that allows these ids alone.
+Words MaskOf(int64_t words, std::initializer_list<int32_t> ids) {
+  Words mask(static_cast<size_t>(words));
+  for (const int32_t id : ids) mask[static_cast<size_t>(id / 32)] |= 1u << (id % 32);
+  return mask;
+}
+
+// Of ids of which one in `one_in` is allowed, in fewer or more words than the vocabulary has; a few are empty, a few allow none.
+Words RandomMask(std::mt19937& engine, int64_t vocab) {
+  const uint32_t kind = engine() % 8, one_in = 1 + engine() % 20;
+  const int64_t words = kind == 0 ? 0 : MaskWords(vocab) + (kind == 1 ? 3 : kind == 2 ? -1 : 0);
+  Words mask(static_cast<size_t>(words));
+  for (uint32_t& word : mask)
+    for (int bit = 0; bit < 32 && kind != 3; ++bit) word |= (engine() % one_in == 0 ? 1u : 0u) << bit;
+  return mask;
+}
+
+// With edits and without.
+TEST_P(DrawParity, DrawsWhatAMaskAllows) {
+  std::mt19937 engine(RunSeed() + 4);
+  int differ = 0;
+  for (const int64_t vocab : {1, 32, 33, 700}) {
+    std::vector<TokenDraw> draws = Draws(engine, kRows);
+    std::vector<Words> masks;
+    std::vector<std::vector<LogitEdit>> edits;
+    for (int64_t row = 0; row < kRows; ++row) masks.push_back(RandomMask(engine, vocab)), edits.push_back(Edits(engine, vocab, row % 3 * vocab / 2));
+    for (size_t row = 0; row < kRows; ++row) draws[row].allowed = masks[row], draws[row].edits = edits[row];
+    differ += Differing(Logits(vocab), draws);
+  }
+  EXPECT_EQ(differ, 0);
+}
+
+// By every rule: the worst of a row, where it alone is allowed, though others are lifted; none where the words allow none.
+TEST_P(DrawParity, AMaskLeavesOneIdOrNone) {
+  constexpr int64_t kVocab = 130, kWords = 5;
+  std::mt19937 engine(RunSeed() + 5);
+  const std::vector<LogitEdit> lifts = {{.id = 1, .bias = 500}, {.id = 30, .bias = 500}, {.id = 95, .bias = 500}};
+  for (const int32_t only : {0, 31, 32, 127, 129}) {
+    Owned logits = Random(kRows, kVocab, static_cast<uint32_t>(only));
+    const Words alone = MaskOf(kWords, {only}), more = MaskOf(kWords + 2, {only, 130, 160, 200}), short_of_it = Words(static_cast<size_t>(only / 32), ~0u);
+    const Words none(kWords, 0), beyond = MaskOf(kWords + 2, {130, 159, 161});
+    const std::span<const uint32_t> masks[] = {alone, more, none, beyond};
+    std::vector<TokenDraw> draws = Draws(engine, kRows);
+    for (size_t row = 0; row < kRows; ++row) {
+      logits.tensor.row(static_cast<int64_t>(row))[static_cast<size_t>(only)] = -1000;
+      draws[row].allowed = masks[row / 2 % 4];
+      if (row % 2 == 0) draws[row].edits = lifts;
+    }
+    logits.tensor.row(kRows - 1)[static_cast<size_t>(only)] = 1000;  // the best, and the words end before it
+    draws.back() = {.rule = {.temperature = 0}, .allowed = short_of_it};
+    const Result found = DrawFrom(*ops_, logits, draws);
+    for (size_t row = 0; row + 1 < kRows; ++row) EXPECT_EQ(found.ids[row], row / 2 % 4 < 2 ? only : kNothingToDraw) << "row " << row << ", id " << only;
+    EXPECT_EQ(found.ids.back() < only / 32 * 32, only >= 32) << found.ids.back();
+  }
+}
+
 TEST_P(DrawParity, TellsWhatCannotBeDrawnFrom) {
-  Owned logits = Random(7, 70, 1);
+  Owned logits = Random(10, 70, 1);
   logits.tensor.row(0)[69] = kNoNumber;
   logits.tensor.row(1)[3] = kInf;
   std::ranges::fill(logits.tensor.row(2), kNever);
@@ -142,13 +200,19 @@ TEST_P(DrawParity, TellsWhatCannotBeDrawnFrom) {
   logits.tensor.row(4)[8] = kInf;                    // held back: no number
   logits.tensor.row(5)[8] = 3e38f;                   // grows beyond all numbers
   std::ranges::fill(logits.tensor.row(6), kNever);   // stays so
+  logits.tensor.row(7)[8] = kNoNumber;               // not allowed: no number all the same
+  logits.tensor.row(8)[8] = kInf;
+  logits.tensor.row(9)[8] = 3e38f;
   const std::vector<LogitEdit> holds = {{.id = 8, .penalty = kInf}}, grows = {{.id = 8, .repetition = 1e-3f}}, lifts = {{.id = 8, .bias = 100}};
-  std::vector<TokenDraw> draws(7, {.rule = {.temperature = 0}, .edits = {}});
+  const Words mask = MaskOf(3, {5, 69});
+  std::vector<TokenDraw> draws(10, {.rule = {.temperature = 0}});
   draws[4].edits = holds;
   draws[5].edits = grows;
   draws[6].edits = lifts;
-  EXPECT_EQ(DrawFrom(*ops_, logits, draws).ids,
-            (std::vector<int32_t>{kNotFinite, kNotFinite, kNothingToDraw, 0, kNotFinite, kNotFinite, kNothingToDraw}));
+  for (size_t row = 7; row < draws.size(); ++row) draws[row].allowed = mask;
+  draws[9].edits = grows;
+  EXPECT_EQ(DrawFrom(*ops_, logits, draws).ids, (std::vector<int32_t>{kNotFinite, kNotFinite, kNothingToDraw, 0, kNotFinite, kNotFinite,
+                                                                      kNothingToDraw, kNotFinite, kNotFinite, kNotFinite}));
 }
 
 INSTANTIATE_TEST_SUITE_P(BackEnds, DrawParity, testing::ValuesIn(BackEndsHere()), [](const auto& test) { return test.param; });

@@ -267,7 +267,7 @@ void NearOps::Randomise(const RandomMatrix& values, PackedWeight& weight) {
 void NearOps::Draw(Tensor logits, std::span<const TokenDraw> draws, std::span<int32_t> ids) {
   std::vector<TokenDraw> near(draws.begin(), draws.end());
   Call call(*ops_);
-  for (TokenDraw& draw : near) draw.edits = call.In(draw.edits);
+  for (TokenDraw& draw : near) draw.edits = call.In(draw.edits), draw.allowed = call.In(draw.allowed);
   ops_->Draw(call.Out(logits), call.In(std::span<const TokenDraw>(near)), call.Out(ids));
 }
 

@@ -1,5 +1,5 @@
 // Steps of decoding that are recorded and replayed: the same logits as the CPU's, whatever the number of sequences, step after step;
-// and the same tokens, whatever the number of edits.
+// and the same tokens, whatever the number of edits and masks.
 #include "tests/worker/decoding_steps.h"
 #include "tests/worker/on_cuda.h"
 
@@ -28,7 +28,7 @@ std::vector<LogitEdit> Edits(int64_t count, uint64_t step) {
   return edits;
 }
 
-// The best token of each row of logits after the plan's edits.
+// The best token of each row of logits after the plan's edits and masks.
 std::vector<int32_t> BestOf(const StepLogits& logits, const StepPlan& plan) {
   std::vector<int32_t> ids;
   std::vector<DrawCandidate> candidates;
@@ -36,6 +36,7 @@ std::vector<int32_t> BestOf(const StepLogits& logits, const StepPlan& plan) {
     const auto row = std::span(logits.values).subspan(s * static_cast<size_t>(logits.vocab), static_cast<size_t>(logits.vocab));
     std::vector<float> edited(row.begin(), row.end());
     EditLogits(plan.sequences[s].draw->edits, edited);
+    AllowOnly(plan.sequences[s].draw->allowed, edited);
     ids.push_back(DrawToken(edited, plan.sequences[s].draw->rule, candidates));
   }
   return ids;
@@ -59,6 +60,43 @@ TEST(CudaDecoder, EditsOfAnyNumberGoWithReplayedSteps) {
     ASSERT_TRUE(expected.ok() && found.ok()) << found.status();
     EXPECT_TRUE(found->values.empty());
     EXPECT_EQ(found->drawn, BestOf(*expected, plan)) << "step " << step;
+  }
+}
+
+// A mask for each sequence, of fewer or more words than the vocabulary has; a few are empty.
+std::vector<std::vector<uint32_t>> MasksOf(const StepPlan& plan, int64_t vocab) {
+  std::vector<std::vector<uint32_t>> masks;
+  for (const StepSequence& sequence : plan.sequences) {
+    const int64_t more[] = {0, 2, -1, 0};
+    masks.emplace_back(static_cast<size_t>((sequence.id + plan.step) % 5 == 0 ? 0 : MaskWords(vocab) + more[sequence.id % 4]));
+  }
+  return masks;
+}
+
+// Steps whose masks are known only while they compute: before, other ids are allowed, and in each step others.
+TEST(CudaDecoder, MasksAreReadOnceTheyAreFilled) {
+  const DecodingSteps steps;
+  for (const int64_t ranks : {1, 2}) {
+    const auto cpu = steps.MakeGroup({1, 1}, ThreadGroup::OnCpu()), cuda = steps.MakeGroup({ranks, ranks}, OnCuda());
+    if (absl::IsUnavailable(cuda.status())) GTEST_SKIP() << "no CUDA device";
+    ASSERT_TRUE(cpu.ok() && cuda.ok()) << cuda.status();
+    constexpr int64_t kSequences[] = {12, 12, 5, 12, 1, 1};
+    for (uint64_t step = 1; step <= std::size(kSequences); ++step) {
+      StepPlan plan = steps.Decode(step, kSequences[step - 1], static_cast<int64_t>(step - 1));
+      std::vector<std::vector<uint32_t>> masks = MasksOf(plan, 97);
+      const std::vector<LogitEdit> edits = Edits(20, step);
+      for (size_t s = 0; s < masks.size(); ++s) plan.sequences[s].draw = {.rule = {.temperature = 0}, .edits = edits, .allowed = masks[s]};
+      const auto fill = [&](uint32_t seed) {
+        for (size_t s = 0; s < masks.size(); ++s)
+          for (uint32_t& word : masks[s]) word = 0x9e3779b9u * static_cast<uint32_t>(seed + s * 31 + step * 7);
+      };
+      fill(1);
+      const absl::StatusOr<StepLogits> found = (*cuda)->RunWhile(plan, [&fill] { fill(2); });
+      const absl::StatusOr<StepLogits> expected = (*cpu)->Run(plan);
+      ASSERT_TRUE(expected.ok() && found.ok()) << found.status();
+      EXPECT_TRUE(found->values.empty());
+      EXPECT_EQ(found->drawn, BestOf(*expected, plan)) << "step " << step << " on " << ranks << " ranks";
+    }
   }
 }
 

@@ -70,6 +70,22 @@ TEST(SamplerTest, RefusesRowsThatAreNoNumbers) {
   EXPECT_EQ(Message(sampler.Sample(std::vector<float>{1, 3e38f}, {{}, grows}).status()), "logits[1]: found inf, expected a number");
 }
 
+TEST(SamplerTest, TakesWhatAMaskAllows) {
+  std::vector<float> row(40);
+  for (size_t i = 0; i < row.size(); ++i) row[i] = static_cast<float>(i);
+  const auto best = [&row](std::vector<uint32_t> mask, const std::vector<LogitEdit>& edits = {}) {
+    Sampler sampler;
+    return sampler.Sample(row, {.rule = {.temperature = 0}, .edits = edits, .allowed = mask});
+  };
+  EXPECT_EQ(*best({}), 39);
+  EXPECT_EQ(*best({1u << 3 | 1u << 30}), 30);
+  EXPECT_EQ(*best({~0u, 1u << 5, ~0u}), 37);
+  EXPECT_EQ(*best({1u << 3 | 1u << 30}, {{.id = 30, .penalty = 28}, {.id = 4, .bias = 99}}), 3);  // edits come first, and lift nobody else
+  EXPECT_EQ(Message(best({0, 0xffffff00u}).status()), "logits: no id may be sampled");
+  row[7] = NAN;
+  EXPECT_EQ(Message(best({1}).status()), "logits[7]: found nan, expected a number");  // whether it is allowed or not
+}
+
 // Draws one token for each of `count` seeds.
 std::map<int32_t, int64_t> Counts(const std::vector<float>& row, Sampling sampling, int64_t count) {
   std::map<int32_t, int64_t> counts;

@@ -165,6 +165,7 @@ absl::StatusOr<StepLogits> Decoder::Forward(Step& step, const StepInputs& inputs
   const Tensor made = way.replays ? Replay(step, inputs) : Layers(step, inputs);
   if (on_device()) {
     way.meanwhile();
+    UploadMasks(step.batch(), inputs.masks, ops_->memory(), staging_);
     LookAhead(step.batch());
   }
   if (!way.replays)

@@ -16,6 +16,12 @@ float QueryFactor(const QueryTemperature& temperature, int64_t position) {
   return std::log1p(steps) * static_cast<float>(temperature.scale) + 1;
 }
 
+// What lies there.
+template <class T>
+const T* PlaceOf(const float* at) {
+  return static_cast<const T*>(static_cast<const void*>(at));
+}
+
 // Pieces of the arena that lie together, each filled where the host can: in place, or in staging memory of the same layout.
 class Pieces {
  public:
@@ -45,11 +51,11 @@ class Pieces {
       auto* ints = static_cast<int32_t*>(static_cast<void*>(to.data));
       for (size_t i = 0; i < count; ++i) ints[i] = static_cast<int32_t>(value(i));
     });
-    return {static_cast<const int32_t*>(static_cast<const void*>(near.data)), count};
+    return {PlaceOf<int32_t>(near.data), count};
   }
 
-  // Room that nothing is written to.
-  void Skip(int64_t floats) { arena_.Take(1, floats); }
+  // Room that is not handed over.
+  Tensor Leave(int64_t rows, int64_t cols) { return arena_.Take(rows, cols); }
 
   void HandOver() {
     if (memory_.on_host() || end_ == 0) return;
@@ -104,23 +110,31 @@ constexpr int64_t kDrawFloats = sizeof(TokenDraw) / sizeof(float), kEditFloats =
 
 int64_t EditFloats(int64_t rows) { return Arena::Rounded(rows * kEditsMax * kEditFloats); }
 
+bool HasMask(const TokenDraw* draw) { return draw != nullptr && !draw->allowed.empty(); }
+// Of its mask, those that say something of ids of the vocabulary.
+size_t WordsOf(const TokenDraw& draw, int64_t most) { return std::min(draw.allowed.size(), static_cast<size_t>(most)); }
+
 // Fills the table of draws, and adds their edits: after all else, since their number changes from step to step. What is taken later
-// lies where it would if there were as many as can be.
-std::span<const TokenDraw> AddDraws(const Batch& batch, Tensor table, int64_t drawn_rows, Pieces& pieces) {
+// lies where it would if there were as many edits and masks as can be.
+void AddDraws(const Batch& batch, const InputShape& shape, Tensor table, Pieces& pieces, StepInputs& inputs) {
   int64_t count = 0;
   for (const TokenDraw* draw : batch.draws) count += draw != nullptr ? static_cast<int64_t>(draw->edits.size()) : 0;
-  DROVER_CHECK_LE(count, drawn_rows * kEditsMax);
+  const int64_t masks = std::ranges::count_if(batch.draws, HasMask);
+  DROVER_CHECK(count <= shape.drawn_rows * kEditsMax && masks <= shape.drawn_rows);
   const Tensor near = pieces.Take(count, kEditFloats), edits = pieces.Host(near), draws = pieces.Host(table);
+  pieces.Leave(1, EditFloats(shape.drawn_rows) - Arena::Rounded(near.size()));
+  const Tensor room = pieces.Leave(shape.drawn_rows, MaskWords(shape.spec.vocab));
+  inputs.masks = {room.data, 0, room.cols};
   int64_t at = 0;
   for (size_t i = 0; i < batch.draws.size(); ++i) {
     TokenDraw draw = batch.draws[i] != nullptr ? *batch.draws[i] : TokenDraw{};
     if (!draw.edits.empty()) std::memcpy(edits.row(at).data(), draw.edits.data(), draw.edits.size_bytes());
-    draw.edits = {static_cast<const LogitEdit*>(static_cast<const void*>(near.data)) + at, draw.edits.size()};
+    draw.edits = {PlaceOf<LogitEdit>(near.data) + at, draw.edits.size()};
     at += static_cast<int64_t>(draw.edits.size());
+    if (HasMask(&draw)) draw.allowed = {PlaceOf<uint32_t>(room.row(inputs.masks.rows++).data()), WordsOf(draw, room.cols)};
     std::memcpy(draws.row(static_cast<int64_t>(i)).data(), &draw, sizeof draw);
   }
-  pieces.Skip(EditFloats(drawn_rows) - Arena::Rounded(near.size()));
-  return {static_cast<const TokenDraw*>(static_cast<const void*>(table.data)), batch.draws.size()};
+  inputs.draws = {PlaceOf<TokenDraw>(table.data), batch.draws.size()};
 }
 
 }  // namespace
@@ -135,14 +149,26 @@ StepInputs PlaceInputs(const Batch& batch, const InputShape& shape, Memory& memo
   const Tensor table = pieces.Take(draws ? static_cast<int64_t>(batch.draws.size()) : 0, kDrawFloats);
   for (size_t kind = 0; kind < shape.spec.kinds.size(); ++kind)
     inputs.kinds.push_back(AddPositions(batch, shape.spec.kinds[kind].attention, shape.angles[kind], pieces));
-  if (draws) inputs.draws = AddDraws(batch, table, shape.drawn_rows, pieces);
+  if (draws) AddDraws(batch, shape, table, pieces, inputs);
   pieces.HandOver();
   return inputs;
 }
 
+void UploadMasks(const Batch& batch, Tensor masks, Memory& memory, std::vector<float>& staging) {
+  if (masks.size() == 0) return;
+  staging.resize(std::max(staging.size(), static_cast<size_t>(masks.size())));
+  float* to = staging.data();
+  for (const TokenDraw* draw : batch.draws) {
+    if (!HasMask(draw)) continue;
+    std::memcpy(to, draw->allowed.data(), WordsOf(*draw, masks.cols) * sizeof(uint32_t));
+    to += masks.cols;
+  }
+  memory.Upload(std::as_bytes(std::span(staging).first(static_cast<size_t>(masks.size()))), std::as_writable_bytes(masks.all()).data());
+}
+
 int64_t InputFloats(const ModelSpec& spec, int64_t tokens, int64_t own_tokens, int64_t drawn_rows) {
   int64_t floats = 3 * Arena::Rounded(tokens);
-  if (drawn_rows > 0) floats += Arena::Rounded(tokens * kDrawFloats) + EditFloats(drawn_rows);
+  if (drawn_rows > 0) floats += Arena::Rounded(tokens * kDrawFloats) + EditFloats(drawn_rows) + Arena::Rounded(drawn_rows * MaskWords(spec.vocab));
   for (const LayerKind& kind : spec.kinds) {
     if (kind.attention.rope) floats += 2 * Arena::Rounded(own_tokens * kind.attention.rope->pairs());
     if (kind.attention.temperature) floats += Arena::Rounded(own_tokens);
