@@ -21,7 +21,8 @@ struct AttendTask {
   KvLayer kv;
   AttentionShape shape;
   AttendCut cut;
-  // Results of parts: for each [slot, head, part] the highest score and the sum, and the sums of values.
+  // Results of parts: for each [slot, head, part] the highest score and the sum, and the sums of values. A launch's items have
+  // cut.rows_each slots each, for their rows.
   float* softmax = nullptr;
   float* values = nullptr;
 

@@ -11,6 +11,7 @@ namespace drover::cuda {
 struct AttendCut {
   int heads = 1, head_blocks = 1;    // query heads at once, and the blocks they take
   int rows = 1, row_blocks = 1;      // of the item, likewise
+  int rows_each = 1;                 // of an item at most
   int values = 0, value_blocks = 1;  // of a value row, likewise
   int key_lanes = 8;                 // of a warp that share a key
   int parts = 0;                     // blocks of each query's keys; 0: a block takes all keys and writes the result itself
@@ -26,6 +27,7 @@ inline AttendCut CutOf(const AttentionShape& shape, int64_t rows, int queries, i
   cut.head_blocks = static_cast<int>(DivideUp(group, queries));
   cut.heads = static_cast<int>(DivideUp(group, cut.head_blocks));
   cut.rows = queries / cut.heads;
+  cut.rows_each = static_cast<int>(rows);
   cut.row_blocks = static_cast<int>(DivideUp(rows, cut.rows));
   return cut;
 }

@@ -39,7 +39,7 @@ __device__ inline AttendQuery QueryOf(const AttendTask& task, const AttendItem& 
     if (part + query.part_keys - 1 < to) to = part + query.part_keys - 1;
   }
   if (from > to) return query;
-  query.row = item.row + row, query.slot = item.slot + row, query.head = static_cast<int32_t>(head), query.position = position;
+  query.row = item.row + row, query.slot = static_cast<int32_t>(blockIdx.x) * cut.rows_each + row, query.head = static_cast<int32_t>(head), query.position = position;
   query.first = static_cast<int32_t>(from), query.last = static_cast<int32_t>(to);
   query.all = Start(shape, head);
   return query;

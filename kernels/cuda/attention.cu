@@ -11,7 +11,7 @@ namespace drover {
 namespace cuda {
 namespace {
 
-constexpr int64_t kSharedBytesMax = 44 << 10, kPartsBytesMax = 256 << 20;
+constexpr int64_t kSharedBytesMax = 44 << 10;
 
 // y[t,h] = Σ_j softmax_j(score of key j)·V[j] for the keys that t sees, or that sum for a part of the keys. Block x takes an item, y
 // the queries and value columns (AttendCut), z the part.
@@ -46,7 +46,7 @@ __global__ void MergeParts(const AttendTask task) {
   const int32_t position = item.position + row, first = static_cast<int32_t>(shape.FirstKey(position));
   const int32_t part_keys = PartKeys(position - first + 1, shape.group);
   const int parts = position / part_keys - first / part_keys + 1;
-  const int64_t at = task.PartAt(item.slot + row, head, 0);
+  const int64_t at = task.PartAt(int64_t{blockIdx.x} * gridDim.z + row, head, 0);
   for (int d = static_cast<int>(threadIdx.x); d < values; d += static_cast<int>(blockDim.x)) {
     Softmax all = Start(shape, head);
     float value = 0;
@@ -129,23 +129,41 @@ void Launch(AttendTask task, int64_t items, int64_t rows, int64_t tiles_bytes, c
 }  // namespace
 }  // namespace cuda
 
-// How many parts the keys of few rows are cut into, with room for their results; 0: none, or there is no room.
-int64_t CudaOps::PartsOf(const AttentionShape& shape, cuda::AttendTask* task) {
+// Of the rows that places_ counts as few: how many parts the keys of each are cut into at most.
+int64_t CudaOps::PartsOf(const AttentionShape& shape) const {
   int64_t keys = places_.launch_keys();
   for (const int64_t bound : {shape.window, shape.chunk})
     if (bound > 0) keys = std::min(keys, bound);
-  const bool from_zero = shape.window == 0 && shape.chunk == 0;
-  const int64_t parts = cuda::PartsBound(keys, shape.group, from_zero), results = places_.few_rows() * shape.heads * parts;
-  const int64_t bytes = results * (2 + shape.ValueDim()) * static_cast<int64_t>(sizeof(float));
-  if (parts == 1 || bytes > cuda::kPartsBytesMax) return 0;
-  if (bytes > parts_.size()) {
-    absl::StatusOr<AlignedBytes> room = memory_->Allocate(std::min(2 * bytes, cuda::kPartsBytesMax));
-    if (!room.ok()) return 0;
+  return cuda::PartsBound(keys, shape.group, shape.window == 0 && shape.chunk == 0);
+}
+
+// False: there is no such room.
+bool CudaOps::TakeRoomOfParts(int64_t bytes) {
+  if (bytes <= parts_.size()) return true;
+  absl::StatusOr<AlignedBytes> room = memory_->Allocate(std::max(bytes, std::min(2 * bytes, attend_bytes_)));
+  if (room.ok())
     old_rooms_.push_back(std::exchange(parts_, *std::move(room)));  // operations under way and recorded ones may still use it
+  else
+    device_->Keep(Annotate(room.status(), "room for attention to parts of keys"));
+  return room.ok();
+}
+
+// In rounds, as many items at once as have room for the results of their parts: at least one.
+void CudaOps::AttendFew(cuda::AttendTask task) {
+  const int64_t few = places_.few(), rows_each = places_.few_rows_each(), parts = PartsOf(task.shape);
+  int64_t items = few;
+  if (parts > 1) {
+    const int64_t results = rows_each * task.shape.heads * parts;  // of an item
+    const int64_t bytes = results * (2 + task.shape.ValueDim()) * static_cast<int64_t>(sizeof(float));
+    const int64_t rounds = cuda::DivideUp(few, std::max<int64_t>(attend_bytes_ / bytes, 1));
+    items = cuda::DivideUp(few, rounds);
+    if (!TakeRoomOfParts(items * bytes)) return;
+    task.cut.parts = static_cast<int>(parts);
+    task.softmax = reinterpret_cast<float*>(parts_.data());
+    task.values = task.softmax + 2 * items * results;
   }
-  task->softmax = reinterpret_cast<float*>(parts_.data());
-  task->values = task->softmax + 2 * results;
-  return parts;
+  for (int64_t left = few; left > 0; left -= items, task.items += items)
+    cuda::Launch(task, std::min(items, left), rows_each, tiles_bytes_, device_->stream());
 }
 
 void CudaOps::Attend(Tensor q, std::span<const SequenceRows> sequences, const KvLayer& kv, const AttentionShape& shape, Tensor y) {
@@ -156,12 +174,8 @@ void CudaOps::Attend(Tensor q, std::span<const SequenceRows> sequences, const Kv
   if (flash_ != nullptr && flash_->Run(q, kv, shape, y)) return;
   const std::byte* base = near_places_.data();
   cuda::AttendTask task{.q = q.data, .y = y.data, .items = places_.ItemsAt(base), .blocks = places_.BlocksAt(base), .kv = kv, .shape = shape};
-  if (places_.few() > 0) {
-    task.cut.parts = static_cast<int>(PartsOf(shape, &task));
-    cuda::Launch(task, places_.few(), places_.few_rows_each(), tiles_bytes_, device_->stream());
-  }
+  if (places_.few() > 0) AttendFew(task);
   task.items += places_.few();
-  task.cut.parts = 0;
   if (places_.many() > 0) cuda::Launch(task, places_.many(), cuda::AttendItem::kManyRows, tiles_bytes_, device_->stream());
   device_->Launched("Attend");
 }

@@ -13,7 +13,7 @@ namespace drover {
 
 absl::StatusOr<std::unique_ptr<CudaOps>> CudaOps::Create(const CudaOptions& options) {
   DROVER_ASSIGN_OR_RETURN(std::unique_ptr<CudaDevice> device, CudaDevice::Open(options));
-  std::unique_ptr<CudaOps> ops(new CudaOps(std::move(device), options.compute));
+  std::unique_ptr<CudaOps> ops(new CudaOps(std::move(device), options));
   DROVER_ASSIGN_OR_RETURN(ops->memory_, CudaMemory::Create(*ops->device_));
   if (options.compute == CudaCompute::kBF16) {
     DROVER_ASSIGN_OR_RETURN(ops->bf16_, Bf16Linear::Create(options, *ops->device_, *ops->memory_));
@@ -25,10 +25,11 @@ absl::StatusOr<std::unique_ptr<CudaOps>> CudaOps::Create(const CudaOptions& opti
   return ops;
 }
 
-CudaOps::CudaOps(std::unique_ptr<CudaDevice> device, CudaCompute compute)
+CudaOps::CudaOps(std::unique_ptr<CudaDevice> device, const CudaOptions& options)
     : device_(std::move(device)),
-      expert_tables_(std::make_unique<cuda::ExpertTables>(compute == CudaCompute::kBF16)),
-      recordings_(std::make_unique<cuda::Recordings>(*device_)) {}
+      expert_tables_(std::make_unique<cuda::ExpertTables>(options.compute == CudaCompute::kBF16)),
+      recordings_(std::make_unique<cuda::Recordings>(*device_)),
+      attend_bytes_(options.attend_bytes) {}
 CudaOps::~CudaOps() = default;
 
 Memory& CudaOps::memory() { return *memory_; }

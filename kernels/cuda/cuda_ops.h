@@ -27,8 +27,7 @@ struct ExpertTable;
 // nor in f32); beyond, they depend on the number of tokens, as the library chooses its way by that. Experts are multiplied likewise,
 // f32 weights too, by own kernels alone: a token's bits are the same among all batches. Attention over a cache in bf16 rounds queries and
 // the weights of keys to bf16, too, for sizes of heads that are multiples of 16; a row's bits are then the same among all steps in which its
-// sequence has at most 8 rows and all those have room for the results of parts of their keys (256 MiB), and among those in which it
-// has more rows.
+// sequence has at most 8 rows, and among those in which it has more.
 enum class CudaCompute { kF32, kBF16 };
 
 struct CudaOptions {
@@ -40,6 +39,7 @@ struct CudaOptions {
   int64_t tokens = 0, cols = 0;
   bool flashinfer = false;  // attention by FlashInfer's kernels where they cover it
   int64_t tile_bytes = 64 << 20;  // for a part of a weight that is not stored in bf16
+  int64_t attend_bytes = 256 << 20;  // for results of parts of keys; sequences beyond it wait for their turn, each gets what it needs
 };
 
 struct CudaFacts {
@@ -114,13 +114,15 @@ class CudaOps : public Ops {
     std::span<float> room;
     Tensor out;
   };
-  CudaOps(std::unique_ptr<CudaDevice> device, CudaCompute compute);
+  CudaOps(std::unique_ptr<CudaDevice> device, const CudaOptions& options);
   // An operation on `rows` rows gets the sequences that were begun.
   void CheckBegun(std::span<const SequenceRows> sequences, int64_t rows) const;
   // A few parts, whose weights lie alike and are not empty, for at least one token.
   void LinearsAlike(std::span<const LinearPart> parts, Tensor x);
   void LinearsInF32(std::span<const LinearPart> parts, Tensor x);
-  int64_t PartsOf(const AttentionShape& shape, cuda::AttendTask* task);
+  int64_t PartsOf(const AttentionShape& shape) const;
+  bool TakeRoomOfParts(int64_t bytes);
+  void AttendFew(cuda::AttendTask task);
   template <class Value>
   void RunExperts(const ExpertSet& set, const cuda::ExpertTable& table, const ExpertRun& run);
 
@@ -137,6 +139,7 @@ class CudaOps : public Ops {
   AlignedBytes near_places_;
   int64_t places_room_ = 0, places_moved_ = 0;
   AlignedBytes parts_;                   // of attention
+  const int64_t attend_bytes_;
   int64_t tiles_bytes_ = 0;              // of shared memory for attention on tensor cores; 0: kF32, which has none
   std::vector<AlignedBytes> old_rooms_;  // that parts_ has outgrown
 };

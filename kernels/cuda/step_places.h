@@ -18,7 +18,6 @@ struct AttendItem {
   int32_t row = 0, rows = 0;   // the first, and how many
   int32_t position = 0;        // of the first
   int32_t first_block = 0;     // of its sequence
-  int32_t slot = 0;            // of the first row among all rows of few
 };
 
 class StepPlaces {
@@ -28,9 +27,8 @@ class StepPlaces {
 
   std::span<const std::byte> bytes() const { return std::as_bytes(std::span(values_)); }
   int64_t rows() const { return rows_; }
-  // Of sequences with at most AttendItem::kFewRows rows: one item each. Their rows have slots.
+  // Of sequences with at most AttendItem::kFewRows rows: one item each.
   int64_t few() const { return few_; }
-  int64_t few_rows() const { return few_rows_; }
   int64_t few_rows_each() const { return few_rows_each_; }  // at most
   int64_t few_keys() const { return few_keys_; }            // of the longest
   // The same rounded up, so that launches which are shaped by it keep their shape for a while: to a quarter of a power of two.
@@ -51,7 +49,7 @@ class StepPlaces {
   void Put(const AttendItem& item, int64_t index);
 
   std::vector<int32_t> values_;
-  int64_t rows_ = 0, few_ = 0, few_rows_ = 0, few_rows_each_ = 0, few_keys_ = 0, many_ = 0;
+  int64_t rows_ = 0, few_ = 0, few_rows_each_ = 0, few_keys_ = 0, many_ = 0;
 };
 
 }  // namespace drover::cuda

@@ -18,6 +18,14 @@ TEST(CudaDecoder, SequencesOutgrowWhatWasRecorded) {
   DecodingSteps().ExpectTheCpusLogits(OnCuda(), kSteps, 507);
 }
 
+// Two sequences whose parts have room for one at once.
+TEST(CudaDecoder, RoundsOfAttentionAreReplayed) {
+  constexpr int64_t kSteps[] = {2, 2, 2, 2, 2, 2, 2, 2};
+  DecodingSteps steps;
+  steps.settings.kv_blocks = 280;
+  steps.ExpectTheCpusLogits(OnCuda(CudaCompute::kF32, 1), kSteps, 508);
+}
+
 // Edits of so many ids, from a step's number on, some of them beyond the vocabulary.
 std::vector<LogitEdit> Edits(int64_t count, uint64_t step) {
   std::vector<LogitEdit> edits;

@@ -11,7 +11,7 @@
 namespace drover {
 namespace {
 
-constexpr DecoderSettings kSettings{.max_step_tokens = 32, .max_sequences = 4, .kv_blocks = 40, .block_tokens = 16};
+constexpr DecoderSettings kSettings{.max_step_tokens = 32, .max_sequences = 4, .kv_blocks = 152, .block_tokens = 16};
 
 LayerKind LikeLlama() {
   LayerKind kind;
@@ -34,21 +34,25 @@ LayerKind LikeDeepSeek() {
   return kind;
 }
 
-// Of one step of one sequence, whose keys are many enough to be attended to in parts.
-int64_t CountOfStep(const LayerKind& kind, int64_t layers, CudaCompute compute) {
+// Of one step of so many sequences, whose keys are many enough to be attended to in parts.
+int64_t CountOfStep(const LayerKind& kind, int64_t layers, const ThreadGroup::Computes& computes, uint64_t sequences = 1) {
   ModelSpec spec{.family = "llama", .hidden = 64, .vocab = 97, .max_positions = 1024, .kinds = {kind}};
   spec.layer_kind.assign(static_cast<size_t>(layers), 0);
   const auto make_weights = [&](const RankCut& cut, Ops& ops) { return RandomRankWeights(spec, cut, 7, DType::kBF16, &ops); };
-  auto group = ThreadGroup::Create(spec, {1, 1}, kSettings, make_weights, OnCuda(compute));
+  auto group = ThreadGroup::Create(spec, {1, 1}, kSettings, make_weights, computes);
   EXPECT_TRUE(group.ok()) << group.status();
-  StepSequence sequence{.id = 1, .position = 600, .logits = LogitsWanted::kLast};
-  sequence.tokens = {5};
-  sequence.blocks.resize(38);
-  std::iota(sequence.blocks.begin(), sequence.blocks.end(), 0);
+  StepPlan plan;
+  for (uint64_t s = 0; s < sequences; ++s) {
+    StepSequence sequence{.id = s + 1, .position = 600, .logits = LogitsWanted::kLast};
+    sequence.tokens = {5};
+    sequence.blocks.resize(38);
+    std::iota(sequence.blocks.begin(), sequence.blocks.end(), static_cast<int32_t>(38 * s));
+    plan.sequences.push_back(sequence);
+  }
   long before = 0;
   for (const uint64_t step : {1, 2}) {  // the first step also takes lists to the device that stay there
     before = cuda_on_host::WorkDone();
-    const absl::StatusOr<StepLogits> logits = (*group)->Run({step, {sequence}});
+    const absl::StatusOr<StepLogits> logits = (*group)->Run({step, plan.sequences});
     EXPECT_TRUE(logits.ok()) << logits.status();
   }
   return cuda_on_host::WorkDone() - before;
@@ -63,12 +67,18 @@ struct LayerCase {
 TEST(CudaLaunches, OfALayerAreFew) {
   const LayerCase cases[] = {{"Llama", LikeLlama(), 9, 10}, {"Qwen-MoE", LikeQwenMoe(), 15, 15}, {"DeepSeek", LikeDeepSeek(), 23, 24}};
   for (const LayerCase& c : cases) {
-    const auto of_layer = [&](CudaCompute compute) { return CountOfStep(c.kind, 3, compute) - CountOfStep(c.kind, 2, compute); };
+    const auto of_layer = [&](CudaCompute compute) { return CountOfStep(c.kind, 3, OnCuda(compute)) - CountOfStep(c.kind, 2, OnCuda(compute)); };
     const int64_t in_bf16 = of_layer(CudaCompute::kBF16), in_f32 = of_layer(CudaCompute::kF32);
     std::printf("a layer like %s's: %ld launches, %ld in f32\n", c.name, in_bf16, in_f32);
     EXPECT_LE(in_bf16, c.in_bf16) << c.name;
     EXPECT_LE(in_f32, c.in_f32) << c.name;
   }
+}
+
+// Four sequences whose parts have room for one at once: three more rounds of two kernels.
+TEST(CudaLaunches, AttentionGoesInAsManyRoundsAsItsRoomMakes) {
+  for (const CudaCompute compute : {CudaCompute::kF32, CudaCompute::kBF16})
+    EXPECT_EQ(CountOfStep(LikeLlama(), 1, OnCuda(compute, 1), 4) - CountOfStep(LikeLlama(), 1, OnCuda(compute), 4), 6);
 }
 
 }  // namespace

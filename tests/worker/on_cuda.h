@@ -7,10 +7,11 @@
 
 namespace drover {
 
-inline ThreadGroup::Computes OnCuda(CudaCompute compute = CudaCompute::kF32) {
+// `attend_bytes`: see CudaOptions.
+inline ThreadGroup::Computes OnCuda(CudaCompute compute = CudaCompute::kF32, int64_t attend_bytes = CudaOptions{}.attend_bytes) {
   ThreadGroup::Computes computes;
-  computes.make_ops = [compute](const OpsBounds& bounds) -> absl::StatusOr<std::unique_ptr<Ops>> {
-    return CudaOps::Create({.compute = compute, .tokens = bounds.tokens, .cols = bounds.cols});
+  computes.make_ops = [compute, attend_bytes](const OpsBounds& bounds) -> absl::StatusOr<std::unique_ptr<Ops>> {
+    return CudaOps::Create({.compute = compute, .tokens = bounds.tokens, .cols = bounds.cols, .attend_bytes = attend_bytes});
   };
   computes.make_ranks = [](std::span<const std::unique_ptr<Ops>> all) -> absl::StatusOr<std::vector<std::unique_ptr<Communicator>>> {
     if (all.size() == 1) return std::vector<std::unique_ptr<Communicator>>(1);
