@@ -30,6 +30,8 @@ struct DroverChatInput {
 struct DroverTokenizer;
 struct DroverStream;
 struct DroverTemplate;
+struct DroverGrammarTokens;
+struct DroverGrammar;
 
 void drover_text_free(DroverOwned owned);
 int32_t drover_text_tokenizer_new(uint32_t kind, DroverBytes data, DroverBytes config, DroverTokenizer** slot, DroverOwned* out);
@@ -51,6 +53,15 @@ int32_t drover_text_segments(const DroverTokenizer* tokenizer, const DroverTempl
                              DroverOwned* out);
 int32_t drover_text_encode_chat(const DroverTokenizer* tokenizer, const DroverTemplate* handle, const DroverChatInput* input,
                                 bool safe, size_t max_bytes, DroverOwned* out);
+int32_t drover_text_grammar_tokens_new(const DroverTokenizer* tokenizer, uint32_t vocab, DroverBytes end_ids,
+                                       DroverGrammarTokens** slot, DroverOwned* out);
+void drover_text_grammar_tokens_free(DroverGrammarTokens* tokens);
+int32_t drover_text_grammar_new(const DroverGrammarTokens* tokens, uint32_t kind, DroverBytes text, DroverGrammar** slot,
+                                DroverOwned* out);
+void drover_text_grammar_free(DroverGrammar* grammar);
+int32_t drover_text_grammar_allow(DroverGrammar* grammar, uint32_t* words, size_t count, DroverOwned* out);
+int32_t drover_text_grammar_accept(DroverGrammar* grammar, int32_t id, DroverOwned* out);
+bool drover_text_grammar_ended(const DroverGrammar* grammar);
 }
 
 namespace drover::text::abi {
@@ -65,6 +76,12 @@ struct FreeStream {
 };
 struct FreeTemplate {
   void operator()(DroverTemplate* handle) const { drover_text_template_free(handle); }
+};
+struct FreeGrammarTokens {
+  void operator()(DroverGrammarTokens* handle) const { drover_text_grammar_tokens_free(handle); }
+};
+struct FreeGrammar {
+  void operator()(DroverGrammar* handle) const { drover_text_grammar_free(handle); }
 };
 
 // Takes what a call left in `out`: its bytes, or its error with the code that the call returned.

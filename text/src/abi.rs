@@ -8,6 +8,8 @@ use serde_json::json;
 use crate::chat::{self, Request};
 use crate::decode::Stream;
 use crate::error::{invalid, reading, Code, Error, Result};
+use crate::grammar::Grammar;
+use crate::grammar_tokens::GrammarTokens;
 use crate::template::{Limits, Template};
 use crate::tokenizer::{Extras, Settings, Tokenizer};
 use crate::{byte_bpe, gguf, sentencepiece, tokenizer_json};
@@ -100,6 +102,10 @@ fn drop_handle<T>(handle: *mut T) {
     }
 }
 
+fn bytes_to_ids(bytes: &[u8]) -> Vec<u32> {
+    bytes.chunks_exact(4).map(|b| u32::from_ne_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
 fn ids_to_bytes(ids: &[u32]) -> Vec<u8> {
     ids.iter().flat_map(|id| id.to_ne_bytes()).collect()
 }
@@ -147,8 +153,7 @@ pub extern "C" fn drover_text_encode(tokenizer: *const Arc<Tokenizer>, text: Byt
 #[no_mangle]
 pub extern "C" fn drover_text_decode(tokenizer: *const Arc<Tokenizer>, ids: Bytes, skip_special: bool, out: *mut Owned) -> i32 {
     guard(out, || {
-        let ids: Vec<u32> = ids.get().chunks_exact(4).map(|b| u32::from_ne_bytes([b[0], b[1], b[2], b[3]])).collect();
-        Ok(borrow(tokenizer).decode(&ids, skip_special)?.into_bytes())
+        Ok(borrow(tokenizer).decode(&bytes_to_ids(ids.get()), skip_special)?.into_bytes())
     })
 }
 
@@ -259,4 +264,54 @@ pub extern "C" fn drover_text_encode_chat(
         };
         Ok(ids_to_bytes(&ids))
     })
+}
+
+/// `end_ids`: 32-bit numbers of this machine.
+#[no_mangle]
+pub extern "C" fn drover_text_grammar_tokens_new(
+    tokenizer: *const Arc<Tokenizer>, vocab: u32, end_ids: Bytes, slot: *mut *mut Arc<GrammarTokens>, out: *mut Owned,
+) -> i32 {
+    guard(out, || {
+        give(slot, Arc::new(GrammarTokens::new(Arc::clone(borrow(tokenizer)), vocab, &bytes_to_ids(end_ids.get()))?));
+        Ok(Vec::new())
+    })
+}
+
+#[no_mangle]
+pub extern "C" fn drover_text_grammar_tokens_free(tokens: *mut Arc<GrammarTokens>) {
+    drop_handle(tokens);
+}
+
+/// `kind`: 0 JSON schema, 1 regular expression, 2 Lark grammar.
+#[no_mangle]
+pub extern "C" fn drover_text_grammar_new(tokens: *const Arc<GrammarTokens>, kind: u32, text: Bytes, slot: *mut *mut Grammar, out: *mut Owned) -> i32 {
+    guard(out, || {
+        give(slot, Grammar::new(Arc::clone(borrow(tokens)), kind, text.text("grammar")?)?);
+        Ok(Vec::new())
+    })
+}
+
+#[no_mangle]
+pub extern "C" fn drover_text_grammar_free(grammar: *mut Grammar) {
+    drop_handle(grammar);
+}
+
+/// Writes `count` words: bit id%32 of word id/32 says whether id may come next.
+#[no_mangle]
+pub extern "C" fn drover_text_grammar_allow(grammar: *mut Grammar, words: *mut u32, count: usize, out: *mut Owned) -> i32 {
+    // SAFETY: the handle came from `give`, and the caller uses it from one thread at a time; `words` has `count` words.
+    let (grammar, words) = unsafe { (&mut *grammar, std::slice::from_raw_parts_mut(words, count)) };
+    guard(out, || grammar.allow(words).map(|()| Vec::new()))
+}
+
+#[no_mangle]
+pub extern "C" fn drover_text_grammar_accept(grammar: *mut Grammar, id: i32, out: *mut Owned) -> i32 {
+    // SAFETY: as in drover_text_grammar_allow.
+    let grammar = unsafe { &mut *grammar };
+    guard(out, || grammar.accept(id).map(|()| Vec::new()))
+}
+
+#[no_mangle]
+pub extern "C" fn drover_text_grammar_ended(grammar: *const Grammar) -> bool {
+    borrow(grammar).ended()
 }

@@ -66,6 +66,11 @@ impl Plan {
         if bytes.is_empty() { piece.replace('\u{2581}', " ").into_bytes() } else { bytes }
     }
 
+    /// A token's text depends on nothing but whether it is the first one.
+    pub fn is_per_token(&self) -> bool {
+        !self.steps.iter().any(|step| matches!(step, Step::Suffix(_) | Step::Ctc { .. } | Step::StripText { stop: 1.., .. }))
+    }
+
     pub fn sentencepiece(rules: SentencePieceRules) -> Self {
         Self { steps: vec![Step::SentencePiece(rules)] }
     }

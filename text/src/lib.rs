@@ -1,4 +1,4 @@
-//! Tokenizers, stream decoding and chat templates for Drover, reached only through the C interface in `abi`.
+//! Tokenizers, stream decoding, chat templates and grammars for Drover, reached only through the C interface in `abi`.
 //! Everything read here is untrusted: sizes are capped before work is done, and panics stop at the interface.
 
 mod abi;
@@ -14,6 +14,8 @@ mod filters;
 mod formatting;
 mod gguf;
 mod globals;
+mod grammar;
+mod grammar_tokens;
 mod json;
 mod literal;
 mod methods;

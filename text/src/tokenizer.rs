@@ -179,7 +179,7 @@ pub struct Tokenizer {
     pub kind: &'static str, // for people
     added: Vec<(u32, AddedToken)>,
     special_ids: HashSet<u32>,
-    unknown: Option<u32>,
+    pub unknown: Option<u32>,
     pub specials: Specials,
 }
 

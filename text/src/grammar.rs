@@ -1,0 +1,234 @@
+//! One output's progress through a grammar (the llguidance crate): which ids may come next, and what came.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use llguidance::api::{StopReason, TopLevelGrammar};
+use llguidance::toktrie::SimpleVob;
+use llguidance::TokenParser;
+use serde_json::{json, Value};
+
+use crate::error::{exhausted, invalid, reading, Code, Error, Result};
+use crate::grammar_tokens::GrammarTokens;
+
+/// Between the tokens of a JSON text: a space or line breaks with an indentation.
+const WHITESPACE: &str = r" |(\r?\n){1,2}[ \t]{0,64}";
+/// References and rules may form chains as long as the text, and reading one recurses along them.
+const STACK_BYTES: usize = 256 << 20;
+const MAX_MESSAGE: usize = 1000;
+
+pub struct Grammar {
+    tokens: Arc<GrammarTokens>,
+    parser: TokenParser,
+    /// No token came yet, and this decoder prints the first one in its own way.
+    first: bool,
+    /// Ids that the grammar and the tokenizer leave no choice about.
+    forced: VecDeque<u32>,
+    progress: Progress,
+    broken: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Progress {
+    Open,
+    /// Only the end may follow.
+    Complete,
+    /// The end came.
+    Closed,
+}
+
+impl Grammar {
+    /// `kind` as in abi.
+    pub fn new(tokens: Arc<GrammarTokens>, kind: u32, text: &str) -> Result<Self> {
+        let grammar = match kind {
+            0 => json_schema(text)?,
+            1 => regex(text)?,
+            2 => TopLevelGrammar::from_lark(text.to_string()),
+            other => return invalid(format!("grammar kind: found {other}, expected 0 to 2")),
+        };
+        let work = move || Self::compile(tokens, grammar);
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(work);
+        let thread = thread.map_err(|problem| Error::new(Code::Internal, format!("grammar: no thread: {problem}")))?;
+        thread.join().unwrap_or_else(|_| Err(Error::new(Code::Internal, "grammar: the library failed")))
+    }
+
+    fn compile(tokens: Arc<GrammarTokens>, grammar: TopLevelGrammar) -> Result<Self> {
+        let mut parser = tokens.factory.create_parser(grammar).map_err(|problem| refusal(&problem))?;
+        let warnings = parser.grammar_warnings();
+        if !warnings.is_empty() {
+            return invalid(format!("grammar: {}", shortened(&warnings.join("; "))));
+        }
+        if parser.parser.grammar().lexer_spec().has_temperature {
+            return invalid("grammar: temperature= is not supported, expected it as a parameter of the request");
+        }
+        parser.start_without_prompt();
+        let first = tokens.first.is_some();
+        let mut made = Self { tokens, parser, first, forced: VecDeque::new(), progress: Progress::Open, broken: None };
+        made.settle()?;
+        Ok(made)
+    }
+
+    pub fn ended(&self) -> bool {
+        self.progress != Progress::Open
+    }
+
+    /// Sets bit id%32 of `allowed[id/32]` for each id that may come next, and clears the others.
+    pub fn allow(&mut self, allowed: &mut [u32]) -> Result<()> {
+        self.carefully(|this| {
+            allowed.fill(0);
+            if this.progress == Progress::Open {
+                let accepting = this.parser.is_accepting();
+                let mut set = this.next_ids()?;
+                set.sub(&this.tokens.barred);
+                if set.is_zero() && !accepting {
+                    return stuck();
+                }
+                copy(&set, allowed);
+                if set.is_zero() {
+                    this.progress = Progress::Complete;
+                } else if !accepting {
+                    return Ok(());
+                }
+            }
+            copy(&this.tokens.ends, allowed);
+            Ok(())
+        })
+    }
+
+    /// `id` came. After INVALID_ARGUMENT the grammar is as it was.
+    pub fn accept(&mut self, id: i32) -> Result<()> {
+        self.carefully(|this| {
+            let may_not = || invalid(format!("token id: found {id}, which the grammar does not allow here"));
+            let Some(id) = u32::try_from(id).ok().filter(|id| *id < this.tokens.vocab) else {
+                return may_not();
+            };
+            if this.tokens.ends.is_allowed(id) {
+                if this.progress == Progress::Closed || !(this.progress == Progress::Complete || this.parser.is_accepting()) {
+                    return may_not();
+                }
+                this.progress = Progress::Closed;
+                return Ok(());
+            }
+            let ids = this.spell(id);
+            if this.progress != Progress::Open || this.tokens.barred.is_allowed(id) || !this.fits(&ids)? {
+                return may_not();
+            }
+            for &id in &ids {
+                this.parser.consume_token(id).map_err(|problem| refusal(&problem))?;
+            }
+            this.first = false;
+            if this.forced.pop_front() != Some(id) {
+                this.forced.clear();
+            }
+            this.settle()
+        })
+    }
+
+    /// Runs `work` unless an earlier one failed for good.
+    fn carefully<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if let Some(problem) = &self.broken {
+            return Err(Error::new(Code::FailedPrecondition, format!("grammar: unusable since: {problem}")));
+        }
+        self.broken = Some("a failure of the grammar library".to_string());
+        let outcome = work(self);
+        self.broken = match &outcome {
+            Err(problem) if problem.code != Code::InvalidArgument => Some(problem.message.clone()),
+            _ => None,
+        };
+        outcome
+    }
+
+    fn next_ids(&mut self) -> Result<SimpleVob> {
+        if let Some(first) = self.tokens.first.as_ref().filter(|_| self.first) {
+            let set = self.parser.parser.compute_bias(first, &[]);
+            self.parser.parser.invalidate_bias_cache();
+            return match self.parser.parser.get_error() {
+                Some(problem) => exhausted(format!("grammar: {}", shortened(&problem.message()))),
+                None => Ok(set),
+            };
+        }
+        if let Some(&id) = self.forced.front() {
+            let mut set = SimpleVob::alloc(self.tokens.vocab as usize);
+            set.set(id as usize, self.fits(&[id])?);
+            return Ok(set);
+        }
+        match self.parser.compute_mask() {
+            Err(_) if self.parser.stop_reason() == StopReason::NoExtensionBias => Ok(SimpleVob::alloc(self.tokens.vocab as usize)),
+            outcome => outcome.map_err(|problem| over_limits(&problem)),
+        }
+    }
+
+    /// The ids to tell the library instead of `id`.
+    fn spell(&self, id: u32) -> Vec<u32> {
+        match self.tokens.first.as_ref().filter(|_| self.first) {
+            Some(first) => first.spell(id, self.tokens.factory.tok_env().tok_trie()),
+            None => vec![id],
+        }
+    }
+
+    fn fits(&mut self, ids: &[u32]) -> Result<bool> {
+        let count = self.parser.validate_tokens_raw(ids).map_err(|problem| over_limits(&problem))?;
+        Ok(!ids.is_empty() && count == ids.len())
+    }
+
+    /// After each id, so that what is allowed depends on ids alone and not on when it was asked for.
+    fn settle(&mut self) -> Result<()> {
+        if self.parser.check_stop().map_err(|problem| over_limits(&problem))? {
+            self.progress = Progress::Complete;
+        } else if self.forced.is_empty() && !self.first {
+            self.forced = self.parser.compute_ff_tokens().into();
+        }
+        Ok(())
+    }
+}
+
+fn copy(set: &SimpleVob, allowed: &mut [u32]) {
+    for (to, from) in allowed.iter_mut().zip(set.as_slice()) {
+        *to |= from;
+    }
+}
+
+fn stuck<T>() -> Result<T> {
+    Err(Error::new(Code::FailedPrecondition, "grammar: no token of the model's vocabulary can go on from here"))
+}
+
+fn json_schema(text: &str) -> Result<TopLevelGrammar> {
+    let mut schema: Value = serde_json::from_str(text).map_err(reading("JSON schema"))?;
+    if schema == Value::Bool(true) {
+        schema = json!({});
+    }
+    let Some(fields) = schema.as_object_mut() else {
+        return invalid("JSON schema: found no object, expected one");
+    };
+    // The library's own options: they could turn what it does not support into silence.
+    if fields.insert("x-guidance".to_string(), json!({"whitespace_pattern": WHITESPACE})).is_some() {
+        return invalid("JSON schema: x-guidance is not supported");
+    }
+    Ok(TopLevelGrammar::from_json_schema(schema))
+}
+
+fn regex(text: &str) -> Result<TopLevelGrammar> {
+    let slashes = text.len() - text.trim_end_matches('\\').len();
+    if slashes % 2 == 1 {
+        return invalid("regular expression: found a \\ at its end, expected something after it");
+    }
+    Ok(TopLevelGrammar::from_regex(text))
+}
+
+/// Words by which the library says that a limit was met.
+const LIMIT_WORDS: &[&str] = &["too big", "too large", "too many", "too deeply", "too complex", "limit", "exceeded"];
+
+fn refusal(problem: &impl std::fmt::Display) -> Error {
+    let message = problem.to_string();
+    let code = if LIMIT_WORDS.iter().any(|words| message.contains(words)) { Code::ResourceExhausted } else { Code::InvalidArgument };
+    Error::new(code, format!("grammar: {}", shortened(&message)))
+}
+
+fn over_limits(problem: &impl std::fmt::Display) -> Error {
+    Error::new(Code::ResourceExhausted, format!("grammar: {}", shortened(&problem.to_string())))
+}
+
+/// Without the library's traces.
+fn shortened(message: &str) -> String {
+    message.split("\n<backtrace>").next().unwrap_or_default().chars().take(MAX_MESSAGE).collect()
+}
