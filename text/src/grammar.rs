@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use llguidance::api::{StopReason, TopLevelGrammar};
-use llguidance::toktrie::SimpleVob;
+use llguidance::earley::{BiasComputer, ParserRecognizer};
+use llguidance::toktrie::{SimpleVob, TokEnv, TokTrie};
 use llguidance::TokenParser;
 use serde_json::{json, Value};
 
@@ -15,7 +16,10 @@ use crate::grammar_tokens::GrammarTokens;
 const WHITESPACE: &str = r" |(\r?\n){1,2}[ \t]{0,64}";
 /// References and rules may form chains as long as the text, and reading one recurses along them.
 const STACK_BYTES: usize = 256 << 20;
-const MAX_MESSAGE: usize = 1000;
+/// Terminals of a Lark grammar nest without end, and the cost of a token grows with the square of their depth.
+const MAX_LARK_BYTES: usize = 16 << 10;
+const MESSAGE_START: usize = 200;
+const MESSAGE_END: usize = 800;
 
 pub struct Grammar {
     tokens: Arc<GrammarTokens>,
@@ -43,6 +47,9 @@ impl Grammar {
         let grammar = match kind {
             0 => json_schema(text)?,
             1 => regex(text)?,
+            2 if text.len() > MAX_LARK_BYTES => {
+                return exhausted(format!("grammar: found {} bytes of Lark, expected at most {MAX_LARK_BYTES}", text.len()));
+            }
             2 => TopLevelGrammar::from_lark(text.to_string()),
             other => return invalid(format!("grammar kind: found {other}, expected 0 to 2")),
         };
@@ -64,6 +71,7 @@ impl Grammar {
         parser.start_without_prompt();
         let first = tokens.first.is_some();
         let mut made = Self { tokens, parser, first, forced: VecDeque::new(), progress: Progress::Open, broken: None };
+        made.refuel();
         made.settle()?;
         Ok(made)
     }
@@ -113,6 +121,7 @@ impl Grammar {
             if this.progress != Progress::Open || this.tokens.barred.is_allowed(id) || !this.fits(&ids)? {
                 return may_not();
             }
+            this.refuel();
             for &id in &ids {
                 this.parser.consume_token(id).map_err(|problem| refusal(&problem))?;
             }
@@ -142,10 +151,7 @@ impl Grammar {
         if let Some(first) = self.tokens.first.as_ref().filter(|_| self.first) {
             let set = self.parser.parser.compute_bias(first, &[]);
             self.parser.parser.invalidate_bias_cache();
-            return match self.parser.parser.get_error() {
-                Some(problem) => exhausted(format!("grammar: {}", shortened(&problem.message()))),
-                None => Ok(set),
-            };
+            return self.within_limits().map(|()| set);
         }
         if let Some(&id) = self.forced.front() {
             let mut set = SimpleVob::alloc(self.tokens.vocab as usize);
@@ -178,7 +184,32 @@ impl Grammar {
         } else if self.forced.is_empty() && !self.first {
             self.forced = self.parser.compute_ff_tokens().into();
         }
-        Ok(())
+        self.within_limits()
+    }
+
+    /// The library sets its limits for a token only where it computes a set.
+    fn refuel(&mut self) {
+        let nothing = Nothing(Arc::clone(self.tokens.factory.tok_env()));
+        self.parser.parser.compute_bias(&nothing, &[0]);
+    }
+
+    fn within_limits(&self) -> Result<()> {
+        match self.parser.parser.get_error() {
+            Some(problem) => Err(over_limits(&problem.message())),
+            None => Ok(()),
+        }
+    }
+}
+
+struct Nothing(TokEnv);
+
+impl BiasComputer for Nothing {
+    fn compute_bias(&self, _: &mut ParserRecognizer<'_>, _: &[u8]) -> SimpleVob {
+        self.trie().alloc_token_set()
+    }
+
+    fn trie(&self) -> &TokTrie {
+        self.0.tok_trie()
     }
 }
 
@@ -228,7 +259,11 @@ fn over_limits(problem: &impl std::fmt::Display) -> Error {
     Error::new(Code::ResourceExhausted, format!("grammar: {}", shortened(&problem.to_string())))
 }
 
-/// Without the library's traces.
+/// Start and end of a message, without the library's traces.
 fn shortened(message: &str) -> String {
-    message.split("\n<backtrace>").next().unwrap_or_default().chars().take(MAX_MESSAGE).collect()
+    let letters: Vec<char> = message.split("\n<backtrace>").next().unwrap_or_default().trim_end().chars().collect();
+    if letters.len() <= MESSAGE_START + MESSAGE_END {
+        return letters.iter().collect();
+    }
+    letters[..MESSAGE_START].iter().chain(&[' ', '\u{2026}', ' ']).chain(&letters[letters.len() - MESSAGE_END..]).collect()
 }
