@@ -51,8 +51,11 @@ struct TokenDraw {
   // A mask, somebody else's. Of a planned step, the thread that asked for it fills these words while the step computes (see Meanwhile):
   // only their number is known before; nobody reads them earlier.
   std::span<const uint32_t> allowed = {};
+  // The log-probabilities of the drawn id and of so many best ones are wanted too; -1: none. At most kScoresMax.
+  int32_t scores = -1;
   bool operator==(const TokenDraw& other) const {
-    return rule == other.rule && std::ranges::equal(edits, other.edits) && std::ranges::equal(allowed, other.allowed);
+    return rule == other.rule && scores == other.scores && std::ranges::equal(edits, other.edits) &&
+           std::ranges::equal(allowed, other.allowed);
   }
 };
 // Of one row that is drawn from on a device: 128 KiB of a step's memory.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/ids.h"
+#include "common/logprobs.h"
 #include "common/status.h"
 
 namespace drover {
@@ -43,11 +44,6 @@ struct Request {
 };
 
 enum class FinishReason : uint8_t { kNone, kStop, kLength, kCancelled, kError };
-
-struct TokenLogprob {
-  int32_t id = 0;
-  float logprob = 0;
-};
 
 // One step's news of one request. Position counts output tokens from 0; events of a request arrive in order.
 struct TokenEvent {

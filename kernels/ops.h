@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/draw.h"
+#include "common/logprobs.h"
 #include "common/status.h"
 #include "kernels/attention_shape.h"
 #include "kernels/ffn.h"
@@ -170,6 +171,9 @@ class Ops {
   // ids[r]: drawn from row r as draws[r] says, kNothingToDraw or kNotFinite. Edits and masks, which lie in memory() too, change the
   // logits themselves.
   virtual void Draw(Tensor logits, std::span<const TokenDraw> draws, std::span<int32_t> ids);
+  // scores[r]: of the row as it was before the draw, what draws[r].scores asks for, and of ids[r]; nothing where it asks for nothing, or
+  // no id was drawn. The sum is made in one order whatever the rows.
+  virtual void ScoreDrawn(Tensor logits, std::span<const TokenDraw> draws, std::span<const int32_t> ids, std::span<RowScores> scores);
 
  private:
   void SortByExpert(const ExpertSet& set, std::span<const int32_t> experts, std::span<const float> weights, size_t active);

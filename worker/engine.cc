@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "common/log.h"
-#include "worker/logprobs.h"
+#include "common/logprobs.h"
 
 namespace drover {
 namespace {
@@ -26,7 +26,8 @@ int64_t RowsOf(const StepSequence& planned) {
 }
 
 TokenDraw DrawOf(const Sequence& sequence) {
-  return {RuleOf(sequence.request.sampling, sequence.output_tokens()), sequence.edits.all()};
+  const Request& request = sequence.request;
+  return {.rule = RuleOf(request.sampling, sequence.output_tokens()), .edits = sequence.edits.all(), .scores = request.logprobs};
 }
 
 }  // namespace
@@ -119,7 +120,7 @@ void Engine::PlanDraws(StepPlan& plan) const {
   for (StepSequence& planned : plan.sequences) {
     const Sequence& sequence = *scheduler_.Find(RequestId{planned.id});
     const Request& request = sequence.request;
-    if (planned.logits != LogitsWanted::kLast || !sequence.samples_after(planned.end()) || request.logprobs >= 0 ||
+    if (planned.logits != LogitsWanted::kLast || !sequence.samples_after(planned.end()) || request.logprobs > kScoresMax ||
         request.logits != LogitsWanted::kNone)
       continue;
     if (static_cast<int64_t>(sequence.edits.all().size()) <= kEditsMax) planned.draw = DrawOf(sequence);
@@ -131,6 +132,7 @@ absl::Status Engine::CheckLogits(const StepPlan& plan, const StepLogits& logits)
   const bool ids = std::ranges::all_of(logits.drawn, [this](int32_t id) { return id >= kNotDrawn && id < settings_.vocab; });
   if (ids && logits.rows == plan.logit_rows() && logits.vocab == settings_.vocab &&
       (logits.drawn.empty() || static_cast<int64_t>(logits.drawn.size()) == logits.rows) &&
+      (logits.scores.empty() || logits.scores.size() == logits.drawn.size()) &&
       static_cast<int64_t>(logits.values.size()) == (logits.rows - drawn) * logits.vocab)
     return absl::OkStatus();
   return Internal("step ", plan.step, ": found logits [", logits.rows, ", ", logits.vocab, "], expected [", plan.logit_rows(), ", ",
@@ -169,27 +171,27 @@ void Engine::Settle(const StepPlan& plan, const StepLogits& logits) {
   size_t row = 0;
   for (const StepSequence& planned : plan.sequences) {
     const auto rows = static_cast<size_t>(RowsOf(planned));
-    std::optional<int32_t> drawn;
-    if (rows == 1 && !logits.drawn.empty() && logits.drawn[row] != kNotDrawn) drawn = logits.drawn[row];
-    const size_t values = drawn ? 0 : rows * static_cast<size_t>(logits.vocab);
-    if (!Settle(planned, rest.first(values), drawn, news_.emplace_back())) news_.pop_back();
-    rest = rest.subspan(values);
+    Given given;
+    if (rows == 1 && !logits.drawn.empty() && logits.drawn[row] != kNotDrawn) given.drawn = logits.drawn[row];
+    if (given.drawn && !logits.scores.empty()) given.scores = &logits.scores[row];
+    given.rows = rest.first(given.drawn ? 0 : rows * static_cast<size_t>(logits.vocab));
+    if (!Settle(planned, given, news_.emplace_back())) news_.pop_back();
+    rest = rest.subspan(given.rows.size());
     row += rows;
   }
   counts_.steps_done += 1;
 }
 
 // A sequence whose row cannot be sampled ends alone, with an error; the others go on.
-bool Engine::Settle(const StepSequence& planned, std::span<const float> rows, std::optional<int32_t> drawn, TokenEvent& event) {
+bool Engine::Settle(const StepSequence& planned, const Given& given, TokenEvent& event) {
   const Sequence& sequence = *scheduler_.Find(RequestId{planned.id});
   const int64_t prompt_left = std::max<int64_t>(0, sequence.prompt_tokens() - planned.position);
   counts_.prompt_tokens_done += std::min(prompt_left, static_cast<int64_t>(planned.tokens.size()));
   event.id = sequence.request.id;
   event.position = sequence.output_tokens();
-  event.token = drawn;
   absl::Status status;
-  if (drawn && *drawn < 0) status = Internal("logits: no id may be sampled");
-  if (!rows.empty()) status = Score(sequence, planned, rows, event);
+  if (given.drawn) status = TakeDrawn(sequence.request, given, event);
+  if (!given.rows.empty()) status = Score(sequence, planned, given.rows, event);
   if (status.ok()) {
     event.finish = scheduler_.Commit(planned, event.token);
     counts_.output_tokens_done += event.token.has_value();
@@ -200,6 +202,19 @@ bool Engine::Settle(const StepSequence& planned, std::span<const float> rows, st
   if (!event.token.has_value() && event.finish == FinishReason::kNone) return !event.logits.empty();
   if (auto scores = prompt_scores_.extract(event.id)) event.prompt_logprobs = std::move(scores.mapped());
   return true;
+}
+
+absl::Status Engine::TakeDrawn(const Request& request, const Given& given, TokenEvent& event) const {
+  const int32_t token = *given.drawn;
+  if (token < 0) return Internal("logits: no id may be sampled");
+  event.token = token;
+  if (request.logprobs < 0) return absl::OkStatus();
+  const int32_t count = given.scores != nullptr ? given.scores->count : -1;
+  const auto expected = static_cast<int32_t>(std::min<int64_t>(request.logprobs, settings_.vocab));
+  if (count != expected) return Internal("scores: found ", count, " of the best ids, expected ", expected);
+  event.logprob = {token, given.scores->logprob};
+  event.top.assign(given.scores->best, given.scores->best + count);
+  return absl::OkStatus();
 }
 
 absl::Status Engine::Score(const Sequence& sequence, const StepSequence& planned, std::span<const float> rows, TokenEvent& event) {

@@ -63,12 +63,20 @@ class Engine {
   void Leave(RequestId id);
   // Commits the step, and adds the events of its sequences in plan order.
   void Settle(const StepPlan& plan, const StepLogits& logits);
-  // The same for one sequence with its rows, or the token drawn from them; false: the event says nothing.
-  bool Settle(const StepSequence& planned, std::span<const float> rows, std::optional<int32_t> drawn, TokenEvent& event);
+  // What a step gave of one sequence: its rows, or the token drawn from the only one, with its scores where the runner has any.
+  struct Given {
+    std::span<const float> rows;
+    std::optional<int32_t> drawn = {};
+    const RowScores* scores = nullptr;
+  };
+  // The same for one sequence; false: the event says nothing.
+  bool Settle(const StepSequence& planned, const Given& given, TokenEvent& event);
+  // The drawn token and what was asked for beside it.
+  absl::Status TakeDrawn(const Request& request, const Given& given, TokenEvent& event) const;
   // What comes of the rows of a planned sequence; the sampled token, if one is due, is in event.token.
   absl::Status Score(const Sequence& sequence, const StepSequence& planned, std::span<const float> rows, TokenEvent& event);
-  // Says of each sequence that will be sampled how to draw its token, where nothing but the token is needed of its row and its edits
-  // are no more than a device takes.
+  // Says of each sequence that will be sampled how to draw its token, where nothing but the token and its scores are needed of its row,
+  // and its edits and scores are no more than a device takes.
   void PlanDraws(StepPlan& plan) const;
   absl::Status CheckLogits(const StepPlan& plan, const StepLogits& logits) const;
   void CopyLogits(TokenEvent& event, const Sequence& sequence, const StepSequence& planned, std::span<const float> rows) const;

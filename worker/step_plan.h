@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/draw.h"
+#include "common/logprobs.h"
 #include "common/request.h"
 
 namespace drover {
@@ -45,6 +46,7 @@ struct StepLogits {
   int64_t rows = 0, vocab = 0;
   std::vector<float> values;     // [rows that were not drawn from, vocab]
   std::vector<int32_t> drawn;    // of each row the token drawn from it, or kNotDrawn; empty: none was drawn from
+  std::vector<RowScores> scores = {};  // of each row, where its draw asks for them; empty: none does
   // From the results of the step before to the first operation of this one: the host's own time. Not of a runner's first step.
   std::optional<double> gap_seconds = {};
 };

@@ -1,5 +1,5 @@
-// Draw: one block for each row of logits. Weights are whole numbers (2^40 for the best), so that sums do not depend on their order, and
-// what is kept is found by halving the range of values, eight ways at a time: nothing is sorted.
+// Draw and ScoreDrawn: one block for each row of logits. Weights are whole numbers (2^40 for the best), so that sums do not depend on their
+// order, and what is kept is found by halving the range of values, eight ways at a time: nothing is sorted.
 #include <cfloat>
 
 #include "common/check.h"
@@ -182,6 +182,41 @@ __global__ void __launch_bounds__(kDrawThreads) DrawRows(float* logits, int32_t 
   if (threadIdx.x == 0) ids[blockIdx.x] = id;
 }
 
+// The ids of the best `count` of a row, at most kScoresMax, in any order.
+__device__ inline const int32_t* Best(const Row& row, int32_t count) {
+  __shared__ int32_t best[kScoresMax];
+  __shared__ int found;
+  const uint32_t key = row.Select<true>({0, 0}, static_cast<uint64_t>(count));
+  const int32_t last = row.NthOf(key, static_cast<uint64_t>(count) - row.Above<true>(key) - 1);  // of equal ones the first are kept
+  if (threadIdx.x == 0) found = 0;
+  __syncthreads();
+  for (int32_t i = threadIdx.x; i < row.n; i += kDrawThreads)
+    if (KeyOf(row.x[i]) > key || (KeyOf(row.x[i]) == key && i <= last)) best[atomicAdd(&found, 1)] = i;
+  __syncthreads();
+  return best;
+}
+
+__global__ void __launch_bounds__(kDrawThreads)
+    ScoreRows(float* logits, int32_t n, const TokenDraw* draws, const int32_t* ids, RowScores* scores) {
+  float* x = logits + int64_t{blockIdx.x} * n;
+  RowScores& out = scores[blockIdx.x];
+  const int32_t id = ids[blockIdx.x], wanted = draws[blockIdx.x].scores, count = min(wanted, min(n, kScoresMax));
+  if (threadIdx.x == 0) out.count = id < 0 ? -1 : count;
+  if (wanted < 0 || id < 0) return;
+  const float max = Largest({}, n, x);
+  double sum = 0;
+  for (int32_t i = threadIdx.x; i < n; i += kDrawThreads) sum += exp(double{x[i]} - max);
+  const double log_sum_exp = max + log(BlockSum(sum));
+  if (threadIdx.x == 0) out.logprob = static_cast<float>(x[id] - log_sum_exp);
+  if (count == 0) return;
+  const int32_t* best = Best({x, n, max, 1}, count);
+  if (threadIdx.x >= static_cast<unsigned>(count)) return;
+  const int32_t own = best[threadIdx.x];
+  int32_t place = 0;
+  for (int32_t i = 0; i < count; ++i) place += x[best[i]] > x[own] || (x[best[i]] == x[own] && best[i] < own);
+  out.best[place] = {own, static_cast<float>(x[own] - log_sum_exp)};
+}
+
 }  // namespace
 }  // namespace cuda
 
@@ -191,6 +226,14 @@ void CudaOps::Draw(Tensor logits, std::span<const TokenDraw> draws, std::span<in
   cuda::DrawRows<<<cuda::Blocks(logits.rows, 1), cuda::kDrawThreads, 0, device_->stream()>>>(logits.data, static_cast<int32_t>(logits.cols),
                                                                                             draws.data(), ids.data());
   device_->Launched("Draw");
+}
+
+void CudaOps::ScoreDrawn(Tensor logits, std::span<const TokenDraw> draws, std::span<const int32_t> ids, std::span<RowScores> scores) {
+  DROVER_CHECK(static_cast<int64_t>(draws.size()) == logits.rows && draws.size() == ids.size() && draws.size() == scores.size());
+  if (logits.rows == 0) return;
+  cuda::ScoreRows<<<cuda::Blocks(logits.rows, 1), cuda::kDrawThreads, 0, device_->stream()>>>(logits.data, static_cast<int32_t>(logits.cols),
+                                                                                             draws.data(), ids.data(), scores.data());
+  device_->Launched("ScoreDrawn");
 }
 
 }  // namespace drover

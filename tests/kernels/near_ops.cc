@@ -271,6 +271,11 @@ void NearOps::Draw(Tensor logits, std::span<const TokenDraw> draws, std::span<in
   ops_->Draw(call.Out(logits), call.In(std::span<const TokenDraw>(near)), call.Out(ids));
 }
 
+void NearOps::ScoreDrawn(Tensor logits, std::span<const TokenDraw> draws, std::span<const int32_t> ids, std::span<RowScores> scores) {
+  Call call(*ops_);
+  ops_->ScoreDrawn(call.In(logits), call.In(draws), call.In(ids), call.Out(scores));
+}
+
 void NearOps::Gather(Tensor x, std::span<const int32_t> rows, Tensor y) {
   Call call(*ops_);
   ops_->Gather(call.In(x), call.In(rows), call.Out(y));

@@ -48,6 +48,7 @@ class NearOps : public Ops {
   }
   void Randomise(const RandomMatrix& values, PackedWeight& weight) override;
   void Draw(Tensor logits, std::span<const TokenDraw> draws, std::span<int32_t> ids) override;
+  void ScoreDrawn(Tensor logits, std::span<const TokenDraw> draws, std::span<const int32_t> ids, std::span<RowScores> scores) override;
   void Gather(Tensor x, std::span<const int32_t> rows, Tensor y) override;
   void ScatterAdd(Tensor x, std::span<const int32_t> rows, std::span<const float> weights, Tensor out) override;
 

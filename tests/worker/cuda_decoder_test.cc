@@ -81,6 +81,38 @@ std::vector<std::vector<uint32_t>> MasksOf(const StepPlan& plan, int64_t vocab) 
   return masks;
 }
 
+// Of each row in plan order: where it was drawn from, the scores that were asked for; otherwise the row itself.
+void ExpectScoresOf(const StepLogits& rows, const StepPlan& plan, const StepLogits& found) {
+  const auto vocab = static_cast<size_t>(rows.vocab);
+  std::span<const float> rest(rows.values), given(found.values);
+  ASSERT_EQ(found.drawn.size(), static_cast<size_t>(rows.rows));
+  ASSERT_EQ(found.scores.size(), static_cast<size_t>(rows.rows));
+  size_t at = 0;
+  for (const StepSequence& sequence : plan.sequences) {
+    const size_t count = sequence.logits == LogitsWanted::kAll ? sequence.tokens.size() : 1;
+    for (size_t i = 0; i < count; ++i, ++at, rest = rest.subspan(vocab)) {
+      const std::span<const float> row = rest.first(vocab);
+      const bool drawn = i + 1 == count && sequence.draw;
+      const RowScores& scores = found.scores[at];
+      ASSERT_EQ(found.drawn[at] != kNotDrawn, drawn);
+      ASSERT_EQ(scores.count, drawn ? sequence.draw->scores : -1) << "row " << at << " of step " << plan.step;
+      if (!drawn) {
+        ASSERT_TRUE(std::ranges::equal(row, given.first(vocab)));
+        given = given.subspan(vocab);
+      }
+      if (scores.count < 0) continue;
+      const double sum = LogSumExp(row);
+      EXPECT_NEAR(scores.logprob, LogprobOf(row, sum, found.drawn[at]).logprob, 1e-6);
+      const std::vector<TokenLogprob> best = TopLogprobs(row, sum, scores.count);
+      for (size_t b = 0; b < best.size(); ++b) {
+        EXPECT_EQ(scores.best[b].id, best[b].id) << "row " << at << ", place " << b;
+        EXPECT_NEAR(scores.best[b].logprob, best[b].logprob, 1e-6);
+      }
+    }
+  }
+  EXPECT_TRUE(given.empty());
+}
+
 // Steps whose masks are known only while they compute: before, other ids are allowed, and in each step others.
 TEST(CudaDecoder, MasksAreReadOnceTheyAreFilled) {
   const DecodingSteps steps;
@@ -88,7 +120,7 @@ TEST(CudaDecoder, MasksAreReadOnceTheyAreFilled) {
     const auto cpu = steps.MakeGroup({1, 1}, ThreadGroup::OnCpu()), cuda = steps.MakeGroup({ranks, ranks}, OnCuda());
     if (absl::IsUnavailable(cuda.status())) GTEST_SKIP() << "no CUDA device";
     ASSERT_TRUE(cpu.ok() && cuda.ok()) << cuda.status();
-    constexpr int64_t kSequences[] = {12, 12, 5, 12, 1, 1};
+    constexpr int64_t kSequences[] = {9, 9, 5, 9};
     for (uint64_t step = 1; step <= std::size(kSequences); ++step) {
       StepPlan plan = steps.Decode(step, kSequences[step - 1], static_cast<int64_t>(step - 1));
       std::vector<std::vector<uint32_t>> masks = MasksOf(plan, 97);
@@ -104,6 +136,37 @@ TEST(CudaDecoder, MasksAreReadOnceTheyAreFilled) {
       ASSERT_TRUE(expected.ok() && found.ok()) << found.status();
       EXPECT_TRUE(found->values.empty());
       EXPECT_EQ(found->drawn, BestOf(*expected, plan)) << "step " << step << " on " << ranks << " ranks";
+    }
+  }
+}
+
+// Rows of whole sequences and last ones, in several pieces, drawn from with edits and masks or not: what is told is of the raw rows, as
+// the host computes it from those that a group without draws gives.
+TEST(CudaDecoder, ScoresAreTheHosts) {
+  const DecodingSteps steps;
+  for (const int64_t ranks : {1, 2}) {
+    const auto drawing = steps.MakeGroup({ranks, ranks}, OnCuda()), plain = steps.MakeGroup({ranks, ranks}, OnCuda());
+    if (absl::IsUnavailable(drawing.status())) GTEST_SKIP() << "no CUDA device";
+    ASSERT_TRUE(drawing.ok() && plain.ok()) << drawing.status();
+    for (uint64_t step = 1; step <= 3; ++step) {
+      StepPlan plan = steps.Decode(step, 4, static_cast<int64_t>(step - 1));
+      if (step == 3) {
+        StepSequence& whole = plan.sequences[2];
+        whole.logits = LogitsWanted::kAll;
+        whole.tokens.assign(14, 5);
+        whole.blocks = {70, 71, 72, 73};
+      }
+      const absl::StatusOr<StepLogits> rows = (*plain)->Run(plan);
+      const std::vector<LogitEdit> edits = Edits(40, step);
+      const std::vector<uint32_t> mask(4, 0x5a5a5a5au);
+      for (StepSequence& sequence : plan.sequences) {
+        constexpr int32_t kWanted[] = {-1, 0, 3, kScoresMax};
+        if (sequence.id == 2) continue;
+        sequence.draw = {.rule = {.temperature = 0}, .edits = edits, .allowed = mask, .scores = kWanted[(sequence.id + step) % 4]};
+      }
+      const absl::StatusOr<StepLogits> found = (*drawing)->Run(plan);
+      ASSERT_TRUE(rows.ok() && found.ok()) << found.status();
+      ExpectScoresOf(*rows, plan, *found);
     }
   }
 }

@@ -25,6 +25,7 @@ std::vector<Request> Requests(int64_t vocab, int64_t tokens) {
     Request request{.id = RequestId{i + 1}, .prompt = {}, .sampling = kinds[i], .max_tokens = tokens};
     request.sampling.seed = 100 + i;
     for (uint64_t t = 0; t < 3 + i; ++t) request.prompt.push_back(static_cast<int32_t>((i * 31 + t * 7 + 5) % static_cast<uint64_t>(vocab)));
+    request.logprobs = i % 4 == 3 ? static_cast<int32_t>(i) : -1;
     request.min_tokens = i % 4 == 0 ? tokens : tokens / 2;
     for (int32_t id = static_cast<int32_t>(i); id < vocab && i % 2 == 0; id += 3) request.end_ids.push_back(id);
     requests.push_back(std::move(request));
@@ -53,7 +54,11 @@ Tokens Generate(StepRunner& group, int64_t vocab, int64_t tokens, bool draws) {
   Engine engine({.limits = limits, .vocab = vocab, .draws = draws}, group, [&](std::vector<TokenEvent> events) {
     for (const TokenEvent& event : events) {
       EXPECT_EQ(event.error, "");
-      if (event.token) found[event.id].push_back(*event.token);
+      if (!event.token) continue;
+      found[event.id].push_back(*event.token);
+      const bool scored = Value(event.id) % 4 == 0;
+      EXPECT_EQ(event.logprob.has_value(), scored);
+      EXPECT_EQ(event.top.size(), scored ? Value(event.id) - 1 : 0);
     }
   });
   for (Request& request : Requests(vocab, tokens)) EXPECT_TRUE(engine.Submit(std::move(request)).ok());

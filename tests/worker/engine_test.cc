@@ -7,8 +7,8 @@
 #include <cmath>
 #include <thread>
 
+#include "common/logprobs.h"
 #include "tests/worker/toy_runner.h"
-#include "worker/logprobs.h"
 
 namespace drover {
 namespace {
@@ -380,10 +380,11 @@ TEST(EngineTest, ARowWithoutNumbersEndsOneRequestOnly) {
   EXPECT_EQ(engine.stats().blocks_used, 0);
 }
 
-// Draws where the plan says how, as a device does; other rows come back.
+// Draws where the plan says how, and tells scores, as a device does; other rows come back.
 class DrawingRunner : public ToyRunner {
  public:
   int64_t drawn = 0, given = 0;
+  bool tells = true;  // scores
 
   absl::StatusOr<StepLogits> Run(const StepPlan& plan) override {
     DROVER_ASSIGN_OR_RETURN(const StepLogits all, ToyRunner::Run(plan));
@@ -400,6 +401,14 @@ class DrawingRunner : public ToyRunner {
   void Take(std::span<const float> row, const std::optional<TokenDraw>& draw, StepLogits& logits) {
     ++(draw ? drawn : given);
     logits.drawn.push_back(draw ? *sampler_.Sample(row, *draw) : kNotDrawn);
+    RowScores scores;
+    if (draw && draw->scores >= 0) {
+      const double sum = LogSumExp(row) + 1;  // a difference to what the engine would compute itself
+      const std::vector<TokenLogprob> best = TopLogprobs(row, sum, draw->scores);
+      scores = {.logprob = LogprobOf(row, sum, logits.drawn.back()).logprob, .count = static_cast<int32_t>(best.size()), .best = {}};
+      std::ranges::copy(best, scores.best);
+    }
+    if (tells) logits.scores.push_back(scores);
     if (!draw) logits.values.insert(logits.values.end(), row.begin(), row.end());
   }
   Sampler sampler_;
@@ -437,10 +446,36 @@ TEST(EngineTest, RunnersDrawWhatTheHostWouldSample) {
   for (const Request& request : requests) EXPECT_EQ(seen->Tokens(Value(request.id)), Alone(request)) << "request " << Value(request.id);
 }
 
+TEST(EngineTest, ScoresOfARunnerThatDrawsReachTheEvents) {
+  std::vector<Request> requests;
+  for (const int32_t logprobs : {0, 3, kScoresMax, -1}) {
+    requests.push_back(MakeRequest(requests.size() + 1, 5, {.temperature = 0.9, .seed = requests.size(), .logit_bias = {{3, 50}}}));
+    requests.back().logprobs = logprobs;
+  }
+  DrawingRunner runner;
+  const std::unique_ptr<Collector> seen = RunDrawing(runner, requests);
+  EXPECT_EQ(runner.given, 0);
+  for (const Request& request : requests) {
+    std::vector<int32_t> history = request.prompt;
+    for (const TokenEvent& event : seen->Of(Value(request.id))) {
+      const std::vector<float> row = ToyRunner::Row(history);
+      const std::vector<TokenLogprob> best = TopLogprobs(row, LogSumExp(row) + 1, std::max(request.logprobs, 0));
+      ASSERT_EQ(event.logprob.has_value(), request.logprobs >= 0);
+      EXPECT_EQ(event.logprob.value_or(TokenLogprob{}).logprob, event.logprob ? LogprobOf(row, LogSumExp(row) + 1, *event.token).logprob : 0);
+      ASSERT_THAT(event.top, SizeIs(best.size()));
+      for (size_t i = 0; i < best.size(); ++i) EXPECT_TRUE(event.top[i].id == best[i].id && event.top[i].logprob == best[i].logprob);
+      history.push_back(*event.token);
+    }
+    EXPECT_THAT(history, SizeIs(request.prompt.size() + 5));
+  }
+  runner.tells = false;
+  EXPECT_EQ(RunDrawing(runner, {requests[1]})->Of(2).back().error, "scores: found -1 of the best ids, expected 3");
+}
+
 TEST(EngineTest, RowsThatAreNeededOrHaveTooManyEditsAreNotDrawnFrom) {
   std::vector<Request> requests;
   for (uint64_t id = 1; id <= 3; ++id) requests.push_back(MakeRequest(id, 5, {.temperature = 0.5, .seed = id}));
-  requests[0].logprobs = 0;
+  requests[0].logprobs = kScoresMax + 1;
   requests[1].logits = LogitsWanted::kLast;
   for (int32_t id = 0; id <= kEditsMax; ++id) requests[2].sampling.logit_bias.emplace_back(id, 1.0f);
   DrawingRunner runner;

@@ -9,7 +9,6 @@
 #include <set>
 
 #include "worker/logit_edits.h"
-#include "worker/logprobs.h"
 
 namespace drover {
 namespace {
@@ -156,20 +155,6 @@ TEST(SamplerTest, ATokenDependsOnSeedAndPositionOnly) {
   for (int32_t position = 0; position < 50; ++position) tokens.push_back(*used.Sample(row, {RuleOf(sampling, position), {}}));
   EXPECT_EQ(*fresh.Sample(row, {RuleOf(sampling, 49), {}}), tokens[49]);
   EXPECT_GT(std::set<int32_t>(tokens.begin(), tokens.end()).size(), 5u);
-}
-
-TEST(LogprobsTest, AreTheLogSoftmaxOfTheRow) {
-  const std::vector<float> row = {1000, 1000, 1000 + std::log(2.0f)};
-  const double z = LogSumExp(row);
-  EXPECT_NEAR(z, 1000 + std::log(4.0), 1e-4);
-  EXPECT_NEAR(LogprobOf(row, z, 0).logprob, std::log(0.25), 1e-4);
-  const std::vector<TokenLogprob> top = TopLogprobs(row, z, 2);
-  ASSERT_EQ(top.size(), 2u);
-  EXPECT_EQ(top[0].id, 2);
-  EXPECT_EQ(top[1].id, 0);  // equal ones by ascending id
-  EXPECT_NEAR(top[0].logprob, std::log(0.5), 1e-4);
-  EXPECT_EQ(TopLogprobs(row, z, 9).size(), 3u);
-  EXPECT_TRUE(TopLogprobs(row, z, 0).empty());
 }
 
 }  // namespace

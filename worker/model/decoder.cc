@@ -159,8 +159,9 @@ absl::StatusOr<StepLogits> Decoder::Run(const StepPlan& plan, std::chrono::stead
 }
 
 absl::StatusOr<StepLogits> Decoder::Forward(Step& step, const StepInputs& inputs, const Way& way) {
-  StepLogits logits{cut_.rank == 0 ? way.asked : 0, spec_.vocab, {}, {}};
-  if (draws()) draw_room_ = {inputs.draws, step.TakeInts(step_size_.logit_rows), step.Take(step_size_.logit_rows, spec_.vocab)};
+  StepLogits logits{.rows = cut_.rank == 0 ? way.asked : 0, .vocab = spec_.vocab, .values = {}, .drawn = {}};
+  const int64_t most = step_size_.logit_rows;
+  if (draws()) draw_room_ = {inputs.draws, step.TakeInts(most), step.TakeScores(most), step.Take(most, spec_.vocab)};
   if (!on_device()) way.meanwhile();
   const Tensor made = way.replays ? Replay(step, inputs) : Layers(step, inputs);
   if (on_device()) {
@@ -258,7 +259,6 @@ void Decoder::TakeLogits(Step& step, const LogitPiece& piece, StepLogits& logits
   if (this->draws() && std::ranges::any_of(draws, [](const TokenDraw* draw) { return draw != nullptr; })) return Draw(step, piece, logits);
   const size_t before = logits.values.size(), size = static_cast<size_t>(piece.count * spec_.vocab);
   logits.values.resize(before + size);
-  if (!logits.drawn.empty()) logits.drawn.resize(logits.drawn.size() + static_cast<size_t>(piece.count), kNotDrawn);
   Spread(step, piece, std::span(logits.values).subspan(before));
 }
 
@@ -276,8 +276,7 @@ void Decoder::Spread(Step& step, const LogitPiece& piece, std::span<float> rows)
   }
 }
 
-void Decoder::Draw(Step& step, const LogitPiece& piece, StepLogits& logits) {
-  const auto first = static_cast<size_t>(piece.first), count = static_cast<size_t>(piece.count);
+Tensor Decoder::PlaceRows(Step& step, const LogitPiece& piece) {
   const Tensor rows{draw_room_.rows.data, piece.count, spec_.vocab};
   float* from = piece.gathered.data;
   for (int64_t place = 0; place < cut_.grid.stage_ranks(); ++place) {
@@ -285,14 +284,28 @@ void Decoder::Draw(Step& step, const LogitPiece& piece, StepLogits& logits) {
     if (!columns.empty()) step.CopyHeads(1, {from, piece.count, columns.size()}, 0, rows, columns.begin, columns.size());
     from += piece.gathered.rows * columns.size();
   }
-  step.Draw(rows, draw_room_.draws.subspan(first, count), draw_room_.ids.first(count));
-  logits.drawn.resize(first, kNotDrawn);  // of pieces before this one
-  std::vector<int32_t> ids(count);
-  step.Download(draw_room_.ids.first(count), ids);
+  return rows;
+}
+
+void Decoder::Draw(Step& step, const LogitPiece& piece, StepLogits& logits) {
+  const auto first = static_cast<size_t>(piece.first), count = static_cast<size_t>(piece.count);
+  const auto asked = std::span(step.batch().draws).subspan(first, count);
+  const auto draws = draw_room_.draws.subspan(first, count);
+  const auto ids = draw_room_.ids.first(count);
+  const Tensor rows = PlaceRows(step, piece);
+  step.Draw(rows, draws, ids);
+  if (std::ranges::any_of(asked, [](const TokenDraw* draw) { return draw != nullptr && draw->scores >= 0; })) {
+    // Edits and masks have changed the rows; those that were gathered are what they were, so one room is enough.
+    step.ScoreDrawn(PlaceRows(step, piece), draws, ids, draw_room_.scores.first(count));
+    logits.scores.resize(static_cast<size_t>(logits.rows));
+    step.Download(std::as_bytes(draw_room_.scores.first(count)), std::as_writable_bytes(std::span(logits.scores).subspan(first, count)));
+  }
+  logits.drawn.resize(static_cast<size_t>(logits.rows), kNotDrawn);
+  const auto drawn = std::span(logits.drawn).subspan(first, count);
+  step.Download(std::as_bytes(ids), std::as_writable_bytes(drawn));
   for (size_t i = 0; i < count; ++i) {
-    const bool drawn = step.batch().draws[first + i] != nullptr;
-    logits.drawn.push_back(drawn ? ids[i] : kNotDrawn);
-    if (drawn) continue;
+    if (asked[i] != nullptr) continue;
+    drawn[i] = kNotDrawn;
     logits.values.resize(logits.values.size() + static_cast<size_t>(spec_.vocab));
     step.Download({rows.row(static_cast<int64_t>(i)).data(), 1, spec_.vocab}, std::span(logits.values).last(static_cast<size_t>(spec_.vocab)));
   }

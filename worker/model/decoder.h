@@ -124,10 +124,13 @@ class Decoder {
   void TakeLogits(Step& step, const LogitPiece& piece, StepLogits& logits);
   void Spread(Step& step, const LogitPiece& piece, std::span<float> rows);
   void Draw(Step& step, const LogitPiece& piece, StepLogits& logits);
+  // The rows as they were made, in the room that is drawn from.
+  Tensor PlaceRows(Step& step, const LogitPiece& piece);
   // Where rank 0 draws: taken before the layers, so that nothing of a replayed step lies there.
   struct DrawRoom {
     std::span<const TokenDraw> draws;
     std::span<int32_t> ids;
+    std::span<RowScores> scores;
     Tensor rows;
   };
   absl::Status CheckFinite(const Batch& batch, const StepLogits& logits) const;

@@ -3,16 +3,14 @@
 
 #include <algorithm>
 
+#include "worker/model/step_memory.h"
+
 namespace drover {
 namespace {
 
 RouteScore ScoreOf(RouterScore score) {
   if (score == RouterScore::kSoftmax) return RouteScore::kSoftmax;
   return score == RouterScore::kSigmoid ? RouteScore::kSigmoid : RouteScore::kSigmoidOfLogits;
-}
-
-std::span<int32_t> Ints(Tensor tensor) {
-  return {static_cast<int32_t*>(static_cast<void*>(tensor.data)), static_cast<size_t>(tensor.size())};
 }
 
 }  // namespace
@@ -32,15 +30,19 @@ void Step::Copy(Tensor from, Tensor to) {
   ops_.memory().Copy(std::as_bytes(from.all()), std::as_writable_bytes(to.all()).data());
 }
 
-std::span<int32_t> Step::TakeInts(int64_t count) { return Ints(Take(1, count)); }
-
-void Step::Download(std::span<const int32_t> from, std::span<int32_t> to) {
-  if (status_.ok()) status_ = ops_.memory().Download(std::as_bytes(from).data(), std::as_writable_bytes(to));
+std::span<int32_t> Step::TakeInts(int64_t count) {
+  return {static_cast<int32_t*>(static_cast<void*>(Take(1, count).data)), static_cast<size_t>(count)};
 }
 
-void Step::Download(Tensor from, std::span<float> to) {
-  if (status_.ok()) status_ = ops_.memory().Download(std::as_bytes(from.all()).data(), std::as_writable_bytes(to));
+std::span<RowScores> Step::TakeScores(int64_t count) {
+  return {static_cast<RowScores*>(static_cast<void*>(Take(count, kScoreFloats).data)), static_cast<size_t>(count)};
 }
+
+void Step::Download(std::span<const std::byte> from, std::span<std::byte> to) {
+  if (status_.ok()) status_ = ops_.memory().Download(from.data(), to);
+}
+
+void Step::Download(Tensor from, std::span<float> to) { Download(std::as_bytes(from.all()), std::as_writable_bytes(to)); }
 
 Tensor Step::Embed(const Table& vocabulary, const Table& positions, const StepInputs& inputs, int64_t hidden) {
   Tensor x = Take(batch_.rows(), hidden);

@@ -38,6 +38,7 @@ class Step {
 
   Tensor Take(int64_t rows, int64_t cols) { return arena_.Take(rows, cols); }
   std::span<int32_t> TakeInts(int64_t count);
+  std::span<RowScores> TakeScores(int64_t count);
   Tensor Zeros(int64_t rows, int64_t cols);
   // Rows of the embedding, with those of the learned positions, if any: each rank holds a part of both tables; summed over ranks.
   struct Table {
@@ -139,8 +140,11 @@ class Step {
   void Copy(Tensor from, Tensor to);
   // To the host, once everything before is done; an error is kept like a collective's.
   void Download(Tensor from, std::span<float> to);
-  void Download(std::span<const int32_t> from, std::span<int32_t> to);
+  void Download(std::span<const std::byte> from, std::span<std::byte> to);
   void Draw(Tensor logits, std::span<const TokenDraw> draws, std::span<int32_t> ids) { ops_.Draw(logits, draws, ids); }
+  void ScoreDrawn(Tensor logits, std::span<const TokenDraw> draws, std::span<const int32_t> ids, std::span<RowScores> scores) {
+    ops_.ScoreDrawn(logits, draws, ids, scores);
+  }
 
   void Record(const absl::Status& status) { status_.Update(status); }
   absl::Status Finish() const { return status_; }

@@ -118,7 +118,11 @@ size_t WordsOf(const TokenDraw& draw, int64_t most) { return std::min(draw.allow
 // lies where it would if there were as many edits and masks as can be.
 void AddDraws(const Batch& batch, const InputShape& shape, Tensor table, Pieces& pieces, StepInputs& inputs) {
   int64_t count = 0;
-  for (const TokenDraw* draw : batch.draws) count += draw != nullptr ? static_cast<int64_t>(draw->edits.size()) : 0;
+  for (const TokenDraw* draw : batch.draws) {
+    if (draw == nullptr) continue;
+    count += static_cast<int64_t>(draw->edits.size());
+    DROVER_CHECK_LE(draw->scores, kScoresMax);
+  }
   const int64_t masks = std::ranges::count_if(batch.draws, HasMask);
   DROVER_CHECK(count <= shape.drawn_rows * kEditsMax && masks <= shape.drawn_rows);
   const Tensor near = pieces.Take(count, kEditFloats), edits = pieces.Host(near), draws = pieces.Host(table);
@@ -168,7 +172,8 @@ void UploadMasks(const Batch& batch, Tensor masks, Memory& memory, std::vector<f
 
 int64_t InputFloats(const ModelSpec& spec, int64_t tokens, int64_t own_tokens, int64_t drawn_rows) {
   int64_t floats = 3 * Arena::Rounded(tokens);
-  if (drawn_rows > 0) floats += Arena::Rounded(tokens * kDrawFloats) + EditFloats(drawn_rows) + Arena::Rounded(drawn_rows * MaskWords(spec.vocab));
+  if (drawn_rows > 0)
+    floats += Arena::Rounded(tokens * kDrawFloats) + EditFloats(drawn_rows) + Arena::Rounded(drawn_rows * MaskWords(spec.vocab));
   for (const LayerKind& kind : spec.kinds) {
     if (kind.attention.rope) floats += 2 * Arena::Rounded(own_tokens * kind.attention.rope->pairs());
     if (kind.attention.temperature) floats += Arena::Rounded(own_tokens);

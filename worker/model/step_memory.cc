@@ -58,7 +58,8 @@ int64_t StepFloats(const ModelSpec& spec, const RankCut& cut, const StepSize& si
   for (const LayerKind& kind : spec.kinds) layer = std::max(layer, LayerFloats(kind, spec.hidden, cut, tokens, ops));
   const int64_t logits = 2 * Arena::Rounded(rows * spec.hidden) + Arena::Rounded(rows * cut.Vocab(spec).size()) + Arena::Rounded(rows * spec.vocab);
   const int64_t drawn_rows = cut.rank == 0 && !ops.on_host() ? rows : 0;
-  const int64_t drawing = Arena::Rounded(drawn_rows) + Arena::Rounded(drawn_rows * spec.vocab);
+  int64_t drawing = 0;
+  for (const int64_t width : {int64_t{1}, kScoreFloats, spec.vocab}) drawing += Arena::Rounded(drawn_rows * width);
   return InputFloats(spec, tokens, PartTokens(tokens, cut.grid.attention_parts), drawn_rows) + drawing +
          2 * Arena::Rounded(tokens * spec.hidden) + std::max(layer, logits);  // the stream and what blocks read of it
 }

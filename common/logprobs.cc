@@ -1,5 +1,5 @@
 // See logprobs.h.
-#include "worker/logprobs.h"
+#include "common/logprobs.h"
 
 #include <algorithm>
 #include <cmath>
