@@ -15,6 +15,6 @@ struct GrammarText {
   bool operator==(const GrammarText&) const = default;
 };
 
-inline constexpr size_t kGrammarBytesMax = 128 << 10;  // of GrammarText::text; Lark grammars have a lower limit
+inline constexpr size_t kGrammarBytesMax = 64 << 10;  // of GrammarText::text; Lark grammars have a lower limit
 
 }  // namespace drover

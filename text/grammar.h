@@ -35,7 +35,8 @@ class GrammarTokens {
 // may be made anew and fed with them. One thread at a time.
 class Grammar {
  public:
-  // kInvalidArgument: what is wrong with the grammar, in words for the client; kResourceExhausted: over its limits.
+  // kInvalidArgument: what is wrong with the grammar, in words for the client; kResourceExhausted: over its limits. Takes
+  // milliseconds, a large or hostile grammar up to a second.
   static absl::StatusOr<std::unique_ptr<Grammar>> Create(std::shared_ptr<const GrammarTokens> tokens, const GrammarText& text);
 
   // Bit id%32 of allowed[id/32]: whether id may come next; ceil(vocab/32) words, all are written. Text that the grammar leaves no

@@ -1,21 +1,10 @@
 // Every tiny tokenizer of the corpus: encoding and decoding as the reference library does, one case per feature.
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <set>
-
 #include "tests/text/golden_text.h"
 
 namespace drover::text {
 namespace {
-
-std::vector<std::filesystem::path> Folders() {
-  std::vector<std::filesystem::path> folders;
-  const auto root = std::filesystem::exists(SharedText() / "features") ? SharedText() / "features" : RepositoryText() / "features";
-  for (const auto& entry : std::filesystem::directory_iterator(root)) folders.push_back(entry.path());
-  std::ranges::sort(folders);
-  return folders;
-}
 
 class FeatureVectors : public testing::TestWithParam<std::filesystem::path> {};
 
@@ -27,13 +16,13 @@ TEST_P(FeatureVectors, AreReproduced) {
   EXPECT_EQ(outcome.failed, 0) << "of " << outcome.checked << "\n" << outcome.first_failures;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, FeatureVectors, testing::ValuesIn(Folders()),
+INSTANTIATE_TEST_SUITE_P(All, FeatureVectors, testing::ValuesIn(FeatureFolders()),
                          [](const auto& each) { return each.param.filename().string(); });
 
 TEST(FeatureVectorsCorpus, IsComplete) {
   if (!std::filesystem::exists(SharedText() / "features"))
     GTEST_SKIP() << SharedText() / "features" << " is absent: only the features in tests/testdata/text were run";
-  EXPECT_EQ(Folders().size(), 88u);
+  EXPECT_EQ(FeatureFolders().size(), 88u);
 }
 
 }  // namespace

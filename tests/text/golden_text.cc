@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 
@@ -40,6 +41,54 @@ absl::StatusOr<Tokenizer> LoadFeature(const fs::path& folder) {
   for (const char* name : {"tokenizer.json", "tokenizer.model", "tekken.json", "tiktoken.model"})
     if (fs::exists(folder / name)) return LoadTokenizerFile(folder / name);
   return NotFound(folder.string(), ": no tokenizer file");
+}
+
+std::vector<fs::path> FeatureFolders() {
+  std::vector<fs::path> folders;
+  const auto root = fs::exists(SharedText() / "features") ? SharedText() / "features" : RepositoryText() / "features";
+  for (const auto& entry : fs::directory_iterator(root)) folders.push_back(entry.path());
+  std::ranges::sort(folders);
+  return folders;
+}
+
+fs::path RealTokenizer::path() const { return fs::path(DROVER_SOURCE_DIR) / "build/text-packages" / name / file; }
+
+std::vector<RealTokenizer> RealTokenizers() {
+  return {
+    {"mistral_v1_json", "tokenizer.json"}, {"llama3", "tokenizer.json"}, {"llama3_1", "tokenizer.json"},
+    {"qwen3", "tokenizer.json"}, {"deepseek_v3", "tokenizer.json"}, {"gemma3", "tokenizer.json"},
+    {"gptoss", "tokenizer.json"}, {"gpt4o", "tokenizer.json"}, {"deepseek_v4", "tokenizer.json"},
+    {"minilm_bert", "tokenizer.json"}, {"mon_unigram", "mon_tokenizer.json"}, {"mistral_v1", "tokenizer.model.v1"},
+    {"mistral_v2", "mistral_instruct_tokenizer_240216.model.v2"}, {"mistral_v3", "mistral_instruct_tokenizer_240323.model.v3"},
+    {"mistral_v7", "mistral_instruct_tokenizer_241114.model.v7"}, {"tekken_240718", "tekken_240718.json"},
+    {"tekken_240911", "tekken_240911.json"}, {"llama3_tiktoken", "converted.json"}, {"llama4_tiktoken", "converted.json"},
+    {"qwen_tiktoken", "converted.json"}, {"qwen3_6_tiktoken", "converted.json"}, {"llama2", "converted.json"},
+    {"gpt2", "converted.json"}, {"smollm2", "vocabulary.json"}};
+}
+
+namespace {
+
+// {"ranks": file, "config": {...}}: a tiktoken file with what its family's code adds, or {"vocabulary": {...}}, or a tokenizer.json.
+absl::StatusOr<Tokenizer> LoadConverted(const fs::path& path) {
+  DROVER_ASSIGN_OR_RETURN(const Json file, ReadJsonFile(path.string(), {.bytes = 64 << 20, .depth = 16, .elements = 4'000'000}));
+  if (file.contains("ranks"))
+    return Tokenizer::FromTiktoken(ReadAll(path.parent_path() / file["ranks"].get<std::string>()), file["config"].dump());
+  if (!file.contains("tokens")) return Tokenizer::FromJson(file.dump());
+  Vocabulary vocabulary;
+  vocabulary.model = file["model"].get<std::string>();
+  vocabulary.pre = file["pre"].get<std::string>();
+  vocabulary.tokens = file["tokens"].get<std::vector<std::string>>();
+  vocabulary.merges = file["merges"].get<std::vector<std::string>>();
+  for (const Json& type : file["types"]) vocabulary.types.push_back(static_cast<TokenType>(type.get<int32_t>()));
+  vocabulary.eos = file["eos"].get<int32_t>();
+  return Tokenizer::FromVocabulary(vocabulary);
+}
+
+}  // namespace
+
+absl::StatusOr<Tokenizer> LoadReal(const RealTokenizer& real) {
+  const std::string name = real.file;
+  return name == "converted.json" || name == "vocabulary.json" ? LoadConverted(real.path()) : LoadTokenizerFile(real.path().string());
 }
 
 Outcome CheckVectors(const Tokenizer& tokenizer, const std::vector<Json>& rows) {

@@ -23,6 +23,17 @@ std::string ReadAll(const std::filesystem::path& path);
 
 // A folder of features/: the kind follows from its files.
 absl::StatusOr<Tokenizer> LoadFeature(const std::filesystem::path& folder);
+// Those of the shared corpus, or of the repository.
+std::vector<std::filesystem::path> FeatureFolders();
+
+// The tokenizers of real models. Their files come from tools/fetch_text_packages.py (build/text-packages).
+struct RealTokenizer {
+  const char* name;
+  const char* file;
+  std::filesystem::path path() const;
+};
+std::vector<RealTokenizer> RealTokenizers();
+absl::StatusOr<Tokenizer> LoadReal(const RealTokenizer& real);
 
 // Differences found by running the vectors; empty when all hold. At most a few are listed in full.
 struct Outcome {

@@ -66,9 +66,14 @@ impl Plan {
         if bytes.is_empty() { piece.replace('\u{2581}', " ").into_bytes() } else { bytes }
     }
 
-    /// A token's text depends on nothing but whether it is the first one.
+    /// A token's text depends on no other token, but for a leading space that the first one may lose.
     pub fn is_per_token(&self) -> bool {
-        !self.steps.iter().any(|step| matches!(step, Step::Suffix(_) | Step::Ctc { .. } | Step::StripText { stop: 1.., .. }))
+        let depends = |step: &Step| match step {
+            Step::Suffix(_) | Step::Ctc { .. } | Step::Spaced | Step::WordPiece { .. } => true,
+            Step::StripText { stop, .. } => *stop > 0,
+            _ => false,
+        };
+        !self.steps.iter().any(depends)
     }
 
     pub fn sentencepiece(rules: SentencePieceRules) -> Self {

@@ -7,17 +7,13 @@ use llguidance::api::{StopReason, TopLevelGrammar};
 use llguidance::earley::{BiasComputer, ParserRecognizer};
 use llguidance::toktrie::{SimpleVob, TokEnv, TokTrie};
 use llguidance::TokenParser;
-use serde_json::{json, Value};
 
-use crate::error::{exhausted, invalid, reading, Code, Error, Result};
+use crate::error::{invalid, Code, Error, Result};
+use crate::grammar_text;
 use crate::grammar_tokens::GrammarTokens;
 
-/// Between the tokens of a JSON text: a space or line breaks with an indentation.
-const WHITESPACE: &str = r" |(\r?\n){1,2}[ \t]{0,64}";
 /// References and rules may form chains as long as the text, and reading one recurses along them.
 const STACK_BYTES: usize = 256 << 20;
-/// Terminals of a Lark grammar nest without end, and the cost of a token grows with the square of their depth.
-const MAX_LARK_BYTES: usize = 16 << 10;
 const MESSAGE_START: usize = 200;
 const MESSAGE_END: usize = 800;
 
@@ -44,15 +40,7 @@ enum Progress {
 impl Grammar {
     /// `kind` as in abi.
     pub fn new(tokens: Arc<GrammarTokens>, kind: u32, text: &str) -> Result<Self> {
-        let grammar = match kind {
-            0 => json_schema(text)?,
-            1 => regex(text)?,
-            2 if text.len() > MAX_LARK_BYTES => {
-                return exhausted(format!("grammar: found {} bytes of Lark, expected at most {MAX_LARK_BYTES}", text.len()));
-            }
-            2 => TopLevelGrammar::from_lark(text.to_string()),
-            other => return invalid(format!("grammar kind: found {other}, expected 0 to 2")),
-        };
+        let grammar = grammar_text::read(kind, text)?;
         let work = move || Self::compile(tokens, grammar);
         let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(work);
         let thread = thread.map_err(|problem| Error::new(Code::Internal, format!("grammar: no thread: {problem}")))?;
@@ -64,9 +52,6 @@ impl Grammar {
         let warnings = parser.grammar_warnings();
         if !warnings.is_empty() {
             return invalid(format!("grammar: {}", shortened(&warnings.join("; "))));
-        }
-        if parser.parser.grammar().lexer_spec().has_temperature {
-            return invalid("grammar: temperature= is not supported, expected it as a parameter of the request");
         }
         parser.start_without_prompt();
         let first = tokens.first.is_some();
@@ -117,8 +102,11 @@ impl Grammar {
                 this.progress = Progress::Closed;
                 return Ok(());
             }
-            let ids = this.spell(id);
-            if this.progress != Progress::Open || this.tokens.barred.is_allowed(id) || !this.fits(&ids)? {
+            let open = this.progress == Progress::Open && !this.tokens.barred.is_allowed(id);
+            let Some(ids) = this.spell(id).filter(|_| open) else {
+                return may_not();
+            };
+            if !this.fits(&ids)? {
                 return may_not();
             }
             this.refuel();
@@ -149,7 +137,8 @@ impl Grammar {
 
     fn next_ids(&mut self) -> Result<SimpleVob> {
         if let Some(first) = self.tokens.first.as_ref().filter(|_| self.first) {
-            let set = self.parser.parser.compute_bias(first, &[]);
+            let mut set = self.parser.parser.compute_bias(first, &[]);
+            set.or(&first.blank);
             self.parser.parser.invalidate_bias_cache();
             return self.within_limits().map(|()| set);
         }
@@ -164,17 +153,17 @@ impl Grammar {
         }
     }
 
-    /// The ids to tell the library instead of `id`.
-    fn spell(&self, id: u32) -> Vec<u32> {
+    /// The ids to tell the library instead of `id`; None where no ids will do.
+    fn spell(&self, id: u32) -> Option<Vec<u32>> {
         match self.tokens.first.as_ref().filter(|_| self.first) {
             Some(first) => first.spell(id, self.tokens.factory.tok_env().tok_trie()),
-            None => vec![id],
+            None => Some(vec![id]),
         }
     }
 
     fn fits(&mut self, ids: &[u32]) -> Result<bool> {
         let count = self.parser.validate_tokens_raw(ids).map_err(|problem| over_limits(&problem))?;
-        Ok(!ids.is_empty() && count == ids.len())
+        Ok(count == ids.len())
     }
 
     /// After each id, so that what is allowed depends on ids alone and not on when it was asked for.
@@ -221,29 +210,6 @@ fn copy(set: &SimpleVob, allowed: &mut [u32]) {
 
 fn stuck<T>() -> Result<T> {
     Err(Error::new(Code::FailedPrecondition, "grammar: no token of the model's vocabulary can go on from here"))
-}
-
-fn json_schema(text: &str) -> Result<TopLevelGrammar> {
-    let mut schema: Value = serde_json::from_str(text).map_err(reading("JSON schema"))?;
-    if schema == Value::Bool(true) {
-        schema = json!({});
-    }
-    let Some(fields) = schema.as_object_mut() else {
-        return invalid("JSON schema: found no object, expected one");
-    };
-    // The library's own options: they could turn what it does not support into silence.
-    if fields.insert("x-guidance".to_string(), json!({"whitespace_pattern": WHITESPACE})).is_some() {
-        return invalid("JSON schema: x-guidance is not supported");
-    }
-    Ok(TopLevelGrammar::from_json_schema(schema))
-}
-
-fn regex(text: &str) -> Result<TopLevelGrammar> {
-    let slashes = text.len() - text.trim_end_matches('\\').len();
-    if slashes % 2 == 1 {
-        return invalid("regular expression: found a \\ at its end, expected something after it");
-    }
-    Ok(TopLevelGrammar::from_regex(text))
 }
 
 /// Words by which the library says that a limit was met.

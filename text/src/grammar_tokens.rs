@@ -30,6 +30,8 @@ pub struct GrammarTokens {
 /// Finds the ids that may come first.
 pub struct FirstTokens {
     trie: TokTrie,
+    /// Ids that print nothing as the first token (the space of their own that is dropped); all is as inside of a text after them.
+    pub blank: SimpleVob,
 }
 
 struct Env {
@@ -42,7 +44,7 @@ struct Env {
 impl GrammarTokens {
     pub fn new(tokenizer: Arc<Tokenizer>, vocab: u32, ends: &[u32]) -> Result<Self> {
         if !tokenizer.plan.is_per_token() {
-            return unsupported("grammars: this tokenizer's decoder prints a token otherwise for what comes after it");
+            return unsupported("grammars: this tokenizer's decoder prints a token otherwise for what stands beside it");
         }
         let mut end_set = SimpleVob::alloc(vocab as usize);
         for &end in ends {
@@ -58,8 +60,8 @@ impl GrammarTokens {
         }
         // Where the output may end is known here (`ends`), not to the library, which takes one end for a part of the grammar.
         let info = TokRxInfo::new(vocab, INVALID_TOKEN);
-        let first = if first == inside { None } else { Some(FirstTokens { trie: TokTrie::from(&info, &first) }) };
         let trie = TokTrie::from(&info, &inside);
+        let first = if first == inside { None } else { Some(FirstTokens::new(&tokenizer, first, &trie)) };
         let env: TokEnv = Arc::new(Env::new(tokenizer, trie)?);
         let mut factory = ParserFactory::new(&env, InferenceCapabilities::default(), &SlicedBiasComputer::json_slices())
             .map_err(reading("grammars"))?;
@@ -163,15 +165,33 @@ impl TokenizerEnv for Env {
 }
 
 impl FirstTokens {
-    /// The ids that print inside of a text what `id` prints as the first token; none where it prints nothing.
-    pub fn spell(&self, id: u32, inside: &TokTrie) -> Vec<u32> {
-        let word = self.trie.token(id);
-        if word.is_empty() || word == inside.token(id) {
-            return if word.is_empty() { Vec::new() } else { vec![id] };
+    fn new(tokenizer: &Tokenizer, mut first: Vec<Vec<u8>>, inside: &TokTrie) -> Self {
+        let mut blank = inside.alloc_token_set();
+        for (id, word) in (0u32..).zip(first.iter_mut()) {
+            let elsewhere = inside.token(id);
+            // A decoder that drops more than one such token could go on with them for ever.
+            let once = || tokenizer.decode(&[id, id], false).is_ok_and(|text| text.as_bytes() == elsewhere);
+            if word.is_empty() && from_utf8(elsewhere).is_ok_and(|text| !text.is_empty()) && once() {
+                blank.allow_token(id);
+            } else if spelled(inside, id, word).is_none() {
+                word.clear();
+            }
         }
-        let ids = inside.greedy_tokenize(word);
-        if inside.decode_raw(&ids) == word { ids } else { Vec::new() }
+        Self { trie: TokTrie::from(inside.info(), &first), blank }
     }
+
+    /// The ids that print inside of a text what `id` prints as the first token; None where it may not be the first.
+    pub fn spell(&self, id: u32, inside: &TokTrie) -> Option<Vec<u32>> {
+        if self.blank.is_allowed(id) { Some(Vec::new()) } else { spelled(inside, id, self.trie.token(id)) }
+    }
+}
+
+fn spelled(inside: &TokTrie, id: u32, word: &[u8]) -> Option<Vec<u32>> {
+    if word == inside.token(id) {
+        return Some(vec![id]);
+    }
+    let ids = inside.greedy_tokenize(word);
+    (!word.is_empty() && inside.decode_raw(&ids) == word).then_some(ids)
 }
 
 impl BiasComputer for FirstTokens {

@@ -15,6 +15,7 @@ mod formatting;
 mod gguf;
 mod globals;
 mod grammar;
+mod grammar_text;
 mod grammar_tokens;
 mod json;
 mod literal;
