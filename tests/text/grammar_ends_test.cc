@@ -158,9 +158,14 @@ TEST_F(Ends, WhatIsAllowedDependsOnTheIdsAlone) {
 }
 
 TEST_F(Ends, AnotherCutOfForcedTextIsAccepted) {
-  GrammarWalk walk = Walk(Regex("the end of the story"), {end_});
-  for (const char letter : std::string("the end of the story"))
+  const std::string story = "the end of the story";
+  GrammarWalk walk = Walk(Regex(story), {end_});
+  for (const char letter : story) {
+    const std::vector<int32_t> allowed = walk.Allowed();  // one token: what the tokenizer makes of the rest
+    ASSERT_EQ(allowed.size(), 1u) << walk.Text();
+    EXPECT_TRUE(story.substr(walk.Text().size()).starts_with(*tokenizer_->IdToBytes(allowed.front()))) << walk.Text();
     ASSERT_TRUE(walk.Accept((*tokenizer_->Encode(std::string(1, letter), {.add_special_tokens = false})).front()).ok()) << letter;
+  }
   EXPECT_TRUE(walk.ended());
 }
 

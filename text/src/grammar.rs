@@ -106,12 +106,12 @@ impl Grammar {
             let Some(ids) = this.spell(id).filter(|_| open) else {
                 return may_not();
             };
+            this.refuel();
             if !this.fits(&ids)? {
                 return may_not();
             }
-            this.refuel();
             for &id in &ids {
-                this.parser.consume_token(id).map_err(|problem| refusal(&problem))?;
+                this.parser.consume_token(id).map_err(|problem| over_limits(&problem))?;
             }
             this.first = false;
             if this.forced.pop_front() != Some(id) {
@@ -163,7 +163,7 @@ impl Grammar {
 
     fn fits(&mut self, ids: &[u32]) -> Result<bool> {
         let count = self.parser.validate_tokens_raw(ids).map_err(|problem| over_limits(&problem))?;
-        Ok(count == ids.len())
+        self.within_limits().map(|()| count == ids.len())
     }
 
     /// After each id, so that what is allowed depends on ids alone and not on when it was asked for.

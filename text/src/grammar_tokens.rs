@@ -55,8 +55,8 @@ impl GrammarTokens {
         }
         let (first, inside) = words(&tokenizer, vocab, &end_set);
         let mut barred = end_set.clone();
-        for (id, _) in inside.iter().enumerate().filter(|(_, word)| word.is_empty()) {
-            barred.allow_token(id as u32);
+        for (id, _) in (0u32..).zip(&inside).filter(|(_, word)| word.is_empty()) {
+            barred.allow_token(id);
         }
         // Where the output may end is known here (`ends`), not to the library, which takes one end for a part of the grammar.
         let info = TokRxInfo::new(vocab, INVALID_TOKEN);
@@ -71,14 +71,15 @@ impl GrammarTokens {
     }
 }
 
-/// What one request may take: some tens of milliseconds a token and some tens of MB.
+/// What one request may take: tens of milliseconds a token, and 1 to 2 KB a state of its lexer. A string with a maxLength has
+/// some six states for each of its characters.
 fn limits() -> ParserLimits {
     ParserLimits {
         max_items_in_row: 2_000,
         initial_lexer_fuel: 1_000_000,
         step_lexer_fuel: 200_000,
         step_max_items: 50_000,
-        max_lexer_states: 30_000,
+        max_lexer_states: 100_000,
         max_grammar_size: 100_000,
         precompute_large_lexemes: true,
         verbose_errors: false,
