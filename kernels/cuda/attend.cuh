@@ -21,6 +21,7 @@ struct AttendTask {
   KvLayer kv;
   AttentionShape shape;
   AttendCut cut;
+  int32_t part_keys = 0;  // LeastPartKeys
   // Results of parts: for each [slot, head, part] the highest score and the sum, and the sums of values. A launch's items have
   // cut.rows_each slots each, for their rows.
   float* softmax = nullptr;
@@ -78,10 +79,31 @@ struct Softmax {
 };
 struct MergeFactors {
   float max, before, part;
+  MergeFactors() = default;
   __device__ MergeFactors(float max_before, float max_part)
       : max(fmaxf(max_before, max_part)), before(Softmax::Factor(max_before, max)), part(Softmax::Factor(max_part, max)) {}
   __device__ float Sum(float of_before, float of_part) const { return fmaf(of_before, before, of_part * part); }
 };
+
+// Over kLanes neighbouring lanes.
+template <int kLanes>
+__device__ inline float LanesMax(float value) {
+#pragma unroll
+  for (int step = 1; step < kLanes; step *= 2) value = fmaxf(value, __shfl_xor_sync(kAllLanes, value, step));
+  return value;
+}
+// Of all their values: pairs of neighbours, then pairs of those and so on, so that it does not matter how many a lane has.
+template <int kLanes, int kEach>
+__device__ inline float LanesSum(float (&values)[kEach]) {
+#pragma unroll
+  for (int width = 1; width < kEach; width *= 2)
+#pragma unroll
+    for (int n = 0; n < kEach; n += 2 * width) values[n] += values[n + width];
+  float sum = values[0];
+#pragma unroll
+  for (int step = 1; step < kLanes; step *= 2) sum += __shfl_xor_sync(kAllLanes, sum, step);
+  return sum;
+}
 
 // Before the first part: a sink joins the sum and has no value.
 __device__ inline Softmax Start(const AttentionShape& shape, int64_t head) {

@@ -25,7 +25,7 @@ struct AttendBlock {
         key_pieces(static_cast<int>((of.shape.head_dim + kVec - 1) / kVec)),
         value_pieces((Values(of) + kVec - 1) / kVec),
         value_groups(kAttendThreads / value_pieces),
-        value_block(static_cast<int>(blockIdx.y) % of.cut.value_blocks * of.cut.values),
+        value_block(static_cast<int>(blockIdx.x) % of.cut.value_blocks * of.cut.values),
         q(room),
         scores(q + kQueries * key_pieces * kVec),
         sums(scores + kTileKeys * kQueries),
@@ -35,7 +35,7 @@ struct AttendBlock {
 
   // Value columns of this block.
   __device__ static int Values(const AttendTask& of) {
-    const int begin = static_cast<int>(blockIdx.y) % of.cut.value_blocks * of.cut.values;
+    const int begin = static_cast<int>(blockIdx.x) % of.cut.value_blocks * of.cut.values;
     return min(of.cut.values, static_cast<int>(of.shape.ValueDim()) - begin);
   }
 

@@ -15,6 +15,7 @@ struct AttendCut {
   int values = 0, value_blocks = 1;  // of a value row, likewise
   int key_lanes = 8;                 // of a warp that share a key
   int parts = 0;                     // blocks of each query's keys; 0: a block takes all keys and writes the result itself
+  int stages = 2;                    // tiles in shared memory, of AttendTiles
   bool wide = false;                 // heads in the cache lie on multiples of 16 bytes
 };
 

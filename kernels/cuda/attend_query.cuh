@@ -24,14 +24,14 @@ constexpr int64_t AttendRoom(int queries, int vector, int64_t head_dim, int64_t 
 __device__ inline AttendQuery QueryOf(const AttendTask& task, const AttendItem& item, int64_t kv_head, int i) {
   const AttentionShape& shape = task.shape;
   const AttendCut& cut = task.cut;
-  const int block = static_cast<int>(blockIdx.y) / cut.value_blocks;
+  const int block = static_cast<int>(blockIdx.x) / cut.value_blocks;
   const int row = block % cut.row_blocks * cut.rows + i / cut.heads;
   const int64_t begin = (shape.first_kv_head + kv_head) * shape.group - shape.first_head, end = begin + shape.group;
   const int64_t head = (begin > 0 ? begin : 0) + block / cut.row_blocks % cut.head_blocks * cut.heads + i % cut.heads;
   AttendQuery query;
   if (i >= cut.rows * cut.heads || row >= item.rows || head >= end || head >= shape.heads) return query;
   const int32_t position = item.position + row, visible = static_cast<int32_t>(shape.FirstKey(position));
-  query.part_keys = PartKeys(position - visible + 1, shape.group);
+  query.part_keys = PartKeys(position - visible + 1, task.part_keys);
   int64_t from = visible, to = position;
   if (cut.parts > 0) {
     const int64_t part = (visible / query.part_keys + static_cast<int64_t>(blockIdx.z)) * query.part_keys;
@@ -39,7 +39,7 @@ __device__ inline AttendQuery QueryOf(const AttendTask& task, const AttendItem& 
     if (part + query.part_keys - 1 < to) to = part + query.part_keys - 1;
   }
   if (from > to) return query;
-  query.row = item.row + row, query.slot = static_cast<int32_t>(blockIdx.x) * cut.rows_each + row, query.head = static_cast<int32_t>(head), query.position = position;
+  query.row = item.row + row, query.slot = static_cast<int32_t>(blockIdx.y) * cut.rows_each + row, query.head = static_cast<int32_t>(head), query.position = position;
   query.first = static_cast<int32_t>(from), query.last = static_cast<int32_t>(to);
   query.all = Start(shape, head);
   return query;
@@ -49,6 +49,7 @@ __device__ inline AttendQuery QueryOf(const AttendTask& task, const AttendItem& 
 struct AttendKeys {
   int64_t kv_head = 0;
   int first_block = 0;
+  int queries = 0;                       // from there on there are none
   int32_t first = INT32_MAX, last = -1;  // none, if the last is before the first
 
   // Where the KV head's values of a key lie, in elements. Keys before the first and after the last are not read: these stand for them.
@@ -63,14 +64,15 @@ struct AttendKeys {
 // Fills in the queries of this block, in shared memory. All threads call it.
 template <int kQueries>
 __device__ inline AttendKeys FindKeysOf(const AttendTask& task, AttendQuery* queries) {
-  const AttendItem item = task.items[blockIdx.x];
+  const AttendItem item = task.items[blockIdx.y];
   const AttendCut& cut = task.cut;
-  AttendKeys keys{.kv_head = static_cast<int>(blockIdx.y) / cut.value_blocks / cut.row_blocks / cut.head_blocks, .first_block = item.first_block};
+  AttendKeys keys{.kv_head = static_cast<int>(blockIdx.x) / cut.value_blocks / cut.row_blocks / cut.head_blocks, .first_block = item.first_block};
   if (threadIdx.x < kQueries) queries[threadIdx.x] = QueryOf(task, item, keys.kv_head, static_cast<int>(threadIdx.x));
   __syncthreads();
   for (int i = 0; i < kQueries; ++i) {
     keys.first = min(keys.first, queries[i].first);
     keys.last = max(keys.last, queries[i].last);
+    if (queries[i].row >= 0) keys.queries = i + 1;
   }
   return keys;
 }

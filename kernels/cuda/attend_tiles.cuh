@@ -1,6 +1,6 @@
 // AttendTiles: up to kQueries queries that share a KV head, against their keys, by one block of threads on tensor cores. It walks tiles
-// of keys: a tile comes into shared memory while the one before is worked on. Warps share out a tile's scores by queries and keys, its
-// softmax by queries, and the sums of values, which stay in registers, by columns.
+// of keys: tiles come into shared memory while those before are worked on. Warps share out a tile's scores by queries, keys and
+// dimensions, its softmax by queries, and the sums of values, which stay in registers, by columns.
 #pragma once
 
 #include "kernels/cuda/attend_tiles_room.cuh"
@@ -11,6 +11,10 @@ namespace drover::cuda {
 template <int kQueries, int kValueSteps>  // steps of value columns of a warp
 struct AttendTiles {
   static constexpr int kRowSteps = kQueries / kStep;
+  // The dimensions of heads are cut into slices, whose products are summed up one after the other, whoever has them: the same bits
+  // for every kQueries. The warps with the same queries and keys have one each, or one warp has all.
+  static constexpr int kSlices = 4, kPlanes = kTilesWarps / kRowSteps / kKeySteps;
+  static_assert(kPlanes == kSlices || kPlanes == 1);
 
   const AttendTask& task;
   const int head_dim, value_dim, value_column;
@@ -25,7 +29,7 @@ struct AttendTiles {
         head_dim(static_cast<int>(of.shape.head_dim)),
         value_dim(static_cast<int>(of.shape.ValueDim())),
         value_column(ValueColumn(of.kv, of.shape)),
-        room(kQueries, head_dim, value_dim, value_column < 0),
+        room(kQueries, of.cut.stages, head_dim, value_dim, value_column < 0),
         base(shared),
         queries(reinterpret_cast<AttendQuery*>(shared + room.queries)) {}
 
@@ -38,7 +42,9 @@ struct AttendTiles {
     if (value_column >= 0) return Keys(stage) + value_column;
     return reinterpret_cast<uint16_t*>(base + room.values) + stage * kTilesKeys * room.value_stride;
   }
-  __device__ float* Scores() const { return reinterpret_cast<float*>(base + room.scores); }
+  __device__ float* ScoresOf(int plane, int query) const {
+    return reinterpret_cast<float*>(base + room.scores) + (plane * kQueries + query) * room.score_stride;
+  }
   __device__ uint16_t* Weights() const { return reinterpret_cast<uint16_t*>(base + room.weights); }
 
   // False: there is nothing to do.
@@ -59,56 +65,75 @@ struct AttendTiles {
     return true;
   }
 
-  // Sends for the keys and values of a tile.
+  // Sends for the keys and values of a tile, if there is one: a group of pieces.
   __device__ void Send(int32_t tile, int stage) const {
     constexpr int kSenders = kTilesThreads / kTilesKeys;  // of a key
+    if (tile > keys.last) return ClosePieces();
     const int place = static_cast<int>(threadIdx.x) / kSenders, begin = static_cast<int>(threadIdx.x) % kSenders * kFill;
     const int64_t offset = keys.OffsetOf(task, tile + place);
     const uint16_t* from = reinterpret_cast<const uint16_t*>(task.kv.keys) + offset;
     for (int d = begin; d < head_dim; d += kSenders * kFill) SendPiece(from + d, Keys(stage) + place * room.key_stride + d);
-    if (value_column >= 0) return;
+    if (value_column >= 0) return ClosePieces();
     from = reinterpret_cast<const uint16_t*>(task.kv.values) + offset;
     for (int d = begin; d < value_dim; d += kSenders * kFill) SendPiece(from + d, Values(stage) + place * room.value_stride + d);
+    ClosePieces();
   }
 
-  // A warp takes kStep queries and as many keys.
-  __device__ void Score(int32_t tile, int stage) const {
-    const int query = Warp() % kRowSteps * kStep, key = Warp() / kRowSteps * kStep, lane = Lane();
-    if (key >= kTilesKeys) return;
+  // A warp takes kStep queries, as many keys and its slices.
+  __device__ void Score(int stage) const {
+    const int query = Warp() % kRowSteps * kStep, key = Warp() / kRowSteps % kKeySteps * kStep, plane = Warp() / kRowSteps / kKeySteps;
+    const int lane = Lane(), steps = head_dim / kStep;
     const uint16_t* q = Queries() + (query + lane % kStep) * room.key_stride + lane / kStep * kFill;
     const uint16_t* k = Keys(stage) + (key + lane / kStep * kFill + lane % kFill) * room.key_stride + lane / kFill % 2 * kFill;
-    float dots[2][4] = {};
-#pragma unroll 4
-    for (int d = 0; d < head_dim; d += kStep) {
-      unsigned a[4], b[4];
-      LoadMatrices(q + d, a);
-      LoadMatrices(k + d, b);
-      MultiplyTile(dots[0], a, b[0], b[1]);
-      MultiplyTile(dots[1], a, b[2], b[3]);
+    float all[2][4] = {};
+#pragma unroll
+    for (int slice = plane; slice < plane + kSlices / kPlanes; ++slice) {
+      float dots[2][4] = {};
+#pragma unroll 2
+      for (int d = steps * slice / kSlices * kStep; d < steps * (slice + 1) / kSlices * kStep; d += kStep) {
+        unsigned a[4], b[4];
+        LoadMatrices(q + d, a);
+        LoadMatrices(k + d, b);
+        MultiplyTile(dots[0], a, b[0], b[1]);
+        MultiplyTile(dots[1], a, b[2], b[3]);
+      }
+#pragma unroll
+      for (int i = 0; i < 8; ++i) all[i / 4][i % 4] += dots[i / 4][i % 4];
     }
 #pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      const int row = query + lane / 4 + i % 4 / 2 * 8, column = key + i / 4 * 8 + lane % 4 * 2 + i % 2;
-      const AttendQuery& of = queries[row];
-      Scores()[row * room.score_stride + column] = ScoreOf(task.shape, dots[i / 4][i % 4], of.head, tile + column, of.position);
-    }
+    for (int i = 0; i < 8; ++i)
+      ScoresOf(plane, query + lane / 4 + i % 4 / 2 * 8)[key + i / 4 * 8 + lane % 4 * 2 + i % 2] = all[i / 4][i % 4];
   }
 
-  // Scores become weights: exp(score - max), zero where the query does not see the key. A warp takes a query, its lanes the keys.
+  // Scores become weights: exp(score - max), zero where the query does not see the key. A query has kLanes lanes, each of them kEach
+  // keys. Warps without a query leave what their rows hold: no other row meets it.
   __device__ void Weigh(int32_t tile) const {
-    const int lane = Lane();
-    const int32_t key = tile + lane;
-    for (int i = Warp(); i < kQueries; i += kTilesWarps) {
-      AttendQuery& query = queries[i];
-      const Softmax before = query.part;
-      const float score = key >= query.first && key <= query.last ? Scores()[i * room.score_stride + lane] : -INFINITY;
-      const float best = WarpMax(fmaxf(before.max, score)), weight = Softmax::Factor(score, best), total = WarpSum(weight);
-      Store(weight, Weights() + i * room.weight_stride + lane);
-      const float factor = Softmax::Factor(before.max, best);
-      __syncwarp();
-      if (lane == 0) query.part = {best, fmaf(before.sum, factor, total)}, query.factor = factor;
+    constexpr int kLanes = kTilesThreads / kQueries, kEach = kTilesKeys / kLanes;
+    if (Warp() * kWarp / kLanes >= keys.queries) return;
+    const int i = static_cast<int>(threadIdx.x) / kLanes, first = static_cast<int>(threadIdx.x) % kLanes * kEach;
+    AttendQuery& query = queries[i];
+    const Softmax before = query.part;
+    float weights[kEach], best = before.max;
+#pragma unroll
+    for (int n = 0; n < kEach; ++n) {
+      weights[n] = ScoresOf(0, i)[first + n];
+#pragma unroll
+      for (int plane = 1; plane < kPlanes; ++plane) weights[n] += ScoresOf(plane, i)[first + n];
+      const int32_t key = tile + first + n;
+      const float score = ScoreOf(task.shape, weights[n], query.head, key, query.position);
+      weights[n] = key >= query.first && key <= query.last ? score : -INFINITY;
+      best = fmaxf(best, weights[n]);
     }
+    best = LanesMax<kLanes>(best);
+#pragma unroll
+    for (int n = 0; n < kEach; ++n) weights[n] = Softmax::Factor(weights[n], best);
+    StoreWeights(weights, Weights() + i * room.weight_stride + first);
+    const float factor = Softmax::Factor(before.max, best), total = LanesSum<kLanes>(weights);
+    __syncwarp();
+    if (first == 0) query.part = {best, fmaf(before.sum, factor, total)}, query.factor = factor;
   }
+  __device__ static void StoreWeights(const float (&weights)[kFill], uint16_t* to) { *reinterpret_cast<uint4*>(to) = BF16Piece(weights); }
+  __device__ static void StoreWeights(const float (&weights)[2], uint16_t* to) { Store(weights[0], to), Store(weights[1], to + 1); }
 
   // sums ← sums·factor + Σ_j weight of key j · V[j], of this warp's columns.
   __device__ void AddValues(int stage) {

@@ -13,7 +13,11 @@ struct AttendTask;
 absl::StatusOr<int64_t> PrepareTiles(const CudaDevice& device);
 // Whether they can do it within that much: vectors at multiples of 16 bytes, sizes of heads that are multiples of 16, values of at most 512.
 bool TilesCover(const AttendTask& task, int64_t shared_bytes);
+struct TilesLimits {
+  int64_t shared_bytes = 0;  // of a block
+  int64_t blocks = 0;        // CudaOptions::attend_blocks
+};
 // Of `items` items of at most `rows` rows each; task.cut.parts blocks each, if any.
-void LaunchTiles(AttendTask task, int64_t items, int64_t rows, int64_t shared_bytes, cudaStream_t stream);
+void LaunchTiles(AttendTask task, int64_t items, int64_t rows, const TilesLimits& limits, cudaStream_t stream);
 
 }  // namespace drover::cuda

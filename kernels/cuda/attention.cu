@@ -13,8 +13,8 @@ namespace {
 
 constexpr int64_t kSharedBytesMax = 44 << 10;
 
-// y[t,h] = Σ_j softmax_j(score of key j)·V[j] for the keys that t sees, or that sum for a part of the keys. Block x takes an item, y
-// the queries and value columns (AttendCut), z the part.
+// y[t,h] = Σ_j softmax_j(score of key j)·V[j] for the keys that t sees, or that sum for a part of the keys. Block x takes the
+// queries and value columns (AttendCut), y an item, z the part.
 template <class T, int kQueries>
 __global__ void __launch_bounds__(kAttendThreads) AttendItems(const AttendTask task) {
   extern __shared__ float4 room[];
@@ -38,24 +38,37 @@ __global__ void __launch_bounds__(kAttendThreads) AttendItems(const AttendTask t
 
 // The results of few rows from those of their parts, in the order of the keys. Block x takes an item, y a head, z a row of it.
 __global__ void MergeParts(const AttendTask task) {
+  __shared__ float maxima[kPartsMax], part_sums[kPartsMax];
+  __shared__ MergeFactors factors[kPartsMax];
   const AttentionShape& shape = task.shape;
   const AttendItem item = task.items[blockIdx.x];
-  const int row = static_cast<int>(blockIdx.z), values = static_cast<int>(shape.ValueDim());
+  const int row = static_cast<int>(blockIdx.z), thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
   const int64_t head = blockIdx.y;
   if (row >= item.rows) return;
   const int32_t position = item.position + row, first = static_cast<int32_t>(shape.FirstKey(position));
-  const int32_t part_keys = PartKeys(position - first + 1, shape.group);
-  const int parts = position / part_keys - first / part_keys + 1;
+  const int32_t part_keys = PartKeys(position - first + 1, task.part_keys);
+  const int parts = position / part_keys - first / part_keys + 1, values = static_cast<int>(shape.ValueDim());
   const int64_t at = task.PartAt(int64_t{blockIdx.x} * gridDim.z + row, head, 0);
-  for (int d = static_cast<int>(threadIdx.x); d < values; d += static_cast<int>(blockDim.x)) {
-    Softmax all = Start(shape, head);
+  for (int part = thread; part < parts; part += threads) {
+    maxima[part] = task.softmax[2 * (at + part)];
+    part_sums[part] = task.softmax[2 * (at + part) + 1];
+  }
+  __syncthreads();
+  const Softmax start = Start(shape, head);
+  for (int part = thread; part < parts; part += threads) {
+    float before = start.max;
+    for (int i = 0; i < part; ++i) before = fmaxf(before, maxima[i]);
+    factors[part] = MergeFactors(before, maxima[part]);
+  }
+  __syncthreads();
+  float sum = start.sum;
+  for (int part = 0; part < parts; ++part) sum = factors[part].Sum(sum, part_sums[part]);
+  for (int d = thread; d < values; d += threads) {
+    const float* of_part = task.values + at * values + d;
     float value = 0;
-    for (int64_t part = at; part < at + parts; ++part) {
-      const MergeFactors factors(all.max, task.softmax[2 * part]);
-      value = factors.Sum(value, task.values[part * values + d]);
-      all = {factors.max, factors.Sum(all.sum, task.softmax[2 * part + 1])};
-    }
-    task.y[((item.row + row) * shape.heads + head) * values + d] = value / all.sum;
+#pragma unroll 8
+    for (int part = 0; part < parts; ++part) value = factors[part].Sum(value, of_part[static_cast<int64_t>(part) * values]);
+    task.y[((item.row + row) * shape.heads + head) * values + d] = value / sum;
   }
 }
 
@@ -107,7 +120,7 @@ void LaunchBlocks(AttendTask task, int64_t items, int64_t rows, cudaStream_t str
   const AttendCut& cut = task.cut;
   const int64_t blocks = task.shape.kv_heads * cut.head_blocks * cut.row_blocks * cut.value_blocks;
   const int64_t room = AttendRoom(queries, VectorOf(task.kv.type), task.shape.head_dim, cut.values);
-  const LaunchAttend launch{task, {Blocks(items, 1), static_cast<unsigned>(blocks), static_cast<unsigned>(std::max(cut.parts, 1))},
+  const LaunchAttend launch{task, {static_cast<unsigned>(blocks), Blocks(items, 1), static_cast<unsigned>(std::max(cut.parts, 1))},
                             static_cast<size_t>(room) * sizeof(float), stream};
   if (task.kv.type == DType::kBF16)
     launch.With<uint16_t>(queries);
@@ -116,9 +129,9 @@ void LaunchBlocks(AttendTask task, int64_t items, int64_t rows, cudaStream_t str
 }
 
 // By tensor cores where they may have shared memory and cover it.
-void Launch(AttendTask task, int64_t items, int64_t rows, int64_t tiles_bytes, cudaStream_t stream) {
-  if (TilesCover(task, tiles_bytes))
-    LaunchTiles(task, items, rows, tiles_bytes, stream);
+void Launch(AttendTask task, int64_t items, int64_t rows, const TilesLimits& tiles, cudaStream_t stream) {
+  if (TilesCover(task, tiles.shared_bytes))
+    LaunchTiles(task, items, rows, tiles, stream);
   else
     LaunchBlocks(task, items, rows, stream);
   if (task.cut.parts == 0) return;
@@ -130,11 +143,12 @@ void Launch(AttendTask task, int64_t items, int64_t rows, int64_t tiles_bytes, c
 }  // namespace cuda
 
 // Of the rows that places_ counts as few: how many parts the keys of each are cut into at most.
-int64_t CudaOps::PartsOf(const AttentionShape& shape) const {
+int64_t CudaOps::PartsOf(const cuda::AttendTask& task) const {
+  const AttentionShape& shape = task.shape;
   int64_t keys = places_.launch_keys();
   for (const int64_t bound : {shape.window, shape.chunk})
     if (bound > 0) keys = std::min(keys, bound);
-  return cuda::PartsBound(keys, shape.group, shape.window == 0 && shape.chunk == 0);
+  return cuda::PartsBound(keys, task.part_keys, shape.window == 0 && shape.chunk == 0);
 }
 
 // False: there is no such room.
@@ -150,7 +164,7 @@ bool CudaOps::TakeRoomOfParts(int64_t bytes) {
 
 // In rounds, as many items at once as have room for the results of their parts: at least one.
 void CudaOps::AttendFew(cuda::AttendTask task) {
-  const int64_t few = places_.few(), rows_each = places_.few_rows_each(), parts = PartsOf(task.shape);
+  const int64_t few = places_.few(), rows_each = places_.few_rows_each(), parts = PartsOf(task);
   int64_t items = few;
   if (parts > 1) {
     const int64_t results = rows_each * task.shape.heads * parts;  // of an item
@@ -163,7 +177,7 @@ void CudaOps::AttendFew(cuda::AttendTask task) {
     task.values = task.softmax + 2 * items * results;
   }
   for (int64_t left = few; left > 0; left -= items, task.items += items)
-    cuda::Launch(task, std::min(items, left), rows_each, tiles_bytes_, device_->stream());
+    cuda::Launch(task, std::min(items, left), rows_each, {tiles_bytes_, attend_blocks_}, device_->stream());
 }
 
 void CudaOps::Attend(Tensor q, std::span<const SequenceRows> sequences, const KvLayer& kv, const AttentionShape& shape, Tensor y) {
@@ -173,10 +187,11 @@ void CudaOps::Attend(Tensor q, std::span<const SequenceRows> sequences, const Kv
   if (places_.rows() == 0 || shape.heads == 0) return;
   if (flash_ != nullptr && flash_->Run(q, kv, shape, y)) return;
   const std::byte* base = near_places_.data();
-  cuda::AttendTask task{.q = q.data, .y = y.data, .items = places_.ItemsAt(base), .blocks = places_.BlocksAt(base), .kv = kv, .shape = shape};
+  cuda::AttendTask task{.q = q.data, .y = y.data, .items = places_.ItemsAt(base), .blocks = places_.BlocksAt(base), .kv = kv, .shape = shape,
+                        .part_keys = cuda::LeastPartKeys(kv, shape)};
   if (places_.few() > 0) AttendFew(task);
   task.items += places_.few();
-  if (places_.many() > 0) cuda::Launch(task, places_.many(), cuda::AttendItem::kManyRows, tiles_bytes_, device_->stream());
+  if (places_.many() > 0) cuda::Launch(task, places_.many(), cuda::AttendItem::kManyRows, {tiles_bytes_, attend_blocks_}, device_->stream());
   device_->Launched("Attend");
 }
 

@@ -29,7 +29,8 @@ CudaOps::CudaOps(std::unique_ptr<CudaDevice> device, const CudaOptions& options)
     : device_(std::move(device)),
       expert_tables_(std::make_unique<cuda::ExpertTables>(options.compute == CudaCompute::kBF16)),
       recordings_(std::make_unique<cuda::Recordings>(*device_)),
-      attend_bytes_(options.attend_bytes) {}
+      attend_bytes_(options.attend_bytes),
+      attend_blocks_(options.attend_blocks) {}
 CudaOps::~CudaOps() = default;
 
 Memory& CudaOps::memory() { return *memory_; }

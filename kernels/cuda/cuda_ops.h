@@ -40,6 +40,7 @@ struct CudaOptions {
   bool flashinfer = false;  // attention by FlashInfer's kernels where they cover it
   int64_t tile_bytes = 64 << 20;  // for a part of a weight that is not stored in bf16
   int64_t attend_bytes = 256 << 20;  // for results of parts of keys; sequences beyond it wait for their turn, each gets what it needs
+  int64_t attend_blocks = 128;       // of threads, that keep the device busy: attention shares keys among fewer queries where there are less
 };
 
 struct CudaFacts {
@@ -121,7 +122,7 @@ class CudaOps : public Ops {
   // A few parts, whose weights lie alike and are not empty, for at least one token.
   void LinearsAlike(std::span<const LinearPart> parts, Tensor x);
   void LinearsInF32(std::span<const LinearPart> parts, Tensor x);
-  int64_t PartsOf(const AttentionShape& shape) const;
+  int64_t PartsOf(const cuda::AttendTask& task) const;
   bool TakeRoomOfParts(int64_t bytes);
   void AttendFew(cuda::AttendTask task);
   template <class Value>
@@ -140,7 +141,7 @@ class CudaOps : public Ops {
   AlignedBytes near_places_;
   int64_t places_room_ = 0, places_moved_ = 0;
   AlignedBytes parts_;                   // of attention
-  const int64_t attend_bytes_;
+  const int64_t attend_bytes_, attend_blocks_;
   int64_t tiles_bytes_ = 0;              // of shared memory for attention on tensor cores; 0: kF32, which has none
   std::vector<AlignedBytes> old_rooms_;  // that parts_ has outgrown
 };

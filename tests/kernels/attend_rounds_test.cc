@@ -25,6 +25,7 @@ class AttendRounds : public testing::TestWithParam<std::string> {
   }
   std::unique_ptr<Ops> OpsWith(CudaOptions options) const {
     options.tokens = options.cols = 64;
+    options.attend_blocks = 6;  // so that a row meets both sizes of blocks, alone and beside others
     if (GetParam() == "cuda_bf16") options.compute = CudaCompute::kBF16;
     auto ops = CudaOps::Create(options);
     return ops.ok() ? std::make_unique<NearOps>(*std::move(ops)) : nullptr;

@@ -31,6 +31,7 @@ std::unique_ptr<Ops> OpsOf(const std::string& back_end, int64_t) {
     options.tokens = 128;
     options.cols = 2048;
     options.tile_bytes = 80 << 10;  // so that weights are opened in parts
+    options.attend_blocks = 6;      // so that both sizes of attention's blocks are met
   }
   options.flashinfer = back_end == "cuda_flashinfer";
   absl::StatusOr<std::unique_ptr<CudaOps>> ops = CudaOps::Create(options);

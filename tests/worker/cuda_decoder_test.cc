@@ -12,7 +12,7 @@ TEST(CudaDecoder, ReplayedStepsGiveTheCpusLogits) {
   DecodingSteps().ExpectTheCpusLogits(OnCuda(), kSteps, 0);
 }
 
-// What was recorded for 512 keys, in two parts, does not serve more.
+// What was recorded for 512 keys does not serve more.
 TEST(CudaDecoder, SequencesOutgrowWhatWasRecorded) {
   constexpr int64_t kSteps[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
   DecodingSteps().ExpectTheCpusLogits(OnCuda(), kSteps, 507);
