@@ -25,6 +25,7 @@ struct ChatOptions {
   std::optional<double> temperature;
   std::optional<int64_t> max_tokens;
   std::optional<uint64_t> seed;
+  std::string json_schema, regex;  // what each answer must look like; empty: anything
 };
 
 class Conversation {
@@ -33,6 +34,8 @@ class Conversation {
     if (options.temperature) request_.mutable_sampling()->set_temperature(*options.temperature);
     if (options.seed) request_.mutable_sampling()->set_seed(*options.seed);
     if (options.max_tokens) request_.set_max_tokens(*options.max_tokens);
+    if (!options.json_schema.empty()) request_.mutable_grammar()->set_json_schema(options.json_schema);
+    if (!options.regex.empty()) request_.mutable_grammar()->set_regex(options.regex);
     if (!options.system.empty()) Add("system", options.system);
   }
 
@@ -131,8 +134,11 @@ void AddChatCommand(CLI::App& app, const Finish& finish) {
   command->add_option("--temperature", options->temperature, "0 is greedy (the model's)");
   command->add_option("--max-tokens", options->max_tokens, "Of each answer")->check(CLI::PositiveNumber);
   command->add_option("--seed", options->seed, "Of the sampler");
+  CLI::Option* schema = command->add_option("--json-schema", options->json_schema, "Answers are JSON that fits this schema");
+  command->add_option("--regex", options->regex, "Answers match this regular expression in full")->excludes(schema);
   AddGroupOptions(*command, options->serve);
-  command->footer("Examples:\n  drover chat -p 'What is the capital of France?'\n  drover chat demo/model --ranks 2 --temperature 0\n");
+  command->footer("Examples:\n  drover chat -p 'What is the capital of France?'\n  drover chat demo/model --ranks 2 --temperature 0\n"
+                  "  drover chat -p 'Name a city.' --json-schema '{\"type\": \"object\"}'\n");
   command->callback([options, finish] {
     finish(Report(options->serve.model.empty() ? ChatWithServer(*options) : ChatWithOwnCluster(*options)));
   });

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "common/grammar.h"
 #include "common/ids.h"
 #include "common/logprobs.h"
 #include "common/status.h"
@@ -41,6 +42,7 @@ struct Request {
   int32_t logprobs = -1;            // -1: none; n >= 0: the token's own and the best n
   bool prompt_logprobs = false;     // log-probabilities of prompt ids 1..n-1
   LogitsWanted logits = LogitsWanted::kNone;
+  std::optional<GrammarText> grammar;  // what the output must keep to
 };
 
 enum class FinishReason : uint8_t { kNone, kStop, kLength, kCancelled, kError };

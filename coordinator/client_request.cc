@@ -71,8 +71,10 @@ absl::Status Check(const ClientRequest& request, const ModelInfo& model) {
   if (request.logits != LogitsWanted::kNone && !model.allow_logits)
     return absl::PermissionDeniedError("logits: not given out; the coordinator was started without --allow-logits");
   const bool text = !std::holds_alternative<std::vector<int32_t>>(request.prompt);
-  if ((text || !request.stop.empty()) && !model.has_tokenizer)
-    return FailedPrecondition("this model has no tokenizer: send token ids and no stop strings");
+  if (request.grammar && request.grammar->text.size() > kGrammarBytesMax)
+    return InvalidArgument("grammar: found ", request.grammar->text.size(), " bytes, expected at most ", kGrammarBytesMax);
+  if ((text || !request.stop.empty() || request.grammar) && !model.has_tokenizer)
+    return FailedPrecondition("this model has no tokenizer: send token ids, no stop strings and no grammar");
   if (std::holds_alternative<ChatInput>(request.prompt) && !model.has_chat_template)
     return FailedPrecondition("this model has no chat template: send text or token ids");
   return absl::OkStatus();
@@ -97,6 +99,7 @@ absl::StatusOr<Request> Resolve(const ClientRequest& wish, std::vector<int32_t> 
   request.logprobs = wish.logprobs;
   request.prompt_logprobs = wish.prompt_logprobs;
   request.logits = wish.logits;
+  request.grammar = wish.grammar;
   return request;
 }
 

@@ -42,6 +42,7 @@ struct ClientRequest {
   int32_t logprobs = -1;  // -1: none; n: the token's own and the best n
   bool prompt_logprobs = false;
   LogitsWanted logits = LogitsWanted::kNone;
+  std::optional<GrammarText> grammar;
   bool want_prompt = false;  // the prompt's ids come with the first piece
   int64_t choice = 0;        // added to the seed: choices of one request differ
   std::optional<Duration> timeout;

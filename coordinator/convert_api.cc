@@ -32,6 +32,13 @@ absl::StatusOr<PromptInput> FromInput(const v1::GenerateRequest& in) {
   return InvalidArgument("input: found none, expected text, chat or token_ids");
 }
 
+absl::StatusOr<GrammarText> FromGrammar(const v1::OutputGrammar& in) {
+  if (in.has_json_schema()) return GrammarText{GrammarKind::kJsonSchema, in.json_schema()};
+  if (in.has_regex()) return GrammarText{GrammarKind::kRegex, in.regex()};
+  if (in.has_lark()) return GrammarText{GrammarKind::kLark, in.lark()};
+  return InvalidArgument("grammar: found none, expected json_schema, regex or lark");
+}
+
 // Protobuf strings are UTF-8; a token may be a part of a character.
 std::string Utf8(const std::string& bytes) {
   const std::string quoted = Json(bytes).dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -122,6 +129,9 @@ absl::StatusOr<ClientRequest> FromProto(const v1::GenerateRequest& in) {
     out.logprobs = in.logprobs();
   }
   out.prompt_logprobs = in.prompt_logprobs();
+  if (in.has_grammar()) {
+    DROVER_ASSIGN_OR_RETURN(out.grammar, FromGrammar(in.grammar()));
+  }
   switch (in.logits()) {
     case v1::LOGITS_WANTED_UNSPECIFIED: break;
     case v1::LOGITS_WANTED_LAST: out.logits = LogitsWanted::kLast; break;

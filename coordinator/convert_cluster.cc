@@ -77,6 +77,10 @@ v1::Submit ToSubmit(const Request& in) {
   out.set_logprobs(in.logprobs);
   out.set_prompt_logprobs(in.prompt_logprobs);
   out.set_logits(static_cast<int>(in.logits));
+  if (in.grammar) {
+    out.mutable_grammar()->set_kind(static_cast<int>(in.grammar->kind));
+    out.mutable_grammar()->set_text(in.grammar->text);
+  }
   return out;
 }
 

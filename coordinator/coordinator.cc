@@ -53,13 +53,13 @@ absl::Status Coordinator::RunText(Task task) {
 std::shared_ptr<Ticket> Coordinator::Generate(ClientRequest request, Deliver deliver) {
   auto ticket = std::make_shared<Ticket>(RequestId{next_request_++});
   const TimePoint arrived = parts_.clock.Now();
-  const bool ids = std::holds_alternative<std::vector<int32_t>>(request.prompt);
+  const bool at_once = !request.grammar && std::holds_alternative<std::vector<int32_t>>(request.prompt);
   Task prepare = [this, ticket, wish = std::move(request), deliver, arrived] {
     absl::StatusOr<std::vector<int32_t>> prompt = ReadPrompt(wish);
     const bool posted = loop_.Post([=, this] { Submit(ticket, wish, prompt, arrived, deliver); });
     if (!posted) deliver(ErrorPiece(Unavailable("the server is shutting down")));
   };
-  if (ids) {
+  if (at_once) {
     prepare();
   } else if (absl::Status started = RunText(std::move(prepare)); !started.ok()) {
     parts_.metrics.Refused(started.code());
@@ -70,6 +70,7 @@ std::shared_ptr<Ticket> Coordinator::Generate(ClientRequest request, Deliver del
 
 absl::StatusOr<std::vector<int32_t>> Coordinator::ReadPrompt(const ClientRequest& wish) const {
   DROVER_RETURN_IF_ERROR(Check(wish, settings_.model));
+  if (wish.grammar) DROVER_RETURN_IF_ERROR(parts_.text.CheckGrammar(*wish.grammar));
   return EncodePrompt(wish.prompt, parts_.text);
 }
 

@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/draw.h"
+#include "common/mutex.h"
+#include "text/grammar.h"
 #include "text/stream_decoder.h"
 
 namespace drover {
@@ -36,9 +39,9 @@ class DecoderStream final : public TextStream {
 
 class ModelCodec final : public TextCodec {
  public:
-  ModelCodec(text::ModelText model, text::TemplateMode mode, int64_t max_model_len)
-      : model_(std::move(model)), mode_(mode),
-        max_bytes_(std::clamp(max_model_len, kPromptBytesMin / kBytesPerTokenMax, kPromptBytesMax / kBytesPerTokenMax) * kBytesPerTokenMax) {}
+  ModelCodec(text::ModelText model, text::TemplateMode mode, const ModelInfo& info)
+      : model_(std::move(model)), mode_(mode), vocab_(info.vocab), end_ids_(info.end_ids),
+        max_bytes_(std::clamp(info.max_model_len, kPromptBytesMin / kBytesPerTokenMax, kPromptBytesMax / kBytesPerTokenMax) * kBytesPerTokenMax) {}
 
   bool has_tokenizer() const override { return true; }
   bool has_chat_template() const override { return model_.chat_template.has_value(); }
@@ -72,18 +75,39 @@ class ModelCodec final : public TextCodec {
     return bytes.ok() ? *std::move(bytes) : "";  // rows beyond the vocabulary have no text
   }
 
+  absl::Status CheckGrammar(const GrammarText& grammar) const override {
+    DROVER_ASSIGN_OR_RETURN(std::shared_ptr<const text::GrammarTokens> tokens, grammar_tokens());
+    std::vector<uint32_t> allowed(static_cast<size_t>(MaskWords(tokens->vocab())));
+    absl::StatusOr<std::unique_ptr<text::Grammar>> made = text::Grammar::Create(std::move(tokens), grammar);
+    // The first mask too: whether anything fits, within the limits.
+    const absl::Status status = made.ok() ? (*made)->Allow(allowed) : made.status();
+    return status.ok() ? status : InvalidArgument(Message(status));
+  }
+
  private:
   const text::Tokenizer& tokenizer() const { return *model_.tokenizer; }
+  absl::StatusOr<std::shared_ptr<const text::GrammarTokens>> grammar_tokens() const {
+    MutexLock lock(mutex_);
+    if (grammar_tokens_ == nullptr) {
+      DROVER_ASSIGN_OR_RETURN(grammar_tokens_, text::GrammarTokens::Create(tokenizer(), vocab_, end_ids_));
+    }
+    return grammar_tokens_;
+  }
+
   const text::ModelText model_;
   const text::TemplateMode mode_;
+  const int64_t vocab_;
+  const std::vector<int32_t> end_ids_;
   const int64_t max_bytes_;
+  mutable Mutex mutex_;
+  mutable std::shared_ptr<const text::GrammarTokens> grammar_tokens_ ABSL_GUARDED_BY(mutex_);  // made for the first request with one
 };
 
 }  // namespace
 
-std::unique_ptr<TextCodec> MakeModelCodec(text::ModelText model, text::TemplateMode mode, int64_t max_model_len) {
+std::unique_ptr<TextCodec> MakeModelCodec(text::ModelText model, text::TemplateMode mode, const ModelInfo& info) {
   if (!model.tokenizer) return MakeNoTextCodec();
-  return std::make_unique<ModelCodec>(std::move(model), mode, max_model_len);
+  return std::make_unique<ModelCodec>(std::move(model), mode, info);
 }
 
 }  // namespace drover

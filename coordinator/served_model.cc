@@ -3,8 +3,6 @@
 
 #include <utility>
 
-#include <algorithm>
-
 #include "common/json.h"
 #include "coordinator/generation_config.h"
 #include "coordinator/model_codec.h"
@@ -15,22 +13,9 @@ namespace {
 
 constexpr JsonLimits kGenerationConfigLimits = {.bytes = 1 << 20, .depth = 16, .elements = 10'000};
 
-// Of a Hugging Face directory, named itself or by its config.json.
-std::string FolderOf(const Checkpoint& checkpoint) {
-  if (!checkpoint.path.ends_with(".json")) return checkpoint.path;
-  const size_t slash = checkpoint.path.find_last_of('/');
-  return slash == std::string::npos ? "." : checkpoint.path.substr(0, slash);
-}
-
-absl::StatusOr<text::ModelText> LoadText(const Checkpoint& checkpoint) {
-  if (checkpoint.form != CheckpointForm::kGguf) return text::LoadModelText(FolderOf(checkpoint));
-  if (checkpoint.vocabulary) return text::ModelTextFromVocabulary(*checkpoint.vocabulary);
-  return text::ModelText{};
-}
-
 absl::StatusOr<GenerationDefaults> LoadGenerationDefaults(const Checkpoint& checkpoint) {
   if (checkpoint.form == CheckpointForm::kGguf) return GenerationDefaults{};
-  const std::string path = Cat(FolderOf(checkpoint), "/generation_config.json");
+  const std::string path = Cat(checkpoint.Folder(), "/generation_config.json");
   const absl::StatusOr<Json> config = ReadJsonFile(path, kGenerationConfigLimits);
   if (absl::IsNotFound(config.status())) return GenerationDefaults{};
   if (!config.ok()) return config.status();
@@ -61,7 +46,6 @@ absl::StatusOr<ServedModel> LoadServedModel(const ModelConfig& config, int64_t c
   info.max_model_len = plan.max_model_len;
   info.parameters = CountParameters(spec).total;
   info.created = created;
-  info.end_ids = spec.end_ids;
   info.allow_logits = config.allow_logits;
   if (config.generation_config) {
     DROVER_ASSIGN_OR_RETURN(GenerationDefaults defaults, LoadGenerationDefaults(*model.checkpoint));
@@ -69,11 +53,10 @@ absl::StatusOr<ServedModel> LoadServedModel(const ModelConfig& config, int64_t c
     info.default_max_tokens = defaults.max_tokens;
     model.not_applied = std::move(defaults.not_applied);
   }
-  DROVER_ASSIGN_OR_RETURN(text::ModelText text, LoadText(*model.checkpoint));
-  for (const int32_t id : text.end_ids)
-    if (std::find(info.end_ids.begin(), info.end_ids.end(), id) == info.end_ids.end()) info.end_ids.push_back(id);
+  DROVER_ASSIGN_OR_RETURN(text::ModelText text, text::LoadModelText(model.checkpoint->Folder(), model.checkpoint->vocabulary));
+  info.end_ids = text.EndIdsAfter(spec.end_ids);
   const text::TemplateMode mode = config.reference_template ? text::TemplateMode::kReference : text::TemplateMode::kSafe;
-  model.text = MakeModelCodec(std::move(text), mode, info.max_model_len);
+  model.text = MakeModelCodec(std::move(text), mode, info);
   info.has_tokenizer = model.text->has_tokenizer();
   info.has_chat_template = model.text->has_chat_template();
   return model;

@@ -16,6 +16,7 @@ class NoTextCodec final : public TextCodec {
   absl::StatusOr<std::vector<int32_t>> EncodeChat(const ChatInput&) const override { return NoTokenizer(); }
   absl::StatusOr<std::string> Decode(const std::vector<int32_t>&, bool) const override { return NoTokenizer(); }
   absl::StatusOr<std::unique_ptr<TextStream>> NewStream(bool) const override { return NoTokenizer(); }
+  absl::Status CheckGrammar(const GrammarText&) const override { return NoTokenizer(); }
   std::string TokenText(int32_t) const override { return ""; }
 };
 

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/grammar.h"
 #include "common/json.h"
 #include "common/status.h"
 
@@ -39,6 +40,8 @@ class TextCodec {
   virtual absl::StatusOr<std::vector<int32_t>> EncodeChat(const ChatInput& chat) const = 0;
   virtual absl::StatusOr<std::string> Decode(const std::vector<int32_t>& ids, bool skip_special) const = 0;
   virtual absl::StatusOr<std::unique_ptr<TextStream>> NewStream(bool skip_special) const = 0;
+  // kInvalidArgument: what is wrong with it, for the client. Takes a while: never on an event loop.
+  virtual absl::Status CheckGrammar(const GrammarText& grammar) const = 0;
   // How one token is shown in log-probabilities; its bytes, which may be a part of a character.
   virtual std::string TokenText(int32_t id) const = 0;
 };

@@ -154,6 +154,17 @@ absl::StatusOr<ModelText> LoadModelText(const std::string& directory) {
   return text;
 }
 
+absl::StatusOr<ModelText> LoadModelText(const std::string& directory, const std::optional<Vocabulary>& vocabulary) {
+  if (vocabulary) return ModelTextFromVocabulary(*vocabulary);
+  return directory.empty() ? ModelText{} : LoadModelText(directory);
+}
+
+std::vector<int32_t> ModelText::EndIdsAfter(std::vector<int32_t> first) const {
+  for (const int32_t id : end_ids)
+    if (std::ranges::find(first, id) == first.end()) first.push_back(id);
+  return first;
+}
+
 absl::StatusOr<ModelText> ModelTextFromVocabulary(const Vocabulary& vocabulary) {
   ModelText text;
   DROVER_ASSIGN_OR_RETURN(text.tokenizer, Tokenizer::FromVocabulary(vocabulary));

@@ -25,6 +25,8 @@ struct ModelText {
   // Every id that ends an answer: eos_token_id of generation_config.json, else of config.json, and the tokenizer's eos_token.
   std::vector<int32_t> end_ids;
 
+  // `first`, then those end ids that are not among them.
+  std::vector<int32_t> EndIdsAfter(std::vector<int32_t> first) const;
   // The template for a request: "tool_use" where there are tools and such a template. Null without any.
   const ChatTemplate* TemplateFor(const Json& tools) const;
 };
@@ -37,6 +39,9 @@ absl::StatusOr<ModelText> LoadModelText(const std::string& directory);
 
 // The same of a GGUF file's vocabulary.
 absl::StatusOr<ModelText> ModelTextFromVocabulary(const Vocabulary& vocabulary);
+
+// Of a GGUF file, which may have a vocabulary, or of a `directory` that is not empty.
+absl::StatusOr<ModelText> LoadModelText(const std::string& directory, const std::optional<Vocabulary>& vocabulary);
 
 // One tokenizer file; its kind follows from its name and first bytes. `settings` as in tokenizer_config.h.
 absl::StatusOr<Tokenizer> LoadTokenizerFile(const std::string& path, std::string_view settings = {});

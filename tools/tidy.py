@@ -16,12 +16,12 @@ SKIPPED_FOLDERS = {"build", ".git", ".cache", "__pycache__", "testdata", "golden
 MAY_INCLUDE = {  # folder: what of ours its files may include besides themselves
     "common": set(), "models": {"common"}, "kernels": {"common"}, "text": {"common"}, "proto": {"common"},
     "coordinator": {"models", "text", "proto", "common"},
-    "worker": {"kernels", "models", "proto", "common"},
+    "worker": {"kernels", "models", "text", "proto", "common"},
     "cli": {"coordinator", "models", "text", "proto", "common"},
 }
 OURS = set(MAY_INCLUDE) | {"tests", "bench"}
 # Decisions inside worker/: they know no device, network or protobuf.
-PURE = re.compile(r"worker/(scheduler|sampler|logit_edits|step_plan|sequence|engine|philox|logprobs|kv/block_pool)\.(h|cc)$")
+PURE = re.compile(r"worker/(scheduler|sampler|logit_edits|step_plan|sequence|engine|grammar|guides|philox|logprobs|kv/block_pool)\.(h|cc)$")
 IMPURE = re.compile(r"^(kernels/|worker/comm/|worker/model/|drover/v1/|grpc)")
 # The factories: the only files that may ask the preprocessor what was compiled in.
 FACTORIES = {"kernels/make_ops.cc", "kernels/cpu_features.cc", "worker/comm/make_communicator.cc", "worker/devices_cuda.cc"}

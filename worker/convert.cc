@@ -65,6 +65,12 @@ absl::StatusOr<GroupPlan> ReadPlan(const v1::Plan& in) {
   return plan;
 }
 
+absl::StatusOr<GrammarText> ReadGrammar(const v1::Grammar& in) {
+  DROVER_RETURN_IF_ERROR(CheckRange("grammar.kind", in.kind(), 0, static_cast<int64_t>(GrammarKind::kLark)));
+  DROVER_RETURN_IF_ERROR(CheckRange("grammar.text: bytes", static_cast<int64_t>(in.text().size()), 0, kGrammarBytesMax));
+  return GrammarText{static_cast<GrammarKind>(in.kind()), in.text()};
+}
+
 absl::StatusOr<Request> ReadRequest(const v1::Submit& in) {
   Request request{.id = RequestId{in.request_id()}};
   request.prompt.assign(in.prompt().begin(), in.prompt().end());
@@ -85,6 +91,9 @@ absl::StatusOr<Request> ReadRequest(const v1::Submit& in) {
   request.logprobs = in.logprobs();
   request.prompt_logprobs = in.prompt_logprobs();
   request.logits = static_cast<LogitsWanted>(in.logits());
+  if (in.has_grammar()) {
+    DROVER_ASSIGN_OR_RETURN(request.grammar, ReadGrammar(in.grammar()));
+  }
   return request;
 }
 

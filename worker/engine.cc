@@ -25,11 +25,6 @@ int64_t RowsOf(const StepSequence& planned) {
   return planned.logits == LogitsWanted::kLast ? 1 : 0;
 }
 
-TokenDraw DrawOf(const Sequence& sequence) {
-  const Request& request = sequence.request;
-  return {.rule = RuleOf(request.sampling, sequence.output_tokens()), .edits = sequence.edits.all(), .scores = request.logprobs};
-}
-
 }  // namespace
 
 Engine::Engine(const EngineSettings& settings, StepRunner& runner, EventSink sink)
@@ -38,13 +33,14 @@ Engine::Engine(const EngineSettings& settings, StepRunner& runner, EventSink sin
       sink_(std::move(sink)),
       // Twice: a full house of requests can still be cancelled; one more for a wake-up.
       inbox_(static_cast<size_t>(2 * settings.inbox + 1)),
-      scheduler_(settings.limits) {}
+      scheduler_(settings.limits),
+      guides_(settings.vocab) {}
 
-absl::Status Engine::Submit(Request request) {
+absl::Status Engine::Submit(Request request, std::unique_ptr<Grammar> grammar) {
   if (draining_ || stopped_) return Unavailable("the group is draining");
   DROVER_RETURN_IF_ERROR(CheckRequest(request, settings_.vocab));
   const bool room = static_cast<int64_t>(inbox_.size()) < settings_.inbox;
-  if (room && inbox_.TryPush(std::move(request))) return absl::OkStatus();
+  if (room && inbox_.TryPush(Arrival{std::move(request), std::move(grammar)})) return absl::OkStatus();
   if (inbox_.closed()) return Unavailable("the group has drained");
   return ResourceExhausted("inbox: found ", settings_.inbox, " requests waiting for a step, expected fewer");
 }
@@ -103,7 +99,7 @@ absl::Status Engine::Step() {
     return absl::OkStatus();
   }
   if (settings_.draws) PlanDraws(plan_);
-  DROVER_ASSIGN_OR_RETURN(const StepLogits logits, runner_.RunWhile(plan_, [this] { Send(); }));
+  DROVER_ASSIGN_OR_RETURN(const StepLogits logits, runner_.RunWhile(plan_, [this] { Meanwhile(); }));
   DROVER_RETURN_IF_ERROR(CheckLogits(plan_, logits));
   if (!std::exchange(rested_, false) && logits.gap_seconds) counts_.gaps.Add(*logits.gap_seconds);
   Settle(plan_, logits);
@@ -114,6 +110,19 @@ absl::Status Engine::Step() {
 void Engine::Send() {
   if (!news_.empty()) sink_(news_);
   news_.clear();
+}
+
+void Engine::Meanwhile() {
+  Send();
+  if (guides_.empty()) return;
+  for (const StepSequence& planned : plan_.sequences)
+    if (scheduler_.Find(RequestId{planned.id})->samples_after(planned.end())) guides_.Allow(RequestId{planned.id});
+}
+
+TokenDraw Engine::DrawOf(const Sequence& sequence) const {
+  const Request& request = sequence.request;
+  return {.rule = RuleOf(request.sampling, sequence.output_tokens()), .edits = sequence.edits.all(), .allowed = guides_.MaskOf(request.id),
+          .scores = request.logprobs};
 }
 
 void Engine::PlanDraws(StepPlan& plan) const {
@@ -143,25 +152,32 @@ bool Engine::Idle() const { return scheduler_.running() + scheduler_.waiting() =
 
 void Engine::TakeArrivals() {
   for (Letter& letter : inbox_.TakeAll()) {
-    if (Request* request = std::get_if<Request>(&letter)) Arrive(std::move(*request));
+    if (Arrival* arrival = std::get_if<Arrival>(&letter)) Arrive(std::move(*arrival));
     if (const RequestId* id = std::get_if<RequestId>(&letter)) Leave(*id);
   }
 }
 
-void Engine::Arrive(Request request) {
-  const RequestId id = request.id;
-  const absl::Status status = scheduler_.Admit(std::move(request));
-  if (absl::IsAlreadyExists(status)) {  // an error event would end the request that runs under this id
+void Engine::Arrive(Arrival arrival) {
+  const RequestId id = arrival.request.id;
+  const absl::Status status = scheduler_.Admit(std::move(arrival.request));
+  if (status.ok()) {
+    guides_.Add(id, std::move(arrival.grammar));
+  } else if (absl::IsAlreadyExists(status)) {  // an error event would end the request that runs under this id
     Log(LogLevel::kWarning, "request refused", {{"request", Cat(id)}, {"reason", Message(status)}});
-  } else if (!status.ok()) {
+  } else {
     news_.push_back({.id = id, .finish = FinishReason::kError, .error = Message(status)});
   }
 }
 
 void Engine::Leave(RequestId id) {
   if (!scheduler_.Cancel(id)) return;
-  prompt_scores_.erase(id);
+  Forget(id);
   news_.push_back({.id = id, .finish = FinishReason::kCancelled});
+}
+
+void Engine::Forget(RequestId id) {
+  prompt_scores_.erase(id);
+  guides_.Remove(id);
 }
 
 // Rows of logits lie in plan order.
@@ -189,18 +205,17 @@ bool Engine::Settle(const StepSequence& planned, const Given& given, TokenEvent&
   counts_.prompt_tokens_done += std::min(prompt_left, static_cast<int64_t>(planned.tokens.size()));
   event.id = sequence.request.id;
   event.position = sequence.output_tokens();
-  absl::Status status;
-  if (given.drawn) status = TakeDrawn(sequence.request, given, event);
-  if (!given.rows.empty()) status = Score(sequence, planned, given.rows, event);
-  if (status.ok()) {
-    event.finish = scheduler_.Commit(planned, event.token);
-    counts_.output_tokens_done += event.token.has_value();
-  } else {
+  absl::Status status = guides_.StatusOf(event.id);
+  if (status.ok() && given.drawn) status = TakeDrawn(sequence.request, given, event);
+  if (status.ok() && !given.rows.empty()) status = Score(sequence, planned, given.rows, event);
+  if (status.ok()) status = Commit(planned, event);
+  if (!status.ok()) {
     event = {.id = event.id, .position = event.position, .finish = FinishReason::kError, .error = Message(status)};
     scheduler_.Cancel(event.id);
   }
   if (!event.token.has_value() && event.finish == FinishReason::kNone) return !event.logits.empty();
   if (auto scores = prompt_scores_.extract(event.id)) event.prompt_logprobs = std::move(scores.mapped());
+  if (event.finish != FinishReason::kNone) Forget(event.id);
   return true;
 }
 
@@ -214,6 +229,20 @@ absl::Status Engine::TakeDrawn(const Request& request, const Given& given, Token
   if (count != expected) return Internal("scores: found ", count, " of the best ids, expected ", expected);
   event.logprob = {token, given.scores->logprob};
   event.top.assign(given.scores->best, given.scores->best + count);
+  return absl::OkStatus();
+}
+
+// An output that is complete ends, whatever the request says of its end.
+absl::Status Engine::Commit(const StepSequence& planned, TokenEvent& event) {
+  bool complete = false;
+  if (event.token) {
+    DROVER_ASSIGN_OR_RETURN(complete, guides_.Accept(event.id, *event.token));
+  }
+  event.finish = scheduler_.Commit(planned, event.token);
+  counts_.output_tokens_done += event.token.has_value();
+  if (!complete || event.finish == FinishReason::kStop) return absl::OkStatus();
+  scheduler_.Cancel(event.id);
+  event.finish = FinishReason::kStop;
   return absl::OkStatus();
 }
 
@@ -264,6 +293,7 @@ void Engine::FailAll(const absl::Status& status) {
   for (const RequestId id : scheduler_.Requests()) {
     news_.push_back({.id = id, .finish = FinishReason::kError, .error = Message(status)});
     scheduler_.Cancel(id);
+    Forget(id);
   }
   Publish();
 }

@@ -9,6 +9,7 @@
 
 #include "common/host_gaps.h"
 #include "common/queue.h"
+#include "worker/guides.h"
 #include "worker/sampler.h"
 #include "worker/scheduler.h"
 #include "worker/step_runner.h"
@@ -38,8 +39,8 @@ class Engine {
   Engine(const EngineSettings& settings, StepRunner& runner, EventSink sink);
 
   // Any thread. kResourceExhausted: the inbox is full; kInvalidArgument: a field is out of range; kUnavailable: draining or
-  // stopped. Later failures arrive as an event with finish kError.
-  absl::Status Submit(Request request);
+  // stopped. Later failures arrive as an event with finish kError. `grammar`: what the output must keep to; null: nothing.
+  absl::Status Submit(Request request, std::unique_ptr<Grammar> grammar = nullptr);
   // Any thread. The request ends with finish kCancelled unless it ended before; kResourceExhausted when the inbox is full.
   absl::Status Cancel(RequestId id);
   // Any thread. No new requests; RunLoop returns OK when the last one ended.
@@ -54,13 +55,19 @@ class Engine {
   absl::Status RunLoop();
 
  private:
-  using Letter = std::variant<std::monostate, Request, RequestId>;  // wake up, submit, cancel
+  struct Arrival {
+    Request request;
+    std::unique_ptr<Grammar> grammar;
+  };
+  using Letter = std::variant<std::monostate, Arrival, RequestId>;  // wake up, submit, cancel
 
   absl::Status Step();
   bool Idle() const;
   void TakeArrivals();
-  void Arrive(Request request);
+  void Arrive(Arrival arrival);
   void Leave(RequestId id);
+  // The request is known no longer, nor is what was kept of it.
+  void Forget(RequestId id);
   // Commits the step, and adds the events of its sequences in plan order.
   void Settle(const StepPlan& plan, const StepLogits& logits);
   // What a step gave of one sequence: its rows, or the token drawn from the only one, with its scores where the runner has any.
@@ -81,6 +88,12 @@ class Engine {
   absl::Status CheckLogits(const StepPlan& plan, const StepLogits& logits) const;
   void CopyLogits(TokenEvent& event, const Sequence& sequence, const StepSequence& planned, std::span<const float> rows) const;
   void ScorePrompt(const Sequence& sequence, const StepSequence& planned, std::span<const float> rows);
+  // How the next token of a sequence is drawn; of a grammar, the mask's place.
+  TokenDraw DrawOf(const Sequence& sequence) const;
+  // What the host does while the step is under way: says what there is to say, and makes the masks of tokens that are to be drawn.
+  void Meanwhile();
+  // Ends or goes on with a sequence whose token, if one was due, is in the event.
+  absl::Status Commit(const StepSequence& planned, TokenEvent& event);
   absl::Status SampleInto(TokenEvent& event, const Sequence& sequence, std::span<const float> row);
   absl::Status RunSteps();
   void FailAll(const absl::Status& status);
@@ -97,6 +110,7 @@ class Engine {
   // Owner thread only.
   Scheduler scheduler_;
   Sampler sampler_;
+  Guides guides_;
   std::map<RequestId, std::vector<float>> prompt_scores_;  // until the first token
   std::vector<TokenEvent> news_;                           // to send
   EngineStats counts_;

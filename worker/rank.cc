@@ -201,6 +201,7 @@ Rank::Next Rank::Lead(const Assigned& assigned) {
   {
     MutexLock lock(mutex_);
     engine_ = &engine;
+    grammars_ = model_->grammars();
   }
   if (lost_ || leaving()) engine.Stop();
   if (draining_) engine.Drain();

@@ -55,6 +55,8 @@ class Rank {
   void Obey(Epoch, CoordinatorAlive) {}
   void OnLost(const absl::Status& status);
   v1::WorkerMessage Beat();
+  // Null for a request without a grammar.
+  absl::StatusOr<std::unique_ptr<Grammar>> MakeGrammar(const Request& request);
   void Refuse(Epoch epoch, RequestId id, const absl::Status& status);
 
   // The thread of Run.
@@ -90,6 +92,7 @@ class Rank {
   BoundedQueue<std::optional<Assigned>> assignments_{16};  // nullopt: look at the flags
   Mutex mutex_;
   Engine* engine_ ABSL_GUARDED_BY(mutex_) = nullptr;           // while an epoch is led
+  GrammarMaker grammars_ ABSL_GUARDED_BY(mutex_);              // of the model that is led; null: it takes none
   StepsFollower* follower_ ABSL_GUARDED_BY(mutex_) = nullptr;  // while one is followed
 
   std::unique_ptr<StepsService> steps_;

@@ -8,6 +8,7 @@
 
 #include "common/key_lengths.h"
 #include "common/plan.h"
+#include "worker/grammar.h"
 #include "worker/step_runner.h"
 
 namespace drover {
@@ -22,6 +23,8 @@ class RankModel {
   virtual absl::Status Rejoin(const std::string& /*meeting*/) { return absl::OkStatus(); }
   // Whether Run draws tokens by the rules in a plan.
   virtual bool draws() const { return false; }
+  // Of what its outputs may be made to keep to; null: of nothing.
+  virtual GrammarMaker grammars() const { return nullptr; }
   // One step; every rank runs the same plan. Logits are complete on rank 0, empty elsewhere. Fails by the deadline.
   virtual absl::StatusOr<StepLogits> Run(const StepPlan& plan, std::chrono::steady_clock::time_point deadline, const Meanwhile& meanwhile) = 0;
 };

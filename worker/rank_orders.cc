@@ -20,12 +20,26 @@ void Rank::Obey(Epoch epoch, Assignment assignment) {
   if (!assignments_.TryPush(Assigned{epoch, std::move(assignment)})) LeaveNow("too many assignments at once");
 }
 
+// Making one takes a while, so nobody else waits for it.
+absl::StatusOr<std::unique_ptr<Grammar>> Rank::MakeGrammar(const Request& request) {
+  if (!request.grammar) return nullptr;
+  GrammarMaker make;
+  {
+    MutexLock lock(mutex_);
+    make = grammars_;
+  }
+  if (make == nullptr) return Unimplemented("grammar: found one, expected none for this model");
+  return make(*request.grammar);
+}
+
 void Rank::Obey(Epoch epoch, Request request) {
   const RequestId id = request.id;
+  absl::StatusOr<std::unique_ptr<Grammar>> grammar = MakeGrammar(request);
+  if (!grammar.ok()) return Refuse(epoch, id, grammar.status());
   absl::Status status = FailedPrecondition("the group does not serve epoch ", epoch, " now");
   {
     MutexLock lock(mutex_);
-    if (engine_ != nullptr && Value(epoch) == epoch_) status = engine_->Submit(std::move(request));
+    if (engine_ != nullptr && Value(epoch) == epoch_) status = engine_->Submit(std::move(request), *std::move(grammar));
   }
   if (!status.ok()) Refuse(epoch, id, status);
 }

@@ -3,6 +3,7 @@
 
 #include "models/checkpoint/checkpoint.h"
 #include "worker/model/decoder.h"
+#include "worker/model_grammars.h"
 #include "worker/weights/load.h"
 
 namespace drover {
@@ -20,14 +21,21 @@ absl::StatusOr<RankPeers> Meet(const Device& device, const Grid& grid, const std
   return MeetPeers(grid, std::move(ranks));
 }
 
+struct Loader {
+  DevicePlace place;
+  Communicator* host;
+};
+
 class ServedModel final : public RankModel {
  public:
-  ServedModel(std::unique_ptr<Decoder> decoder, Device device, const Grid& grid, Communicator* host)
-      : device_(std::move(device)), decoder_(std::move(decoder)), grid_(grid), host_(host) {}
+  ServedModel(std::unique_ptr<Decoder> decoder, Device device, const Loader& loader, const GroupPlan& plan)
+      : device_(std::move(device)), decoder_(std::move(decoder)), grid_(CutOf(plan, loader.place.rank).grid), host_(loader.host),
+        grammars_(MakeModelGrammars(plan.model_path)) {}
 
   int64_t vocab() const override { return decoder_->spec().vocab; }
   int64_t weight_bytes() const override { return decoder_->weight_bytes(); }
   bool draws() const override { return decoder_->on_device(); }
+  GrammarMaker grammars() const override { return grammars_; }
   KeyLengths key_lengths() const override { return KeyLengthsOf(decoder_->spec()); }
   absl::Status Rejoin(const std::string& meeting) override {
     if (device_.meet == nullptr || host_ != nullptr) return absl::OkStatus();  // the host's communicator goes on
@@ -44,6 +52,7 @@ class ServedModel final : public RankModel {
   const std::unique_ptr<Decoder> decoder_;
   const Grid grid_;
   Communicator* const host_;
+  const GrammarMaker grammars_;
 };
 
 absl::Status CheckPlan(const GroupPlan& plan, const Checkpoint& checkpoint) {
@@ -52,11 +61,6 @@ absl::Status CheckPlan(const GroupPlan& plan, const Checkpoint& checkpoint) {
     return NotFound(plan.model_path, ": found a config without weights, expected safetensors or GGUF files beside it");
   return absl::OkStatus();
 }
-
-struct Loader {
-  DevicePlace place;
-  Communicator* host;
-};
 
 absl::StatusOr<std::unique_ptr<RankModel>> Load(const Loader& loader, const GroupPlan& plan, const std::string& meeting,
                                                 const LoadProgressSink& progress) {
@@ -77,7 +81,7 @@ absl::StatusOr<std::unique_ptr<RankModel>> Load(const Loader& loader, const Grou
   DROVER_ASSIGN_OR_RETURN(RankWeights weights, LoadRankWeights(checkpoint, cut, load));
   DROVER_ASSIGN_OR_RETURN(std::unique_ptr<Decoder> decoder, Decoder::Create(checkpoint.spec, cut, settings, std::move(weights),
                                                                             {std::move(device.ops), std::move(peers)}));
-  return std::make_unique<ServedModel>(std::move(decoder), std::move(device), cut.grid, loader.host);
+  return std::make_unique<ServedModel>(std::move(decoder), std::move(device), loader, plan);
 }
 
 }  // namespace

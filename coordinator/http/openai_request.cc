@@ -5,6 +5,7 @@
 #include <array>
 #include <utility>
 
+#include "coordinator/http/output_format.h"
 #include "coordinator/json_fields.h"
 
 namespace drover {
@@ -15,12 +16,11 @@ constexpr int64_t kMessagesMax = 4096;
 constexpr std::array kUnserved = std::to_array<UnservedField>({
     {"allowed_token_ids", "[]"}, {"audio", "[]"}, {"bad_words", "[[]]"}, {"best_of", "[1]"}, {"cache_salt", "[]"},
     {"chat_template", "[]"}, {"documents", "[[]]"}, {"function_call", "[\"none\"]"}, {"functions", "[]"},
-    {"guided_choice", "[]"}, {"guided_grammar", "[]"}, {"guided_json", "[]"}, {"guided_regex", "[]"},
     {"kv_transfer_params", "[]"}, {"length_penalty", "[1]"}, {"logprob_token_ids", "[]"}, {"media_io_kwargs", "[{}]"},
     {"mm_processor_kwargs", "[{}]"}, {"modalities", "[[\"text\"]]"}, {"prediction", "[]"}, {"priority", "[0]"},
     {"prompt_embeds", "[]"}, {"prompt_logprobs", "[]"}, {"reasoning_effort", "[]"}, {"repetition_detection", "[]"},
     {"return_prompt_text", "[false]"}, {"return_tokens_as_token_ids", "[false]"}, {"spaces_between_special_tokens", "[true]"},
-    {"stream_interval", "[1]"}, {"structured_outputs", "[]"}, {"suffix", "[\"\"]"}, {"thinking_token_budget", "[]"},
+    {"stream_interval", "[1]"}, {"suffix", "[\"\"]"}, {"thinking_token_budget", "[]"},
     {"tools", "[]"}, {"truncate_prompt_tokens", "[]"}, {"truncation_side", "[]"}, {"use_beam_search", "[false]"},
     {"vllm_xargs", "[{}]"}, {"web_search_options", "[]"},
 });
@@ -82,21 +82,11 @@ absl::Status ReadStream(const Json& body, OpenAiRequest& out) {
   return Read(*options, "continuous_usage_stats", out.continuous_usage);
 }
 
-absl::Status CheckResponseFormat(const Json& body) {
-  const Json* format = Field(body, "response_format");
-  if (format == nullptr) return absl::OkStatus();
-  std::string type;
-  if (!format->is_object()) return WrongType("response_format", *format, "an object");
-  DROVER_RETURN_IF_ERROR(Read(*format, "type", type));
-  if (type != "text") return InvalidArgument("response_format.type: only text is supported");
-  return absl::OkStatus();
-}
-
 // What both routes share.
 absl::Status ReadCommon(const Json& body, OpenAiRequest& out) {
   if (!body.is_object()) return InvalidArgument("found ", body.type_name(), " as the body, expected a JSON object");
   DROVER_RETURN_IF_ERROR(RefuseUnserved(body));
-  DROVER_RETURN_IF_ERROR(CheckResponseFormat(body));
+  DROVER_ASSIGN_OR_RETURN(out.common.grammar, ReadOutputFormat(body));
   DROVER_RETURN_IF_ERROR(Read(body, "model", out.common.model));
   DROVER_RETURN_IF_ERROR(ReadSampling(body, out.common.sampling));
   DROVER_RETURN_IF_ERROR(ReadStops(body, out.common.stop));

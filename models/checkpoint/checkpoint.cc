@@ -61,6 +61,13 @@ absl::StatusOr<Checkpoint> OpenAny(const std::string& path) {
 
 }  // namespace
 
+std::string Checkpoint::Folder() const {
+  if (form == CheckpointForm::kGguf) return "";
+  if (!path.ends_with(".json")) return path;
+  const fs::path parent = fs::path(path).parent_path();
+  return parent.empty() ? "." : parent.string();
+}
+
 absl::StatusOr<Checkpoint> OpenCheckpoint(const std::string& path) {
   DROVER_ASSIGN_OR_RETURN(Checkpoint checkpoint, OpenAny(path));
   checkpoint.path = path;

@@ -44,6 +44,9 @@ struct Checkpoint {
   std::optional<Vocabulary> vocabulary;  // GGUF only
   int64_t file_bytes = 0;                // sum over files
   std::vector<std::string> stamps;       // of files: File::Stamp
+
+  // The directory with the files beside the weights; empty for GGUF, which has none.
+  std::string Folder() const;
 };
 
 // Opens a directory with config.json (weights optional: kConfigOnly without), a config.json itself, or a .gguf file; reads

@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import os
+import re
 import subprocess
 import unittest
 
@@ -13,27 +14,58 @@ QUESTIONS = [
     "What colour is the sky?", "Which month comes before March?", "What is 9 minus 4?", "What is the capital of Japan?",
 ]
 CLIENTS = 16
+CITY = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 12}, "big": {"type": "boolean"}, "n": {"enum": [3, 5]}},
+        "required": ["city", "big", "n"], "additionalProperties": False}
+GUIDED = [
+    {"response_format": {"type": "json_schema", "json_schema": {"name": "city", "schema": CITY}}},
+    {"response_format": {"type": "json_schema", "json_schema": {"name": "city", "schema": CITY}}, "temperature": 1, "seed": 3, "ignore_eos": True},
+    {"guided_regex": "(19|20)[0-9]{2}: [A-Zé]{2,5}", "temperature": 1, "seed": 4},
+    {"structured_outputs": {"choice": ["Lyon", "Paris, France", "Rome"]}},
+]
 
 
 def answers(server):
     return [server.chat(question) for question in QUESTIONS]
 
 
+def guided_answers(server):
+    """Answers that must look like something, all at once."""
+    def ask(fields):
+        status, text = server.post("/v1/chat/completions", {
+            "messages": [{"role": "user", "content": QUESTIONS[0]}], "temperature": 0, "max_tokens": 100, **fields})
+        choice = json.loads(text)["choices"][0]
+        return status, choice["finish_reason"], choice["message"]["content"]
+    with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
+        return list(pool.map(ask, GUIDED))
+
+
 class AnswersTest(unittest.TestCase):
-    expected = None  # of one rank
+    expected = guided = None  # of one rank
 
     @classmethod
     def setUpClass(cls):
         with served.Served(served.DEMO, ranks=1) as server:
             cls.expected = answers(server)
+            cls.guided = guided_answers(server)
 
     def test_answers_say_something(self):
         self.assertIn("Paris", self.expected[0])
         self.assertGreater(len(set(self.expected)), len(QUESTIONS) // 2)
 
+    def test_answers_look_as_asked(self):
+        self.assertEqual({(status, reason) for status, reason, _ in self.guided}, {(200, "stop")}, self.guided)
+        first, second, dated, chosen = [text for _, _, text in self.guided]
+        for text in (first, second):
+            city = json.loads(text)
+            self.assertEqual(set(city), set(CITY["required"]))
+            self.assertTrue(len(city["city"]) <= 12 and isinstance(city["big"], bool) and city["n"] in (3, 5), city)
+        self.assertRegex(dated, re.compile("^" + GUIDED[2]["guided_regex"] + "$"))
+        self.assertIn(chosen, GUIDED[3]["structured_outputs"]["choice"])
+
     def test_two_ranks(self):
         with served.Served(served.DEMO, ranks=2) as server:
             self.assertEqual(answers(server), self.expected)
+            self.assertEqual(guided_answers(server), self.guided)
             for check in (self.sixteen_clients, self.event_stream, self.stream_equals_whole, self.refusals, self.models, self.probes):
                 with self.subTest(check.__name__):
                     check(server)
@@ -88,6 +120,8 @@ class AnswersTest(unittest.TestCase):
             ("no messages", "/v1/chat/completions", {"model": ""}, 400),
             ("wrong type", "/v1/chat/completions", {**chat, "temperature": "hot"}, 400),
             ("out of range", "/v1/chat/completions", {**chat, "top_p": 7}, 400),
+            ("a schema that is none", "/v1/chat/completions", {**chat, "guided_json": {"type": "objct"}}, 400),
+            ("an expression that is none", "/v1/chat/completions", {**chat, "guided_regex": "(a"}, 400),
             ("unknown model", "/v1/chat/completions", {**chat, "model": "nobody"}, 404),
             ("unknown path", "/v1/nothing", chat, 404),
             ("prompt beyond the context", "/v1/completions", {"prompt": "word " * (limit + 1)}, 400),

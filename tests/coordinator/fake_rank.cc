@@ -95,10 +95,11 @@ v1::TokenNews FakeRank::Next(Work& work) const {
   const v1::Submit& submit = work.submit;
   news.set_request_id(submit.request_id());
   news.set_position(work.position);
-  const auto length = static_cast<int64_t>(script_.reply.size());
+  const std::string reply = submit.has_grammar() ? Cat(submit.grammar().kind(), " ", submit.grammar().text()) : script_.reply;
+  const auto length = static_cast<int64_t>(reply.size());
   const bool end = !script_.endless && work.position >= length && submit.end_ids_size() > 0;
   if (submit.max_tokens() > 0) {
-    const int32_t token = end ? kEnd : static_cast<unsigned char>(script_.reply[static_cast<size_t>(work.position % length)]);
+    const int32_t token = end ? kEnd : static_cast<unsigned char>(reply[static_cast<size_t>(work.position % length)]);
     news.set_token(token);
     if (submit.logprobs() >= 0) news.set_logprob(-0.5F);
     for (int i = 0; i < submit.logprobs(); ++i) {

@@ -1,4 +1,5 @@
-// A rank that speaks drover.v1.Cluster and answers every request with a scripted text, one token a tick.
+// A rank that speaks drover.v1.Cluster and answers every request with a scripted text, one token a tick; a request with a grammar with
+// the grammar's kind and text.
 #pragma once
 
 #include <atomic>

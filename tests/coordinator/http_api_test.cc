@@ -61,6 +61,14 @@ TEST_F(HttpApi, ChatAnswersWithAMessage) {
   EXPECT_FALSE(body["choices"][0]["message"].contains("tool_calls"));
 }
 
+TEST_F(HttpApi, AGrammarReachesTheRanks) {
+  StartWith({});
+  for (const char* prompt : {R"("x")", "[1, 2]"}) {
+    const Json body = Parsed(Post(ports_.http, "/v1/completions", Cat(R"({"max_tokens": 50, "guided_regex": "a+", "prompt": )", prompt, "}")).body);
+    EXPECT_EQ(body["choices"][0]["text"], "1 a+");
+  }
+}
+
 TEST_F(HttpApi, ChatStreamsRoleThenTextThenFinishThenUsageThenDone) {
   StartWith({.reply = "h\xC3\xA9llo"});
   const RawAnswer answer = Post(ports_.http, "/v1/chat/completions",

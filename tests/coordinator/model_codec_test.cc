@@ -16,7 +16,7 @@ text::ModelText ByteLevel() {
 }
 
 TEST(ModelCodec, AnIdBeyondTheTokenizersVocabularyHasNoText) {
-  const std::unique_ptr<TextCodec> codec = MakeModelCodec(ByteLevel(), text::TemplateMode::kSafe, 4096);
+  const std::unique_ptr<TextCodec> codec = MakeModelCodec(ByteLevel(), text::TemplateMode::kSafe, {.vocab = 300, .max_model_len = 4096});
   const absl::StatusOr<std::vector<int32_t>> ids = codec->Encode("a b", false, false);
   ASSERT_TRUE(ids.ok()) << ids.status();
   absl::StatusOr<std::unique_ptr<TextStream>> stream = codec->NewStream(true);
@@ -31,7 +31,7 @@ TEST(ModelCodec, AnIdBeyondTheTokenizersVocabularyHasNoText) {
 }
 
 TEST(ModelCodec, ATextFarBeyondTheWindowIsTheClientsErrorAndNotRead) {
-  const std::unique_ptr<TextCodec> codec = MakeModelCodec(ByteLevel(), text::TemplateMode::kSafe, 512);
+  const std::unique_ptr<TextCodec> codec = MakeModelCodec(ByteLevel(), text::TemplateMode::kSafe, {.vocab = 300, .max_model_len = 512});
   EXPECT_TRUE(codec->Encode(std::string(1000, 'a'), false, false).ok());
   EXPECT_EQ(codec->Encode(std::string(2 << 20, 'a'), false, false).status().code(), absl::StatusCode::kInvalidArgument);
 }

@@ -66,6 +66,9 @@ class ToyText final : public TextCodec {
     return out;
   }
   absl::StatusOr<std::unique_ptr<TextStream>> NewStream(bool) const override { return std::make_unique<ToyStream>(); }
+  absl::Status CheckGrammar(const GrammarText& grammar) const override {
+    return grammar.text.find("bad") == std::string::npos ? absl::OkStatus() : InvalidArgument("grammar: found a bad one");
+  }
   std::string TokenText(int32_t id) const override { return *Decode({id}, false); }
 };
 

@@ -87,6 +87,23 @@ TEST(ConvertTest, ASubmitIsReadWithItsBiasInOrder) {
   EXPECT_EQ(std::get<RefusedRequest>(ReadControl(message)->order).reason, "logits: found 3, expected 0 to 2");
 }
 
+TEST(ConvertTest, ASubmitsGrammarIsReadWithinItsBounds) {
+  v1::CoordinatorMessage message;
+  v1::Submit& submit = *message.mutable_submit();
+  submit.add_prompt(1);
+  submit.set_top_p(1);
+  submit.set_repetition_penalty(1);
+  submit.set_logprobs(-1);
+  submit.mutable_grammar()->set_kind(1);
+  submit.mutable_grammar()->set_text("a+");
+  EXPECT_EQ(std::get<Request>(ReadControl(message)->order).grammar, (GrammarText{GrammarKind::kRegex, "a+"}));
+  submit.mutable_grammar()->set_kind(3);
+  EXPECT_EQ(std::get<RefusedRequest>(ReadControl(message)->order).reason, "grammar.kind: found 3, expected 0 to 2");
+  submit.mutable_grammar()->set_kind(2);
+  submit.mutable_grammar()->set_text(std::string(kGrammarBytesMax + 1, 'a'));
+  EXPECT_EQ(std::get<RefusedRequest>(ReadControl(message)->order).reason.rfind("grammar.text", 0), 0u);
+}
+
 v1::StepMessage Written(const StepPlan& plan) {
   v1::StepMessage message;
   WriteStep({.step = 9, .sequences = std::vector<StepSequence>(5, {.tokens = {1, 2}, .blocks = {3}, .part = 1})}, message);

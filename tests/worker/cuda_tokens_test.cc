@@ -1,5 +1,5 @@
 // Seeded tokens of whole requests: those that the CPU samples, with CUDA under the decoder and tokens drawn on the device, with
-// penalties, biases and ids held back, on one rank and on several that meet through it.
+// penalties, biases, ids held back and masks, on one rank and on several that meet through it.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -7,6 +7,7 @@
 #include "models/checkpoint/checkpoint.h"
 #include "tests/worker/golden_cases.h"
 #include "tests/worker/on_cuda.h"
+#include "tests/worker/toy_grammar.h"
 #include "worker/engine.h"
 
 namespace drover {
@@ -61,7 +62,12 @@ Tokens Generate(StepRunner& group, int64_t vocab, int64_t tokens, bool draws) {
       EXPECT_EQ(event.top.size(), scored ? Value(event.id) - 1 : 0);
     }
   });
-  for (Request& request : Requests(vocab, tokens)) EXPECT_TRUE(engine.Submit(std::move(request)).ok());
+  for (Request& request : Requests(vocab, tokens)) {
+    const auto id = static_cast<int32_t>(Value(request.id));
+    std::unique_ptr<Grammar> grammar;
+    if (id % 3 == 0) grammar = std::make_unique<Multiples>(id, tokens - 1);
+    EXPECT_TRUE(engine.Submit(std::move(request), std::move(grammar)).ok());
+  }
   engine.Drain();
   const absl::Status status = engine.RunLoop();
   EXPECT_TRUE(status.ok()) << status;
@@ -81,6 +87,7 @@ TEST(CudaTokens, SeededTokensAreTheCpus) {
   ASSERT_TRUE(cpu.ok()) << cpu.status();
   const Tokens expected = Generate(**cpu, vocab, tokens, false);
   ASSERT_EQ(expected.size(), 8u);
+  EXPECT_TRUE(std::ranges::all_of(expected.at(RequestId{6}), [](int32_t id) { return id % 6 == 0; }));
   for (const int64_t ranks : {1, 2, 4}) {
     const auto group = ThreadGroup::Load(*checkpoint, {ranks, ranks}, kSettings, OnCuda());
     ASSERT_TRUE(group.ok()) << group.status();

@@ -225,9 +225,10 @@ fn over_limits(problem: &impl std::fmt::Display) -> Error {
     Error::new(Code::ResourceExhausted, format!("grammar: {}", shortened(&problem.to_string())))
 }
 
-/// Start and end of a message, without the library's traces.
+/// Start and end of a message, on one line and without the library's traces.
 fn shortened(message: &str) -> String {
-    let letters: Vec<char> = message.split("\n<backtrace>").next().unwrap_or_default().trim_end().chars().collect();
+    let words: Vec<&str> = message.split("\n<backtrace>").next().unwrap_or_default().split_whitespace().collect();
+    let letters: Vec<char> = words.join(" ").chars().collect();
     if letters.len() <= MESSAGE_START + MESSAGE_END {
         return letters.iter().collect();
     }

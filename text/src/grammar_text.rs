@@ -23,17 +23,17 @@ pub fn read(kind: u32, text: &str) -> Result<TopLevelGrammar> {
 }
 
 fn json_schema(text: &str) -> Result<TopLevelGrammar> {
-    let mut schema: Value = serde_json::from_str(text).map_err(reading("JSON schema"))?;
+    let mut schema: Value = serde_json::from_str(text).map_err(reading("grammar: JSON schema"))?;
     check_patterns(&schema)?;
     if schema == Value::Bool(true) {
         schema = json!({});
     }
     let Some(fields) = schema.as_object_mut() else {
-        return invalid("JSON schema: found no object, expected one");
+        return invalid("grammar: JSON schema: found no object, expected one");
     };
     // The library's own options: they could turn what it does not support into silence.
     if fields.insert("x-guidance".to_string(), json!({"whitespace_pattern": WHITESPACE})).is_some() {
-        return invalid("JSON schema: x-guidance is not supported");
+        return invalid("grammar: JSON schema: x-guidance is not supported");
     }
     Ok(TopLevelGrammar::from_json_schema(schema))
 }
@@ -41,7 +41,7 @@ fn json_schema(text: &str) -> Result<TopLevelGrammar> {
 fn regex(text: &str) -> Result<TopLevelGrammar> {
     let slashes = text.len() - text.trim_end_matches('\\').len();
     if slashes % 2 == 1 {
-        return invalid("regular expression: found a \\ at its end, expected something after it");
+        return invalid("grammar: regular expression: found a \\ at its end, expected something after it");
     }
     Ok(TopLevelGrammar::from_regex(text))
 }
@@ -64,7 +64,7 @@ fn check_patterns(schema: &Value) -> Result<()> {
     count(schema, &mut patterns, &mut joins);
     if patterns > 1 && (patterns * (1 + joins)).pow(2) > MAX_PATTERN_WORK {
         return exhausted(format!(
-            "JSON schema: found {patterns} patternProperties beside {joins} parts of allOf, anyOf, oneOf and $ref, expected fewer"));
+            "grammar: JSON schema: found {patterns} patternProperties beside {joins} parts of allOf, anyOf, oneOf and $ref, expected fewer"));
     }
     Ok(())
 }

@@ -125,7 +125,7 @@ bool NcclFamily::Finalize(ncclComm_t comm) {
 void NcclFamily::LetBeDone() {
   const TimePoint end = std::chrono::steady_clock::now() + settings_.end_limit / 2;
   for (Backoff backoff; Alive().ok() && cudaStreamQuery(device_.stream()) == cudaErrorNotReady; backoff.Pause())
-    if (std::chrono::steady_clock::now() >= end) Fail(DeadlineExceeded(Where(), " or a call before it: not done when the group ended"));
+    if (std::chrono::steady_clock::now() >= end) Fail(DeadlineExceeded(Where(), " or a call before it: not done when the group ended")).IgnoreError();
 }
 
 // What is under way may use the other ranks' memory.
