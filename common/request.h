@@ -60,6 +60,7 @@ struct TokenEvent {
   FinishReason finish = FinishReason::kNone;
   std::string error;                // with kError
   bool not_taken = false;           // with kError: the group never had the request, another may
+  bool bad_request = false;         // with kError: the request itself is at fault
 };
 
 }  // namespace drover

@@ -72,7 +72,7 @@ absl::Status Check(const ClientRequest& request, const ModelInfo& model) {
     return absl::PermissionDeniedError("logits: not given out; the coordinator was started without --allow-logits");
   const bool text = !std::holds_alternative<std::vector<int32_t>>(request.prompt);
   if (request.grammar && request.grammar->text.size() > kGrammarBytesMax)
-    return InvalidArgument("grammar: found ", request.grammar->text.size(), " bytes, expected at most ", kGrammarBytesMax);
+    return InvalidArgument(request.grammar_field, ": found ", request.grammar->text.size(), " bytes, expected at most ", kGrammarBytesMax);
   if ((text || !request.stop.empty() || request.grammar) && !model.has_tokenizer)
     return FailedPrecondition("this model has no tokenizer: send token ids, no stop strings and no grammar");
   if (std::holds_alternative<ChatInput>(request.prompt) && !model.has_chat_template)

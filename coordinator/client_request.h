@@ -43,6 +43,7 @@ struct ClientRequest {
   bool prompt_logprobs = false;
   LogitsWanted logits = LogitsWanted::kNone;
   std::optional<GrammarText> grammar;
+  std::string grammar_field = "request";  // that it came in
   bool want_prompt = false;  // the prompt's ids come with the first piece
   int64_t choice = 0;        // added to the seed: choices of one request differ
   std::optional<Duration> timeout;

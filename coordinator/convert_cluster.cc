@@ -54,6 +54,7 @@ absl::StatusOr<TokenEvent> FromNews(const v1::TokenNews& in) {
   event.finish = static_cast<FinishReason>(in.finish());
   event.error = in.error();
   event.not_taken = in.not_taken();
+  event.bad_request = in.bad_request();
   return event;
 }
 

@@ -55,7 +55,8 @@ std::shared_ptr<Ticket> Coordinator::Generate(ClientRequest request, Deliver del
   const TimePoint arrived = parts_.clock.Now();
   const bool at_once = !request.grammar && std::holds_alternative<std::vector<int32_t>>(request.prompt);
   Task prepare = [this, ticket, wish = std::move(request), deliver, arrived] {
-    absl::StatusOr<std::vector<int32_t>> prompt = ReadPrompt(wish);
+    absl::StatusOr<std::vector<int32_t>> prompt = Cancelled("the client left");
+    if (!ticket->cancelled) prompt = ReadPrompt(wish);
     const bool posted = loop_.Post([=, this] { Submit(ticket, wish, prompt, arrived, deliver); });
     if (!posted) deliver(ErrorPiece(Unavailable("the server is shutting down")));
   };
@@ -70,7 +71,8 @@ std::shared_ptr<Ticket> Coordinator::Generate(ClientRequest request, Deliver del
 
 absl::StatusOr<std::vector<int32_t>> Coordinator::ReadPrompt(const ClientRequest& wish) const {
   DROVER_RETURN_IF_ERROR(Check(wish, settings_.model));
-  if (wish.grammar) DROVER_RETURN_IF_ERROR(parts_.text.CheckGrammar(*wish.grammar));
+  if (wish.grammar)
+    if (const absl::Status good = parts_.text.CheckGrammar(*wish.grammar); !good.ok()) return Annotate(good, wish.grammar_field);
   return EncodePrompt(wish.prompt, parts_.text);
 }
 

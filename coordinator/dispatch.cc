@@ -95,7 +95,7 @@ void Dispatcher::HearToken(Flights::iterator at, const TokenEvent& event, TimePo
   }
   if (event.finish == FinishReason::kError || event.finish == FinishReason::kCancelled) {
     const std::string text = event.error.empty() ? "the group ended the request" : event.error;
-    return End(at, {.finish = FinishReason::kError, .error = Internal(text)}, now);
+    return End(at, {.finish = FinishReason::kError, .error = event.bad_request ? InvalidArgument(text) : Internal(text)}, now);
   }
   if (event.token && event.position < flight.answer.tokens()) return;  // heard before
   if (event.token && event.position > flight.answer.tokens())

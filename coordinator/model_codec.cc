@@ -76,12 +76,16 @@ class ModelCodec final : public TextCodec {
   }
 
   absl::Status CheckGrammar(const GrammarText& grammar) const override {
+    if (IsLastGood(grammar)) return absl::OkStatus();
     DROVER_ASSIGN_OR_RETURN(std::shared_ptr<const text::GrammarTokens> tokens, grammar_tokens());
     std::vector<uint32_t> allowed(static_cast<size_t>(MaskWords(tokens->vocab())));
     absl::StatusOr<std::unique_ptr<text::Grammar>> made = text::Grammar::Create(std::move(tokens), grammar);
     // The first mask too: whether anything fits, within the limits.
     const absl::Status status = made.ok() ? (*made)->Allow(allowed) : made.status();
-    return status.ok() ? status : InvalidArgument(Message(status));
+    if (!status.ok()) return InvalidArgument(Message(status));
+    MutexLock lock(mutex_);
+    last_good_ = grammar;
+    return status;
   }
 
  private:
@@ -94,12 +98,18 @@ class ModelCodec final : public TextCodec {
     return grammar_tokens_;
   }
 
+  bool IsLastGood(const GrammarText& grammar) const {
+    MutexLock lock(mutex_);
+    return last_good_ == grammar;
+  }
+
   const text::ModelText model_;
   const text::TemplateMode mode_;
   const int64_t vocab_;
   const std::vector<int32_t> end_ids_;
   const int64_t max_bytes_;
   mutable Mutex mutex_;
+  mutable std::optional<GrammarText> last_good_ ABSL_GUARDED_BY(mutex_);  // a request's choices all come with one
   mutable std::shared_ptr<const text::GrammarTokens> grammar_tokens_ ABSL_GUARDED_BY(mutex_);  // made for the first request with one
 };
 

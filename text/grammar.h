@@ -36,7 +36,7 @@ class GrammarTokens {
 class Grammar {
  public:
   // kInvalidArgument: what is wrong with the grammar, in words for the client; kResourceExhausted: over its limits. Takes
-  // milliseconds, a large or hostile grammar up to a second.
+  // milliseconds, a hostile grammar seconds (docs/adr/0008-grammars.md).
   static absl::StatusOr<std::unique_ptr<Grammar>> Create(std::shared_ptr<const GrammarTokens> tokens, const GrammarText& text);
 
   // Bit id%32 of allowed[id/32]: whether id may come next; ceil(vocab/32) words, all are written. Text that the grammar leaves no

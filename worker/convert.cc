@@ -131,6 +131,7 @@ v1::TokenNews WriteNews(const TokenEvent& event) {
   news.set_finish(static_cast<int32_t>(event.finish));
   news.set_error(event.error);
   news.set_not_taken(event.not_taken);
+  news.set_bad_request(event.bad_request);
   return news;
 }
 

@@ -210,7 +210,8 @@ bool Engine::Settle(const StepSequence& planned, const Given& given, TokenEvent&
   if (status.ok() && !given.rows.empty()) status = Score(sequence, planned, given.rows, event);
   if (status.ok()) status = Commit(planned, event);
   if (!status.ok()) {
-    event = {.id = event.id, .position = event.position, .finish = FinishReason::kError, .error = Message(status)};
+    event = {.id = event.id, .position = event.position, .finish = FinishReason::kError, .error = Message(status),
+             .bad_request = absl::IsInvalidArgument(status)};
     scheduler_.Cancel(event.id);
   }
   if (!event.token.has_value() && event.finish == FinishReason::kNone) return !event.logits.empty();
@@ -220,6 +221,7 @@ bool Engine::Settle(const StepSequence& planned, const Given& given, TokenEvent&
 }
 
 absl::Status Engine::TakeDrawn(const Request& request, const Given& given, TokenEvent& event) const {
+  if (guides_.IsComplete(event.id)) return absl::OkStatus();
   const int32_t token = *given.drawn;
   if (token < 0) return Internal("logits: no id may be sampled");
   event.token = token;
@@ -232,15 +234,13 @@ absl::Status Engine::TakeDrawn(const Request& request, const Given& given, Token
   return absl::OkStatus();
 }
 
-// An output that is complete ends, whatever the request says of its end.
+// An output that is complete ends, whatever the request says of its end; also where no token was left to draw.
 absl::Status Engine::Commit(const StepSequence& planned, TokenEvent& event) {
-  bool complete = false;
-  if (event.token) {
-    DROVER_ASSIGN_OR_RETURN(complete, guides_.Accept(event.id, *event.token));
-  }
-  event.finish = scheduler_.Commit(planned, event.token);
+  const bool due = scheduler_.Find(event.id)->samples_after(planned.end());
+  if (event.token) DROVER_RETURN_IF_ERROR(guides_.Accept(event.id, *event.token));
+  if (event.token || !due) event.finish = scheduler_.Commit(planned, event.token);
   counts_.output_tokens_done += event.token.has_value();
-  if (!complete || event.finish == FinishReason::kStop) return absl::OkStatus();
+  if (!due || !guides_.IsComplete(event.id)) return absl::OkStatus();
   scheduler_.Cancel(event.id);
   event.finish = FinishReason::kStop;
   return absl::OkStatus();
@@ -278,6 +278,7 @@ void Engine::ScorePrompt(const Sequence& sequence, const StepSequence& planned, 
 
 absl::Status Engine::SampleInto(TokenEvent& event, const Sequence& sequence, std::span<const float> row) {
   const Request& request = sequence.request;
+  if (guides_.IsComplete(event.id)) return absl::OkStatus();
   DROVER_ASSIGN_OR_RETURN(const int32_t token, sampler_.Sample(row, DrawOf(sequence)));
   event.token = token;
   if (request.logprobs < 0) return absl::OkStatus();

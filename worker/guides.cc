@@ -18,7 +18,9 @@ std::span<const uint32_t> Guides::MaskOf(RequestId id) const {
 
 void Guides::Allow(RequestId id) {
   const auto guide = guides_.find(id);
-  if (guide != guides_.end()) guide->second.status = guide->second.grammar->Allow(guide->second.mask);
+  if (guide == guides_.end()) return;
+  const absl::Status status = guide->second.grammar->Allow(guide->second.mask);
+  guide->second.status = status.ok() ? status : InvalidArgument(Message(status));
 }
 
 absl::Status Guides::StatusOf(RequestId id) const {
@@ -26,11 +28,16 @@ absl::Status Guides::StatusOf(RequestId id) const {
   return guide == guides_.end() ? absl::OkStatus() : guide->second.status;
 }
 
-absl::StatusOr<bool> Guides::Accept(RequestId id, int32_t token) {
+bool Guides::IsComplete(RequestId id) const {
   const auto guide = guides_.find(id);
-  if (guide == guides_.end()) return false;
-  DROVER_RETURN_IF_ERROR(guide->second.grammar->Accept(token));
-  return guide->second.grammar->ended();
+  return guide != guides_.end() && guide->second.grammar->ended();
+}
+
+absl::Status Guides::Accept(RequestId id, int32_t token) {
+  const auto guide = guides_.find(id);
+  if (guide == guides_.end()) return absl::OkStatus();
+  const absl::Status status = guide->second.grammar->Accept(token);
+  return status.ok() ? status : InvalidArgument(Message(status));
 }
 
 }  // namespace drover

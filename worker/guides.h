@@ -24,10 +24,12 @@ class Guides {
   std::span<const uint32_t> MaskOf(RequestId id) const;
   // Makes the mask of the next token.
   void Allow(RequestId id);
-  // Of the last mask: without it the mask says nothing.
+  // Of the last mask: without it the mask says nothing. What a grammar fails with is the request's fault: kInvalidArgument.
   absl::Status StatusOf(RequestId id) const;
-  // `token` came, which the mask allows. True: the output is complete.
-  absl::StatusOr<bool> Accept(RequestId id, int32_t token);
+  // Whether nothing but the end may come, so that there is no token to draw.
+  bool IsComplete(RequestId id) const;
+  // `token` came, which the mask allows.
+  absl::Status Accept(RequestId id, int32_t token);
 
  private:
   struct Guide {

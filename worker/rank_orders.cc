@@ -20,7 +20,7 @@ void Rank::Obey(Epoch epoch, Assignment assignment) {
   if (!assignments_.TryPush(Assigned{epoch, std::move(assignment)})) LeaveNow("too many assignments at once");
 }
 
-// Making one takes a while, so nobody else waits for it.
+// Making one takes a while: the coordinator's next orders wait for it, heartbeats and the engine do not.
 absl::StatusOr<std::unique_ptr<Grammar>> Rank::MakeGrammar(const Request& request) {
   if (!request.grammar) return nullptr;
   GrammarMaker make;
@@ -89,7 +89,8 @@ v1::WorkerMessage Rank::Beat() {
 }
 
 void Rank::Refuse(Epoch epoch, RequestId id, const absl::Status& status) {
-  const TokenEvent event{.id = id, .finish = FinishReason::kError, .error = Message(status), .not_taken = !absl::IsInvalidArgument(status)};
+  const TokenEvent event{.id = id, .finish = FinishReason::kError, .error = Message(status), .not_taken = !absl::IsInvalidArgument(status),
+                         .bad_request = absl::IsInvalidArgument(status)};
   for (v1::WorkerMessage& message : WriteTokens(epoch, {event}, 1)) control_.Send(std::move(message));
 }
 

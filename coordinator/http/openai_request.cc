@@ -16,7 +16,7 @@ constexpr int64_t kMessagesMax = 4096;
 constexpr std::array kUnserved = std::to_array<UnservedField>({
     {"allowed_token_ids", "[]"}, {"audio", "[]"}, {"bad_words", "[[]]"}, {"best_of", "[1]"}, {"cache_salt", "[]"},
     {"chat_template", "[]"}, {"documents", "[[]]"}, {"function_call", "[\"none\"]"}, {"functions", "[]"},
-    {"kv_transfer_params", "[]"}, {"length_penalty", "[1]"}, {"logprob_token_ids", "[]"}, {"media_io_kwargs", "[{}]"},
+    {"guided_whitespace_pattern", "[]"}, {"kv_transfer_params", "[]"}, {"length_penalty", "[1]"}, {"logprob_token_ids", "[]"}, {"media_io_kwargs", "[{}]"},
     {"mm_processor_kwargs", "[{}]"}, {"modalities", "[[\"text\"]]"}, {"prediction", "[]"}, {"priority", "[0]"},
     {"prompt_embeds", "[]"}, {"prompt_logprobs", "[]"}, {"reasoning_effort", "[]"}, {"repetition_detection", "[]"},
     {"return_prompt_text", "[false]"}, {"return_tokens_as_token_ids", "[false]"}, {"spaces_between_special_tokens", "[true]"},
@@ -86,7 +86,7 @@ absl::Status ReadStream(const Json& body, OpenAiRequest& out) {
 absl::Status ReadCommon(const Json& body, OpenAiRequest& out) {
   if (!body.is_object()) return InvalidArgument("found ", body.type_name(), " as the body, expected a JSON object");
   DROVER_RETURN_IF_ERROR(RefuseUnserved(body));
-  DROVER_ASSIGN_OR_RETURN(out.common.grammar, ReadOutputFormat(body));
+  DROVER_RETURN_IF_ERROR(ReadOutputFormat(body, out.common));
   DROVER_RETURN_IF_ERROR(Read(body, "model", out.common.model));
   DROVER_RETURN_IF_ERROR(ReadSampling(body, out.common.sampling));
   DROVER_RETURN_IF_ERROR(ReadStops(body, out.common.stop));

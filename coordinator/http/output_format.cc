@@ -50,21 +50,27 @@ struct Form {
 };
 constexpr std::array kStructured = std::to_array<Form>(
     {{"json", ReadSchema}, {"json_object", ReadAnyObject}, {"regex", ReadRegex}, {"choice", ReadChoice}, {"grammar", ReadLark}});
+constexpr std::array kUnservedStructured = std::to_array<UnservedField>({{"disable_additional_properties", "[false]"},
+                                                                         {"disable_any_whitespace", "[false]"},
+                                                                         {"disable_fallback", "[true, false]"},
+                                                                         {"structural_tag", "[]"},
+                                                                         {"whitespace_pattern", "[]"}});
 constexpr std::array kGuided = std::to_array<Form>(
     {{"guided_json", ReadSchema}, {"guided_regex", ReadRegex}, {"guided_choice", ReadChoice}, {"guided_grammar", ReadLark}});
 
-absl::Status Keep(const std::string& name, absl::StatusOr<GrammarText> found, std::optional<GrammarText>& out) {
+absl::Status Keep(const std::string& name, absl::StatusOr<GrammarText> found, ClientRequest& out) {
   if (!found.ok()) return found.status();
-  if (out) return InvalidArgument(name, ": found with another field that says what the answer looks like, expected one of them");
-  out = *std::move(found);
+  if (out.grammar) return InvalidArgument(name, ": found with another field that says what the answer looks like, expected one of them");
+  out.grammar = *std::move(found);
+  out.grammar_field = name;
   return absl::OkStatus();
 }
 
 template <size_t kForms>
-absl::Status ReadForms(const Json& body, const std::array<Form, kForms>& forms, const std::string& prefix, std::optional<GrammarText>& out) {
+absl::Status ReadForms(const Json& body, const std::array<Form, kForms>& forms, const std::string& prefix, ClientRequest& out) {
   for (const Form& form : forms) {
     const Json* value = Field(body, form.name);
-    if (value == nullptr) continue;
+    if (value == nullptr || (form.read == ReadAnyObject && *value == false)) continue;
     const std::string name = prefix + form.name;
     DROVER_RETURN_IF_ERROR(Keep(name, form.read(name, *value), out));
   }
@@ -78,7 +84,7 @@ absl::StatusOr<GrammarText> ReadNamedSchema(const Json& format) {
   return ReadSchema("response_format.json_schema.schema", *schema);
 }
 
-absl::Status ReadResponseFormat(const Json& body, std::optional<GrammarText>& out) {
+absl::Status ReadResponseFormat(const Json& body, ClientRequest& out) {
   const Json* format = Field(body, "response_format");
   if (format == nullptr) return absl::OkStatus();
   std::string type;
@@ -92,17 +98,18 @@ absl::Status ReadResponseFormat(const Json& body, std::optional<GrammarText>& ou
 
 }  // namespace
 
-absl::StatusOr<std::optional<GrammarText>> ReadOutputFormat(const Json& body) {
-  std::optional<GrammarText> out;
+absl::Status ReadOutputFormat(const Json& body, ClientRequest& out) {
   DROVER_RETURN_IF_ERROR(ReadResponseFormat(body, out));
   DROVER_RETURN_IF_ERROR(ReadForms(body, kGuided, "", out));
-  if (const Json* structured = Field(body, "structured_outputs")) {
-    if (!structured->is_object()) return WrongType("structured_outputs", *structured, "an object");
-    const bool any = out.has_value();
-    DROVER_RETURN_IF_ERROR(ReadForms(*structured, kStructured, "structured_outputs.", out));
-    if (!any && !out) return InvalidArgument("structured_outputs: expected one of json, json_object, regex, choice and grammar");
-  }
-  return out;
+  const Json* structured = Field(body, "structured_outputs");
+  if (structured == nullptr) return absl::OkStatus();
+  if (!structured->is_object()) return WrongType("structured_outputs", *structured, "an object");
+  for (const UnservedField& field : kUnservedStructured)
+    if (Asks(*structured, field)) return InvalidArgument("structured_outputs.", field.name, ": this field is not supported; leave it out");
+  const bool any = out.grammar.has_value();
+  DROVER_RETURN_IF_ERROR(ReadForms(*structured, kStructured, "structured_outputs.", out));
+  if (any || out.grammar) return absl::OkStatus();
+  return InvalidArgument("structured_outputs: expected one of json, json_object, regex, choice and grammar");
 }
 
 }  // namespace drover

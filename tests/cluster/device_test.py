@@ -19,9 +19,12 @@ CASE = "smollm2-tied"
 class DeviceTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        # drover starts the programs that lie beside it.
-        cls.bin = pathlib.Path(tempfile.mkdtemp(prefix="drover_device."))
-        cls.addClassCleanup(shutil.rmtree, cls.bin)
+        # drover starts the programs that lie beside it; all of them look for libraries in ../lib.
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="drover_device."))
+        cls.addClassCleanup(shutil.rmtree, folder)
+        cls.bin = folder / "bin"
+        cls.bin.mkdir()
+        (folder / "lib").symlink_to(served.DROVER.parent.parent / "lib")
         for program in (served.DROVER, served.DROVER.with_name("drover-coordinator"), WORKER):
             try:
                 os.link(program, cls.bin / program.name)

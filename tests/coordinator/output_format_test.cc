@@ -15,11 +15,11 @@ struct FormatCase {
 
 class Formats : public ::testing::TestWithParam<FormatCase> {};
 TEST_P(Formats, AreRead) {
-  const absl::StatusOr<std::optional<GrammarText>> read = ReadOutputFormat(*ParseJson(GetParam().body));
-  ASSERT_TRUE(read.ok()) << read.status();
-  ASSERT_TRUE(read->has_value());
-  EXPECT_EQ((*read)->kind, GetParam().kind);
-  EXPECT_EQ((*read)->text, GetParam().text);
+  ClientRequest read;
+  const absl::Status status = ReadOutputFormat(*ParseJson(GetParam().body), read);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(read.grammar, (GrammarText{GetParam().kind, GetParam().text}));
+  EXPECT_NE(std::string(GetParam().body).find(read.grammar_field.substr(read.grammar_field.rfind('.') + 1)), std::string::npos);
 }
 INSTANTIATE_TEST_SUITE_P(All, Formats, ::testing::Values(
     FormatCase{"AnyObject", R"({"response_format": {"type": "json_object"}})", GrammarKind::kJsonSchema, R"({"type": "object"})"},
@@ -32,14 +32,17 @@ INSTANTIATE_TEST_SUITE_P(All, Formats, ::testing::Values(
     FormatCase{"Lark", R"({"guided_grammar": "start: \"a\""})", GrammarKind::kLark, "start: \"a\""},
     FormatCase{"StructuredSchema", R"({"structured_outputs": {"json": true}})", GrammarKind::kJsonSchema, "true"},
     FormatCase{"StructuredObject", R"({"structured_outputs": {"json_object": true}})", GrammarKind::kJsonSchema, R"({"type": "object"})"},
-    FormatCase{"StructuredRegex", R"({"structured_outputs": {"regex": "a", "json": null}})", GrammarKind::kRegex, "a"},
+    FormatCase{"StructuredRegex", R"({"structured_outputs": {"json_object": false, "regex": "a", "json": null, "disable_any_whitespace": false}})", GrammarKind::kRegex, "a"},
     FormatCase{"StructuredChoice", R"({"structured_outputs": {"choice": ["a"]}})", GrammarKind::kLark, R"(start: "a")"},
     FormatCase{"StructuredLark", R"({"structured_outputs": {"grammar": "start: /a/"}})", GrammarKind::kLark, "start: /a/"}),
     [](const auto& row) { return std::string(row.param.name); });
 
 TEST(OutputFormat, AnyTextNeedsNone) {
-  for (const char* body : {"{}", R"({"response_format": null})", R"({"response_format": {"type": "text"}})", R"({"guided_json": null})"})
-    EXPECT_EQ(*ReadOutputFormat(*ParseJson(body)), std::nullopt) << body;
+  for (const char* body : {"{}", R"({"response_format": null})", R"({"response_format": {"type": "text"}})", R"({"guided_json": null})"}) {
+    ClientRequest read;
+    EXPECT_TRUE(ReadOutputFormat(*ParseJson(body), read).ok()) << body;
+    EXPECT_FALSE(read.grammar.has_value()) << body;
+  }
 }
 
 TEST(OutputFormat, WhatIsNoneNamesItsField) {
@@ -54,11 +57,16 @@ TEST(OutputFormat, WhatIsNoneNamesItsField) {
       {R"({"guided_regex": "a", "guided_json": {}})", "guided_regex: found with another field"},
       {R"({"response_format": {"type": "json_object"}, "structured_outputs": {"regex": "a"}})", "structured_outputs.regex: found with another field"},
       {R"({"structured_outputs": {}})", "structured_outputs: expected one of"},
-      {R"({"structured_outputs": {"json_object": false}})", "structured_outputs.json_object: "},
-      {R"({"structured_outputs": {"structural_tag": "x"}})", "structured_outputs: expected one of"},
+      {R"({"structured_outputs": {"json_object": false}})", "structured_outputs: expected one of"},
+      {R"({"structured_outputs": {"json_object": 1}})", "structured_outputs.json_object: "},
+      {R"({"structured_outputs": {"structural_tag": "x"}})", "structured_outputs.structural_tag: "},
+      {R"({"structured_outputs": {"json": {}, "whitespace_pattern": " "}})", "structured_outputs.whitespace_pattern: "},
       {R"({"structured_outputs": 1})", "structured_outputs: "}};
-  for (const auto& [body, expected] : cases)
-    EXPECT_EQ(Message(ReadOutputFormat(*ParseJson(body)).status()).rfind(expected, 0), 0u) << body << ": " << ReadOutputFormat(*ParseJson(body)).status();
+  for (const auto& [body, expected] : cases) {
+    ClientRequest read;
+    const absl::Status status = ReadOutputFormat(*ParseJson(body), read);
+    EXPECT_EQ(Message(status).rfind(expected, 0), 0u) << body << ": " << status;
+  }
 }
 
 }  // namespace

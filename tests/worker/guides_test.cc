@@ -24,7 +24,7 @@ class DrawingRunner : public ToyRunner {
       if (plan.sequences[i].logits == LogitsWanted::kNone) continue;
       EXPECT_TRUE(plan.sequences[i].draw.has_value());
       const auto row = std::span(logits.values).subspan(logits.drawn.size() * kVocab, kVocab);
-      logits.drawn.push_back(*sampler_.Sample(row, *plan.sequences[i].draw));
+      logits.drawn.push_back(sampler_.Sample(row, *plan.sequences[i].draw).value_or(kNothingToDraw));
     }
     logits.values.clear();
     return logits;
@@ -60,6 +60,7 @@ std::map<uint64_t, Outcome> RunJobs(StepRunner& runner, std::vector<Job> jobs, b
       if (event.token) outcome.tokens.push_back(*event.token);
       outcome.finish = event.finish;
       outcome.error = event.error;
+      EXPECT_EQ(event.bad_request, !event.error.empty());
     }
   });
   for (Job& job : jobs) EXPECT_TRUE(engine.Submit(std::move(job.request), std::move(job.grammar)).ok());
@@ -109,6 +110,20 @@ TEST(Guides, ALimitThatComesWithTheLastTokenIsNoReason) {
   const std::map<uint64_t, Outcome> outcomes = RunJobs(runner, std::move(jobs), false);
   EXPECT_EQ(outcomes.at(1).finish, FinishReason::kStop);
   EXPECT_EQ(outcomes.at(2).finish, FinishReason::kLength);
+}
+
+TEST(Guides, WhatIsCompleteBeforeATokenEndsWithoutOne) {
+  ToyRunner runner;
+  DrawingRunner drawing;
+  for (StepRunner* one : {static_cast<StepRunner*>(&runner), static_cast<StepRunner*>(&drawing)}) {
+    std::vector<Job> jobs;
+    jobs.push_back({MakeRequest(1, 9), std::make_unique<Multiples>(100, 0)});
+    jobs.back().request.min_tokens = 4;
+    jobs.back().request.end_ids = {0};
+    const Outcome outcome = RunJobs(*one, std::move(jobs), one == &drawing).at(1);
+    EXPECT_EQ(outcome.finish, FinishReason::kStop) << outcome.error;
+    EXPECT_THAT(outcome.tokens, SizeIs(0));
+  }
 }
 
 TEST(Guides, WhatFailsEndsAlone) {

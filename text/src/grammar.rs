@@ -217,6 +217,9 @@ const LIMIT_WORDS: &[&str] = &["too big", "too large", "too many", "too deeply",
 
 fn refusal(problem: &impl std::fmt::Display) -> Error {
     let message = problem.to_string();
+    if message.starts_with("panic: ") {
+        return Error::new(Code::ResourceExhausted, "grammar: a number in it is too large, or it is too complex");
+    }
     let code = if LIMIT_WORDS.iter().any(|words| message.contains(words)) { Code::ResourceExhausted } else { Code::InvalidArgument };
     Error::new(code, format!("grammar: {}", shortened(&message)))
 }
