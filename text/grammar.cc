@@ -42,8 +42,8 @@ absl::StatusOr<std::unique_ptr<Grammar>> Grammar::Create(std::shared_ptr<const G
 }
 
 absl::Status Grammar::Allow(std::span<uint32_t> allowed) {
-  const size_t words = (static_cast<size_t>(tokens_->vocab()) + 31) / 32;
-  if (allowed.size() != words) return Internal("grammar: found ", allowed.size(), " words for the allowed ids, expected ", words);
+  const int64_t words = MaskWords(tokens_->vocab());
+  if (static_cast<int64_t>(allowed.size()) != words) return Internal("grammar: found ", allowed.size(), " words for the allowed ids, expected ", words);
   DroverOwned out = {};
   const int32_t code = drover_text_grammar_allow(handle_.get(), allowed.data(), allowed.size(), &out);
   return abi::Take(code, out).status();

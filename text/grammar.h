@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 
+#include "common/draw.h"
 #include "common/grammar.h"
 #include "common/status.h"
 #include "text/abi.h"
@@ -39,7 +40,7 @@ class Grammar {
   // milliseconds, a hostile grammar seconds (docs/adr/0008-grammars.md).
   static absl::StatusOr<std::unique_ptr<Grammar>> Create(std::shared_ptr<const GrammarTokens> tokens, const GrammarText& text);
 
-  // Bit id%32 of allowed[id/32]: whether id may come next; ceil(vocab/32) words, all are written. Text that the grammar leaves no
+  // The mask of the ids that may come next (common/draw.h): all MaskWords of the vocabulary are written. Text that the grammar leaves no
   // choice in is allowed only as the tokenizer would cut it. Once ended(): the end ids. An error leaves the grammar unusable:
   // kResourceExhausted: this place is over the limits; kFailedPrecondition: no token of the vocabulary can go on from here.
   absl::Status Allow(std::span<uint32_t> allowed);

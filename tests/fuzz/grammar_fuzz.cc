@@ -32,7 +32,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const auto grammar = Grammar::Create(tokens, {KindOf(data[0]), std::string(data + 1, data + size)});
   if (!grammar.ok()) return 0;
-  std::vector<uint32_t> words((static_cast<size_t>(tokens->vocab()) + 31) / 32);
+  std::vector<uint32_t> words(static_cast<size_t>(drover::MaskWords(tokens->vocab())));
   for (uint32_t step = 1; step < 20 && !(*grammar)->ended() && (*grammar)->Allow(words).ok(); ++step) {
     const uint32_t from = step * 7919 % static_cast<uint32_t>(tokens->vocab());
     uint32_t id = from;

@@ -3,18 +3,16 @@
 
 #include <algorithm>
 
-#include "tests/text/golden_text.h"
 #include "tests/text/grammar_walk.h"
 
 namespace drover::text {
 namespace {
 
-class Ends : public testing::Test {
+class Ends : public OnSmallTokenizer {
  protected:
   void SetUp() override {
-    absl::StatusOr<Tokenizer> tokenizer = LoadFeature(RepositoryText() / "features/bytelevel_gpt2");
-    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
-    tokenizer_.emplace(*std::move(tokenizer));
+    OnSmallTokenizer::SetUp();
+    if (HasFatalFailure()) return;
     end_ = *tokenizer_->TokenId("<|end|>");
   }
   GrammarWalk Walk(const GrammarText& text, const std::vector<int32_t>& ends, int64_t more_ids = 0) {
@@ -26,7 +24,6 @@ class Ends : public testing::Test {
     return id.value_or(0);
   }
 
-  std::optional<Tokenizer> tokenizer_;
   int32_t end_ = 0;
 };
 

@@ -5,7 +5,6 @@
 #include <functional>
 #include <random>
 
-#include "tests/text/golden_text.h"
 #include "tests/text/grammar_walk.h"
 
 namespace drover::text {
@@ -20,12 +19,11 @@ std::string Times(int count, const std::string& part) {
   return Times(count, [&part](int) { return part; });
 }
 
-class GrammarLimits : public testing::Test {
+class GrammarLimits : public OnSmallTokenizer {
  protected:
   void SetUp() override {
-    absl::StatusOr<Tokenizer> tokenizer = LoadFeature(RepositoryText() / "features/bytelevel_gpt2");
-    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
-    tokenizer_.emplace(*std::move(tokenizer));
+    OnSmallTokenizer::SetUp();
+    if (HasFatalFailure()) return;
     tokens_ = MakeTokens(*tokenizer_, {0});
   }
 
@@ -42,7 +40,7 @@ class GrammarLimits : public testing::Test {
       return go_on;
     };
     absl::StatusOr<std::unique_ptr<Grammar>> grammar;
-    std::vector<uint32_t> words((static_cast<size_t>(tokens_->vocab()) + 31) / 32);
+    std::vector<uint32_t> words(static_cast<size_t>(MaskWords(tokens_->vocab())));
     if (!timed([&] { return (grammar = Grammar::Create(tokens_, text)).ok(); })) return longest;
     for (int step = 0; step < steps && !(*grammar)->ended(); ++step) {
       if (!timed([&] { return (*grammar)->Allow(words).ok(); })) break;
@@ -54,7 +52,6 @@ class GrammarLimits : public testing::Test {
     return longest;
   }
 
-  std::optional<Tokenizer> tokenizer_;
   std::shared_ptr<const GrammarTokens> tokens_;
 };
 
@@ -211,7 +208,7 @@ TEST_F(GrammarLimits, AnUnusableGrammarSaysSo) {
   absl::StatusOr<std::unique_ptr<Grammar>> grammar = Grammar::Create(tokens_, Lark("start: T0\n" + Times(600, [](int i) { return Cat("T", i, ": (T", i + 1, " \"a\" | \"b\")+\n"); }) + "T600: \"x\""));
   ASSERT_TRUE(grammar.ok()) << grammar.status();
   absl::Status status;
-  std::vector<uint32_t> words((static_cast<size_t>(tokens_->vocab()) + 31) / 32);
+  std::vector<uint32_t> words(static_cast<size_t>(MaskWords(tokens_->vocab())));
   for (int step = 0; step < 50 && status.ok(); ++step) {
     status = (*grammar)->Allow(words);
     for (int32_t id = 1; status.ok() && id < tokens_->vocab(); ++id) {

@@ -15,7 +15,7 @@ GrammarWalk::GrammarWalk(const Tokenizer& tokenizer, std::shared_ptr<const Gramm
 }
 
 std::vector<int32_t> GrammarWalk::Allowed() {
-  std::vector<uint32_t> words((static_cast<size_t>(tokens_->vocab()) + 31) / 32, 0xffffffffu);
+  std::vector<uint32_t> words(static_cast<size_t>(MaskWords(tokens_->vocab())), 0xffffffffu);
   const absl::Status status = grammar_->Allow(words);
   EXPECT_TRUE(status.ok()) << Text() << ": " << status;
   std::vector<int32_t> ids;

@@ -1,11 +1,15 @@
 // One output through a grammar, as tests look at it.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "tests/text/golden_text.h"
 #include "text/grammar.h"
 
 namespace drover::text {
@@ -35,6 +39,18 @@ class GrammarWalk {
 inline GrammarText JsonSchema(std::string text) { return {GrammarKind::kJsonSchema, std::move(text)}; }
 inline GrammarText Regex(std::string text) { return {GrammarKind::kRegex, std::move(text)}; }
 inline GrammarText Lark(std::string text) { return {GrammarKind::kLark, std::move(text)}; }
+
+// Tests that need no more than a small tokenizer.
+class OnSmallTokenizer : public testing::Test {
+ protected:
+  void SetUp() override {
+    absl::StatusOr<Tokenizer> tokenizer = LoadFeature(RepositoryText() / "features/bytelevel_gpt2");
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+    tokenizer_.emplace(*std::move(tokenizer));
+  }
+
+  std::optional<Tokenizer> tokenizer_;
+};
 
 // Stops the test where they cannot be made.
 std::shared_ptr<const GrammarTokens> MakeTokens(const Tokenizer& tokenizer, const std::vector<int32_t>& end_ids, int64_t more_ids = 0);
