@@ -21,16 +21,10 @@ absl::StatusOr<RankPeers> Meet(const Device& device, const Grid& grid, const std
   return MeetPeers(grid, std::move(ranks));
 }
 
-struct Loader {
-  DevicePlace place;
-  Communicator* host;
-};
-
 class ServedModel final : public RankModel {
  public:
-  ServedModel(std::unique_ptr<Decoder> decoder, Device device, const Loader& loader, const GroupPlan& plan)
-      : device_(std::move(device)), decoder_(std::move(decoder)), grid_(CutOf(plan, loader.place.rank).grid), host_(loader.host),
-        grammars_(MakeModelGrammars(plan.model_path)) {}
+  ServedModel(std::unique_ptr<Decoder> decoder, Device device, const Grid& grid, Communicator* host, GrammarMaker grammars)
+      : device_(std::move(device)), decoder_(std::move(decoder)), grid_(grid), host_(host), grammars_(std::move(grammars)) {}
 
   int64_t vocab() const override { return decoder_->spec().vocab; }
   int64_t weight_bytes() const override { return decoder_->weight_bytes(); }
@@ -62,6 +56,11 @@ absl::Status CheckPlan(const GroupPlan& plan, const Checkpoint& checkpoint) {
   return absl::OkStatus();
 }
 
+struct Loader {
+  DevicePlace place;
+  Communicator* host;
+};
+
 absl::StatusOr<std::unique_ptr<RankModel>> Load(const Loader& loader, const GroupPlan& plan, const std::string& meeting,
                                                 const LoadProgressSink& progress) {
   DROVER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, OpenCheckpoint(plan.model_path));
@@ -81,7 +80,7 @@ absl::StatusOr<std::unique_ptr<RankModel>> Load(const Loader& loader, const Grou
   DROVER_ASSIGN_OR_RETURN(RankWeights weights, LoadRankWeights(checkpoint, cut, load));
   DROVER_ASSIGN_OR_RETURN(std::unique_ptr<Decoder> decoder, Decoder::Create(checkpoint.spec, cut, settings, std::move(weights),
                                                                             {std::move(device.ops), std::move(peers)}));
-  return std::make_unique<ServedModel>(std::move(decoder), std::move(device), loader, plan);
+  return std::make_unique<ServedModel>(std::move(decoder), std::move(device), cut.grid, loader.host, MakeModelGrammars(plan.model_path));
 }
 
 }  // namespace
