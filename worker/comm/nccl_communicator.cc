@@ -171,7 +171,8 @@ absl::Status NcclCommunicator::Receive(std::span<std::byte> bytes, int64_t from)
   return Queue(ncclRecv(bytes.data(), bytes.size(), ncclChar, static_cast<int>(from), member_->comm, stream()));
 }
 
-// NCCL fills the new communicator's place when the old one is ready again; the new one is not ready before it says so itself.
+// NCCL fills the new communicator's place when the old one is ready again; the new one is not ready before it says so itself. The call
+// is said to have succeeded while it is under way.
 absl::StatusOr<std::unique_ptr<Communicator>> NcclCommunicator::Split(int64_t parts) {
   DROVER_RETURN_IF_ERROR(CheckSplit(parts, size_));
   DROVER_RETURN_IF_ERROR(family_->Begin("Split"));
@@ -179,7 +180,7 @@ absl::StatusOr<std::unique_ptr<Communicator>> NcclCommunicator::Split(int64_t pa
   NcclFamily::Member* part = family_->Add();
   ncclConfig_t config = NonBlocking();
   const ncclResult_t started = ncclCommSplit(member_->comm, static_cast<int>(rank_ / run), static_cast<int>(rank_), &part->comm, &config);
-  DROVER_RETURN_IF_ERROR(family_->Settle(started, member_->comm));
+  DROVER_RETURN_IF_ERROR(family_->Settle(started == ncclSuccess ? ncclInProgress : started, member_->comm));
   ncclResult_t state = ncclInternalError;
   if (part->comm != nullptr) ncclCommGetAsyncError(part->comm, &state);
   DROVER_RETURN_IF_ERROR(family_->Settle(state, part->comm));
