@@ -1,6 +1,7 @@
 // See memory.h.
 #include "kernels/memory.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -50,6 +51,24 @@ void HostMemory::Copy(std::span<const std::byte> from, std::byte* to) {
 absl::Status HostMemory::Download(const std::byte* from, std::span<std::byte> to) {
   Copy({from, to.size()}, to.data());
   return absl::OkStatus();
+}
+
+absl::StatusOr<AlignedBytes> PieceMemory::Allocate(int64_t size) {
+  constexpr int64_t kAlignment = 256;  // as a GPU's driver gives
+  constexpr int64_t kShared = 32 << 20, kLeast = 1 << 20, kMost = 256 << 20;
+  if (memory_.on_host() || size > kShared) return memory_.Allocate(size);
+  const int64_t rounded = (size + kAlignment - 1) / kAlignment * kAlignment;
+  auto large = std::ranges::find_if(large_, [rounded](const Large& one) { return one.bytes->size() - one.used >= rounded; });
+  if (large == large_.end()) {
+    const int64_t wanted = std::max(rounded, std::clamp(taken_, kLeast, kMost));
+    absl::StatusOr<AlignedBytes> bytes = memory_.Allocate(wanted);
+    if (!bytes.ok()) return memory_.Allocate(size);  // which there may be room for
+    taken_ += wanted;
+    large = large_.insert(large, {std::make_shared<AlignedBytes>(*std::move(bytes))});
+  }
+  AlignedBytes piece(large->bytes->data() + large->used, size, large->bytes);
+  large->used += rounded;
+  return piece;
 }
 
 absl::StatusOr<PackedWeight> MoveTo(PackedWeight weight, Memory& memory) {

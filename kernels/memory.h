@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <span>
+#include <vector>
 
 #include "common/status.h"
 #include "kernels/weight.h"
@@ -37,6 +39,30 @@ class HostMemory : public Memory {
   void Copy(std::span<const std::byte> from, std::byte* to) override;
   void Upload(std::span<const std::byte> from, std::byte* to) override { Copy(from, to); }
   absl::Status Download(const std::byte* from, std::span<std::byte> to) override;
+};
+
+// Another memory, whose small pieces share large ones: a GPU's driver gives whole MiB, and would give a model's many matrices up to twice
+// what they need. A large piece is given back with the last of its parts.
+class PieceMemory : public Memory {
+ public:
+  explicit PieceMemory(Memory& memory) : memory_(memory) {}
+
+  bool on_host() const override { return memory_.on_host(); }
+  // On the host: as the memory itself does.
+  absl::StatusOr<AlignedBytes> Allocate(int64_t size) override;
+  void Zero(std::span<std::byte> at) override { memory_.Zero(at); }
+  void Copy(std::span<const std::byte> from, std::byte* to) override { memory_.Copy(from, to); }
+  void Upload(std::span<const std::byte> from, std::byte* to) override { memory_.Upload(from, to); }
+  absl::Status Download(const std::byte* from, std::span<std::byte> to) override { return memory_.Download(from, to); }
+
+ private:
+  struct Large {
+    std::shared_ptr<AlignedBytes> bytes;
+    int64_t used = 0;
+  };
+  Memory& memory_;
+  std::vector<Large> large_;
+  int64_t taken_ = 0;  // by all of them
 };
 
 // A weight of the host, with its groups, in another memory.

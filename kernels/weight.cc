@@ -13,7 +13,7 @@ void FreeHost(std::byte* p) { std::free(p); }
 AlignedBytes::AlignedBytes(int64_t size) : size_(size) {
   DROVER_CHECK_LE(0, size);
   const int64_t rounded = (size + kReadableAfterEnd + kAlignment - 1) / kAlignment * kAlignment;
-  bytes_ = {static_cast<std::byte*>(std::aligned_alloc(kAlignment, static_cast<size_t>(rounded))), Free{FreeHost}};
+  bytes_ = {static_cast<std::byte*>(std::aligned_alloc(kAlignment, static_cast<size_t>(rounded))), FreeHost};
   DROVER_CHECK(bytes_ != nullptr);
 }
 

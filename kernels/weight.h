@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "common/dtype.h"
@@ -19,17 +20,17 @@ class AlignedBytes {
   AlignedBytes() = default;
   explicit AlignedBytes(int64_t size);
   // Memory of another kind, given back by `release`: see Memory.
-  AlignedBytes(std::byte* data, int64_t size, Release release) : bytes_(data, Free{release}), size_(size) {}
+  AlignedBytes(std::byte* data, int64_t size, Release release) : bytes_(data, release), size_(size) {}
+  // A part of what `owner` keeps.
+  AlignedBytes(std::byte* data, int64_t size, std::shared_ptr<const void> owner) : bytes_(std::move(owner), data), size_(size) {}
+  AlignedBytes(AlignedBytes&&) = default;
+  AlignedBytes& operator=(AlignedBytes&&) = default;
   std::byte* data() { return bytes_.get(); }
   const std::byte* data() const { return bytes_.get(); }
   int64_t size() const { return size_; }
 
  private:
-  struct Free {
-    Release release;
-    void operator()(std::byte* p) const { release(p); }
-  };
-  std::unique_ptr<std::byte[], Free> bytes_;
+  std::shared_ptr<std::byte> bytes_;
   int64_t size_ = 0;
 };
 

@@ -34,11 +34,68 @@ TEST(AlignedBytes, AreGivenBackTheirOwnWay) {
   EXPECT_EQ(released, 1);
 }
 
-// A memory that the host may not touch, as far as callers can tell.
+// A memory that the host may not touch, as far as callers can tell. Counts what is taken as a GPU's driver does: in whole 2 MiB.
 class FarMemory : public HostMemory {
  public:
   bool on_host() const override { return false; }
+  absl::StatusOr<AlignedBytes> Allocate(int64_t size) override {
+    constexpr int64_t kWhole = 2 << 20;
+    const int64_t whole = (size + AlignedBytes::kReadableAfterEnd + kWhole - 1) / kWhole * kWhole;
+    if (taken + whole > most) return ResourceExhausted(size, " bytes");
+    ++times;
+    taken += whole;
+    return HostMemory::Allocate(size);
+  }
+  int64_t times = 0, taken = 0, most = int64_t{1} << 40;
 };
+
+TEST(PieceMemory, TakesFewLargePiecesForManySmallOnes) {
+  FarMemory far;
+  PieceMemory memory(far);
+  constexpr int64_t kSize = 3 << 20, kCount = 400;  // of experts, say: a driver takes 4 MiB for each
+  std::vector<AlignedBytes> pieces;
+  for (int64_t i = 0; i < kCount; ++i) {
+    absl::StatusOr<AlignedBytes> piece = memory.Allocate(kSize);
+    ASSERT_TRUE(piece.ok());
+    pieces.push_back(*std::move(piece));
+  }
+  EXPECT_LT(far.times, 20);
+  EXPECT_LT(far.taken, kCount * kSize * 5 / 4);
+}
+
+// Sizes in turn, so that small pieces find room in what larger ones have left.
+TEST(PieceMemory, PiecesAreApartAndOutliveWhatMadeThem) {
+  FarMemory far;
+  std::vector<AlignedBytes> pieces;
+  {
+    PieceMemory memory(far);
+    for (int i = 0; i < 60; ++i) {
+      absl::StatusOr<AlignedBytes> piece = memory.Allocate(1 + i * 7919 % 100'000);
+      ASSERT_TRUE(piece.ok());
+      const std::vector<std::byte> bytes(static_cast<size_t>(piece->size()), static_cast<std::byte>(i));
+      memory.Upload(bytes, piece->data());
+      pieces.push_back(*std::move(piece));
+    }
+  }
+  for (size_t i = 0; i < pieces.size(); i += 2) pieces[i] = {};
+  for (size_t i = 1; i < pieces.size(); i += 2) {
+    const std::span<const std::byte> bytes(pieces[i].data(), static_cast<size_t>(pieces[i].size()));
+    EXPECT_TRUE(std::ranges::all_of(bytes, [i](std::byte b) { return b == static_cast<std::byte>(i); })) << i;
+  }
+}
+
+TEST(PieceMemory, LargePiecesAreTakenAsTheyAreAndAllThatThereIs) {
+  FarMemory far;
+  far.most = 6 << 20;
+  PieceMemory memory(far);
+  EXPECT_FALSE(memory.Allocate(64 << 20).ok());
+  std::vector<AlignedBytes> pieces;
+  for (int i = 0; i < 3; ++i) pieces.push_back(*memory.Allocate(900 << 10));  // the last as it is: there is no room for more
+  EXPECT_EQ(far.taken, far.most);
+  EXPECT_TRUE(absl::IsResourceExhausted(memory.Allocate(3 << 20).status()));
+  HostMemory host;
+  EXPECT_TRUE(PieceMemory(host).on_host());
+}
 
 TEST(CopyTo, TakesCodesAndGroupsAlong) {
   PackedWeight weight = RandomWeight(DType::kQ8_0, 3, 64, 0, 1);

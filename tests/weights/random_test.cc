@@ -53,6 +53,25 @@ TEST(RandomWeights, OfEveryCutArePartsOfOneModel) {
   }
 }
 
+// Operations of a device, as far as weights go: each piece that is taken from its memory is counted.
+class FarOps : public Ops {
+ public:
+  Memory& memory() override { return far; }
+  struct Far : HostMemory {
+    bool on_host() const override { return false; }
+    absl::StatusOr<AlignedBytes> Allocate(int64_t size) override { return ++times, HostMemory::Allocate(size); }
+    int64_t times = 0;
+  } far;
+};
+
+TEST(RandomWeights, ShareADevicesMemory) {
+  FarOps ops;
+  auto near = RandomRankWeights(Spec(), {}, 7, DType::kBF16), far = RandomRankWeights(Spec(), {}, 7, DType::kBF16, &ops);
+  ASSERT_TRUE(far.ok()) << far.status();
+  EXPECT_EQ(ops.far.times, 1) << "matrices and vectors of a small model";
+  ExpectPartsOf(*near, *far, Spec(), {});
+}
+
 TEST(RandomWeights, DependOnTheSeed) {
   const auto a = RandomRankWeights(Spec(), {}, 1, DType::kF32), b = RandomRankWeights(Spec(), {}, 2, DType::kF32);
   EXPECT_NE(std::memcmp(a->embedding.row(0), b->embedding.row(0), 64), 0);

@@ -1,4 +1,4 @@
-// Loading by several threads: the same weights, bytes and errors as by one.
+// Loading by several threads, to a device: the same weights, bytes and errors as by one.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -16,19 +16,29 @@ void ExpectSame(const AlignedBytes& a, const AlignedBytes& b, const std::string&
   if (a.size() > 0) EXPECT_EQ(std::memcmp(a.data(), b.data(), static_cast<size_t>(a.size())), 0) << what;
 }
 
+// A device's memory, as far as loading goes.
+class FarMemory : public HostMemory {
+ public:
+  bool on_host() const override { return false; }
+  absl::StatusOr<AlignedBytes> Allocate(int64_t size) override { return ++times, HostMemory::Allocate(size); }
+  int64_t times = 0;
+};
+
 TEST(LoadThreads, GiveTheSameWeights) {
   for (const std::string name : {"mixtral-6", "qwen3-moe-mixed", "llama31-gqa"}) {
     const absl::StatusOr<Checkpoint> checkpoint = OpenCheckpoint(Folder(name));
     ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
     for (const RankCut& cut : {RankCut{{1, 1}, 0}, RankCut{{3, 1}, 1}}) {
       int64_t bytes_of_one = 0, bytes_of_three = 0, last = 0;
+      FarMemory far;
       auto one = LoadRankWeights(*checkpoint, cut, {.bytes_read = &bytes_of_one});
-      auto three = LoadRankWeights(*checkpoint, cut, {.threads = 3, .progress = [&](int64_t done, int64_t) { last = done; },
+      auto three = LoadRankWeights(*checkpoint, cut, {.threads = 3, .memory = &far, .progress = [&](int64_t done, int64_t) { last = done; },
                                                       .bytes_read = &bytes_of_three});
       ASSERT_TRUE(one.ok() && three.ok()) << three.status();
       EXPECT_EQ(one->bytes, three->bytes);
       EXPECT_EQ(bytes_of_one, bytes_of_three);
       EXPECT_EQ(last, bytes_of_three);
+      EXPECT_EQ(far.times, 1) << "small weights share a piece of a device's memory";
       for (const Weight& weight : WeightTable(checkpoint->spec)) {
         if (PartOf(weight, checkpoint->spec, cut).empty()) continue;
         const Slot a = SlotOf(*one, weight, checkpoint->spec, cut), b = SlotOf(*three, weight, checkpoint->spec, cut);

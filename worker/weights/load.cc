@@ -213,7 +213,7 @@ class Loading {
   const RankCut& cut_;
   const LoadOptions& options_;
   HostMemory host_;
-  Memory& memory_;
+  PieceMemory memory_;
   const int64_t total_;
   LoadOptions guarded_;  // for readers: one of them at a time
   std::vector<Weight> table_;

@@ -30,10 +30,10 @@ RandomMatrix ValuesOf(const Weight& weight, const Part& part, uint64_t key, DTyp
 }
 
 // A matrix made where it is needed.
-absl::StatusOr<PackedWeight> MakeMatrix(const Weight& weight, const Part& part, const RandomMatrix& values, Ops& ops) {
+absl::StatusOr<PackedWeight> MakeMatrix(const Weight& weight, const Part& part, const RandomMatrix& values, Ops& ops, Memory& memory) {
   PackedWeight shape = MakePacked(weight, part, {.codes = values.dtype});
-  if (!ops.memory().on_host()) {
-    DROVER_ASSIGN_OR_RETURN(shape.bytes, ops.memory().Allocate(shape.rows * shape.row_bytes));
+  if (!memory.on_host()) {
+    DROVER_ASSIGN_OR_RETURN(shape.bytes, memory.Allocate(shape.rows * shape.row_bytes));
   }
   ops.Randomise(values, shape);
   return shape;
@@ -57,6 +57,7 @@ absl::Status CheckType(DType dtype) {
 absl::StatusOr<RankWeights> RandomRankWeights(const ModelSpec& spec, const RankCut& cut, uint64_t seed, DType dtype, Ops* ops) {
   Ops host;
   Ops& to = ops != nullptr ? *ops : host;
+  PieceMemory memory(to.memory());
   DROVER_RETURN_IF_ERROR(CheckType(dtype));
   RankWeights weights = Shape(spec, cut);
   for (const Weight& weight : WeightTable(spec)) {
@@ -66,12 +67,12 @@ absl::StatusOr<RankWeights> RandomRankWeights(const ModelSpec& spec, const RankC
     const uint64_t key = HashName(seed, weight.name);
     weights.bytes += PartBytes(weight, part, {.codes = dtype});
     if (slot.vector != nullptr) {
-      DROVER_ASSIGN_OR_RETURN(*slot.vector, FloatVector::Make(MakeVector(weight, part, key), to.memory()));
+      DROVER_ASSIGN_OR_RETURN(*slot.vector, FloatVector::Make(MakeVector(weight, part, key), memory));
       continue;
     }
     if (weight.cols % Info(dtype).values != 0)
       return InvalidArgument(weight.name, ": ", weight.cols, " columns are not whole ", Name(dtype), " blocks");
-    DROVER_ASSIGN_OR_RETURN(*slot.matrix, MakeMatrix(weight, part, ValuesOf(weight, part, key, dtype), to));
+    DROVER_ASSIGN_OR_RETURN(*slot.matrix, MakeMatrix(weight, part, ValuesOf(weight, part, key, dtype), to, memory));
   }
   return weights;
 }
