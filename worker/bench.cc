@@ -90,6 +90,11 @@ class Sequences {
     for (StepSequence& sequence : all_) sequence.position = position;
   }
 
+  // Whether tokens are drawn where the logits lie, as a device's engine has it; else rows of logits come to the host.
+  void set_draws(bool draws) {
+    for (StepSequence& sequence : all_) sequence.draw = draws ? std::optional(TokenDraw{.rule = {.uniform = 0.5}}) : std::nullopt;
+  }
+
   // The next `count` tokens of one sequence after the other, at most `at_once` a step.
   absl::Status Prefill(int64_t count, int64_t at_once) {
     for (StepSequence& sequence : all_) {
@@ -151,12 +156,14 @@ absl::StatusOr<RankWeights> MakeWeights(const BenchOptions& options, const Check
 
 absl::Status Measure(const BenchOptions& options, Decoder& decoder, int64_t blocks, BenchReport& report) {
   Sequences sequences(decoder, options, blocks);
-  DROVER_RETURN_IF_ERROR(sequences.Prefill(std::min<int64_t>(options.prefill_tokens, 16), options.max_step_tokens));  // warm up
+  // Warm up. A device takes its libraries' ways and loads its kernels at the first step of a length.
+  DROVER_RETURN_IF_ERROR(sequences.Prefill(decoder.on_device() ? options.prefill_tokens : std::min<int64_t>(options.prefill_tokens, 16), options.max_step_tokens));
   sequences.Rewind(0);
   Clock::time_point start = Clock::now();
   DROVER_RETURN_IF_ERROR(sequences.Prefill(options.prefill_tokens, options.max_step_tokens));
   report.prefill_tokens_per_second = static_cast<double>(options.batch * options.prefill_tokens) / Seconds(start);
   uint64_t hash = Hash(0xcbf29ce484222325, sequences.last());
+  sequences.set_draws(decoder.on_device());
   // Warm up at the same length: the second step of a shape is recorded, the third replayed.
   DROVER_RETURN_IF_ERROR(sequences.Decode(std::min<int64_t>(options.decode_tokens, 3)));
   sequences.Rewind(options.prefill_tokens);
@@ -165,6 +172,10 @@ absl::Status Measure(const BenchOptions& options, Decoder& decoder, int64_t bloc
   DROVER_RETURN_IF_ERROR(sequences.Decode(options.decode_tokens));
   report.decode_tokens_per_second = static_cast<double>(options.batch * options.decode_tokens) / Seconds(start);
   report.host_gap_seconds = sequences.TakeMiddleGap();
+  // The last step once more, for its logits.
+  sequences.set_draws(false);
+  sequences.Rewind(options.prefill_tokens + options.decode_tokens - 1);
+  DROVER_RETURN_IF_ERROR(sequences.Decode(1));
   hash = Hash(hash, sequences.last());
   char text[17];
   std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
