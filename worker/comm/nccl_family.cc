@@ -47,8 +47,8 @@ void NcclFamily::AbortAll() {
 
 void NcclFamily::AbortMember(Member& member) {
   if (member.comm == nullptr) return;
-  device_.Forget();
   wedged_.Arm(Cat("aborting NCCL after ", Where()), settings_.end_limit);
+  device_.Forget();
   ncclCommAbort(std::exchange(member.comm, nullptr));
   wedged_.Disarm();
 }
@@ -130,9 +130,9 @@ void NcclFamily::LetBeDone() {
 
 // What is under way may use the other ranks' memory.
 void NcclFamily::EndPeers(Member& member) {
-  device_.Forget();
   member.peers->Stop();
   wedged_.Arm(Cat("ending sums over peer memory after ", Where()), settings_.end_limit);
+  device_.Forget();
   cudaStreamSynchronize(device_.stream());
   member.peers.reset();
   wedged_.Disarm();
@@ -143,8 +143,8 @@ void NcclFamily::Remove(Member* member) {
   device_.Use();
   if (place->peers != nullptr) LetBeDone();
   if (place->comm != nullptr && failed_.ok()) {
-    device_.Forget();
     wedged_.Arm(Cat("ending NCCL after ", Where()), settings_.end_limit);
+    device_.Forget();
     if (Finalize(place->comm)) ncclCommDestroy(std::exchange(place->comm, nullptr));
     wedged_.Disarm();
   }
