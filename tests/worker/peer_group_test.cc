@@ -204,7 +204,9 @@ TEST_P(PeerGroups, ASilentRankIsADeadlineAndTheOthersGoOn) {
       DROVER_RETURN_IF_ERROR(comm->AllReduceSum(Floats(x)));
       DROVER_RETURN_IF_ERROR(rank.ops->Finish());
       if (r + 1 < comm->size()) {
-        comm->SetDeadline(Clock::now() + milliseconds(200));
+        const auto deadline = Clock::now() + milliseconds(200);  // of a step
+        comm->SetDeadline(deadline);
+        rank.ops->SetDeadline(deadline);
         DROVER_RETURN_IF_ERROR(comm->AllReduceSum(Floats(x)));
         const absl::Status found = rank.ops->Finish();
         const std::string text = Cat("AllReduceSum on rank ", r, " of ", comm->size(), " (CUDA device ", r, ") or a call before it: not done by");

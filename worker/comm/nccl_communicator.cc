@@ -53,6 +53,7 @@ absl::StatusOr<std::unique_ptr<Communicator>> NcclCommunicator::Join(const std::
   std::memcpy(id.internal, meeting.data(), meeting.size());
   auto family = std::make_shared<NcclFamily>(device, settings);
   family->SetDeadline(deadline);
+  device.SetDeadline(NcclFamily::TimePoint::max());  // the last step's may be past
   DROVER_RETURN_IF_ERROR(family->Begin("joining"));
   NcclFamily::Member* member = family->Add();
   ncclConfig_t config = NonBlocking();
