@@ -135,7 +135,7 @@ pid_t Start(const Place& place) {
   const std::pair<const char*, std::string> environment[] = {
       {"NCCL_HOSTID", Cat("drover-", place.rank)}, {"NCCL_SOCKET_IFNAME", "lo"}, {"NCCL_IB_DISABLE", "1"}, {"NCCL_P2P_DISABLE", "1"},
       {"NCCL_SHM_DISABLE", "1"}, {"NCCL_NVLS_ENABLE", "0"}, {"NCCL_MNNVL_ENABLE", "0"}, {"NCCL_ALGO", "Ring"},
-      {"NCCL_PROTO", "Simple"}, {"NCCL_MAX_CTAS", "2"}};
+      {"NCCL_PROTO", "Simple"}, {"NCCL_MAX_CTAS", "2"}, {"NCCL_DEBUG", "WARN"}};
   const pid_t pid = fork();
   if (pid != 0) return pid;
   for (const auto& [name, value] : environment) setenv(name, value.c_str(), 1);
