@@ -1,6 +1,7 @@
 // LoopbackCommunicator over the stand-in for CUDA: the bits of ThreadCommunicator, with streams that run beside each other and late.
 #include <gtest/gtest.h>
 
+#include "tests/kernels/cuda_on_host/faults.h"
 #include "tests/worker/comm_conformance.h"
 #include "tests/worker/loopback_ranks.h"
 #include "worker/comm/loopback_sum.h"

@@ -5,6 +5,7 @@
 
 #include <ctime>
 
+#include "tests/kernels/cuda_on_host/faults.h"
 #include "tests/worker/comm_conformance.h"
 #include "tests/worker/device_ranks.h"
 #include "worker/comm/nccl_communicator.h"

@@ -1,6 +1,7 @@
 // StagedCommunicator: ranks with devices that meet as threads of the host pass what every communicator must.
 #include <gtest/gtest.h>
 
+#include "tests/kernels/cuda_on_host/faults.h"
 #include "tests/worker/comm_conformance.h"
 #include "tests/worker/device_ranks.h"
 #include "worker/comm/staged_communicator.h"

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/cuda/device.h"
+#include "tests/kernels/cuda_on_host/faults.h"
 
 namespace drover {
 namespace {

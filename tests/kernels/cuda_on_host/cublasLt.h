@@ -1,8 +1,7 @@
-// A stand-in for cuBLASLt's own header: the few calls that Linear makes, for bf16 products with f32 results. It is stricter than the
-// library: a plan serves only what it was made for, and some plans are not to be had, so that the ways around that are tested.
+// A stand-in for cuBLASLt's own header, of which it has what we call; see cuda_runtime_api.h beside it.
 #pragma once
 
-#include "tests/kernels/cuda_on_host/cuda_runtime_api.h"
+#include <cuda_runtime_api.h>
 
 enum cublasStatus_t { CUBLAS_STATUS_SUCCESS = 0, CUBLAS_STATUS_INVALID_VALUE = 7, CUBLAS_STATUS_NOT_SUPPORTED = 15 };
 enum cublasOperation_t { CUBLAS_OP_N = 0, CUBLAS_OP_T = 1 };
@@ -17,27 +16,18 @@ enum cublasLtMatmulPreferenceAttributes_t {
   CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES = 7, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES = 8
 };
 
+// As large as the library's own.
 struct cublasLtMatmulDescOpaque_t {
-  cublasComputeType_t compute;
-  cudaDataType_t scale;
-  cublasOperation_t transposed[2];
-  cublasLtEpilogue_t epilogue;
-  const float* bias;
+  uint64_t data[32];
 };
-struct cublasLtMatrixLayoutOpaque_t {  // columns first
-  cudaDataType_t type;
-  uint64_t rows, cols;
-  int64_t stride;
+struct cublasLtMatrixLayoutOpaque_t {
+  uint64_t data[8];
 };
 struct cublasLtMatmulPreferenceOpaque_t {
-  uint64_t workspace;
-  uint32_t alignment[4];  // of A, B, C, D
+  uint64_t data[8];
 };
 struct cublasLtMatmulAlgo_t {
-  uint64_t tokens, rows, depth, workspace;
-  int64_t stride[3];
-  uint32_t alignment[4];
-  uint32_t bias_alignment;  // 0: none
+  uint64_t data[8];
 };
 struct cublasLtMatmulHeuristicResult_t {
   cublasLtMatmulAlgo_t algo;
@@ -47,23 +37,24 @@ struct cublasLtMatmulHeuristicResult_t {
 using cublasLtMatmulDesc_t = cublasLtMatmulDescOpaque_t*;
 using cublasLtMatrixLayout_t = cublasLtMatrixLayoutOpaque_t*;
 using cublasLtMatmulPreference_t = cublasLtMatmulPreferenceOpaque_t*;
-using cublasLtHandle_t = void*;
+using cublasLtHandle_t = struct cublasLtContext*;
 
-inline cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) { return *handle = nullptr, CUBLAS_STATUS_SUCCESS; }
-inline cublasStatus_t cublasLtDestroy(cublasLtHandle_t) { return CUBLAS_STATUS_SUCCESS; }
-inline const char* cublasLtGetStatusString(cublasStatus_t) { return "stand-in"; }
+cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle);
+cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle);
+const char* cublasLtGetStatusString(cublasStatus_t status);
+cublasStatus_t cublasLtMatmulDescInit_internal(cublasLtMatmulDesc_t product, size_t size, cublasComputeType_t compute, cudaDataType_t scale);
 inline cublasStatus_t cublasLtMatmulDescInit(cublasLtMatmulDesc_t product, cublasComputeType_t compute, cudaDataType_t scale) {
-  *product = {compute, scale, {CUBLAS_OP_N, CUBLAS_OP_N}, CUBLASLT_EPILOGUE_DEFAULT, nullptr};
-  return CUBLAS_STATUS_SUCCESS;
+  return cublasLtMatmulDescInit_internal(product, sizeof(*product), compute, scale);
 }
+cublasStatus_t cublasLtMatrixLayoutInit_internal(cublasLtMatrixLayout_t layout, size_t size, cudaDataType_t type, uint64_t rows,
+                                                 uint64_t cols, int64_t stride);
 inline cublasStatus_t cublasLtMatrixLayoutInit(cublasLtMatrixLayout_t layout, cudaDataType_t type, uint64_t rows, uint64_t cols,
                                                int64_t stride) {
-  *layout = {type, rows, cols, stride};
-  return CUBLAS_STATUS_SUCCESS;
+  return cublasLtMatrixLayoutInit_internal(layout, sizeof(*layout), type, rows, cols, stride);
 }
+cublasStatus_t cublasLtMatmulPreferenceInit_internal(cublasLtMatmulPreference_t preference, size_t size);
 inline cublasStatus_t cublasLtMatmulPreferenceInit(cublasLtMatmulPreference_t preference) {
-  *preference = {0, {256, 256, 256, 256}};
-  return CUBLAS_STATUS_SUCCESS;
+  return cublasLtMatmulPreferenceInit_internal(preference, sizeof(*preference));
 }
 cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t product, cublasLtMatmulDescAttributes_t name, const void* value,
                                               size_t size);

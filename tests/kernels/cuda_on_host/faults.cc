@@ -6,6 +6,8 @@
 #include <sstream>
 #include <string>
 
+#include "tests/kernels/cuda_on_host/runtime.h"
+
 namespace cuda_on_host {
 namespace {
 

@@ -1,9 +1,7 @@
 // What goes wrong with the stand-in, and when: so that errors of a GPU are met without one.
 #pragma once
 
-#include <cstddef>
-
-#include "tests/kernels/cuda_on_host/cuda_runtime_api.h"
+#include <chrono>
 
 namespace cuda_on_host {
 
@@ -17,15 +15,14 @@ struct Faults {
 };
 void SetFaults(const Faults& faults);
 
+// The threads of later streams are late for each piece of work, by one to three times this. Below 0: such streams do at once what they
+// are asked, and have a thread from their first wait on.
+void MakeStreamsLate(std::chrono::microseconds late);
+
 // Kernels, copies and fills so far: what a recorded step has a node for.
 long WorkDone();
 
 // Openings of other ranks' memory that were not closed.
 long OpenMemory();
-
-// Broken(): the error that stays, if one does; CountLaunch() is called for each launch.
-bool TakeMemory(std::size_t size);
-bool CaptureFails();
-bool IsApart(int device);
 
 }  // namespace cuda_on_host

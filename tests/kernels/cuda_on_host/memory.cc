@@ -4,11 +4,13 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <optional>
 
 #include "common/check.h"
+#include "tests/kernels/cuda_on_host/faults.h"
 #include "tests/kernels/cuda_on_host/runtime.h"
 
 namespace cuda_on_host {
@@ -23,17 +25,24 @@ struct Piece {
 };
 std::mutex mutex;
 std::map<uintptr_t, Piece> pieces;
+std::atomic<uint64_t> frees = 0;
 std::map<void*, long> opened;  // by other ranks, so often
+
+// The piece that begins there or before, if the address is none beyond its end; under the mutex.
+std::map<uintptr_t, Piece>::const_iterator PieceAround(uintptr_t address) {
+  const auto after = pieces.upper_bound(address);
+  if (after == pieces.begin()) return pieces.end();
+  const auto piece = std::prev(after);
+  return address - piece->first <= piece->second.size ? piece : pieces.end();
+}
 
 // The piece that holds these bytes, of which there may be none, at its end.
 std::optional<Piece> PieceAt(const void* at, size_t size) {
   const auto address = reinterpret_cast<uintptr_t>(at);
   const std::lock_guard lock(mutex);
-  const auto after = pieces.upper_bound(address);
-  if (after == pieces.begin()) return std::nullopt;
-  const auto& [begin, piece] = *std::prev(after);
-  if (address - begin > piece.size || size > piece.size - (address - begin)) return std::nullopt;
-  return piece;
+  const auto around = PieceAround(address);
+  if (around == pieces.end() || size > around->second.size - (address - around->first)) return std::nullopt;
+  return around->second;
 }
 
 bool IsPinned(const void* at, size_t size) {
@@ -63,6 +72,7 @@ Piece Forget(void* bytes) {
   const std::lock_guard lock(mutex);
   const auto piece = pieces.extract(reinterpret_cast<uintptr_t>(bytes));
   DROVER_CHECK(!piece.empty());
+  ++frees;
   return piece.mapped();
 }
 
@@ -91,6 +101,15 @@ void CheckWords(const void* argument, size_t size) {
     DROVER_CHECK(!IsMapped(word));  // a kernel is given a pointer to the host's memory
   }
 }
+
+Range RangeAt(uintptr_t address) {
+  const std::lock_guard lock(mutex);
+  const auto around = PieceAround(address);
+  if (around == pieces.end() || address == around->first + around->second.size) return {};
+  return {around->first, around->first + around->second.size};
+}
+
+const std::atomic<uint64_t>& Frees() { return frees; }
 
 long OpenMemory() {
   const std::lock_guard lock(mutex);

@@ -10,9 +10,10 @@
 #include <utility>
 #include <vector>
 
+#include "tests/kernels/cuda_on_host/faults.h"
 #include "tests/kernels/cuda_on_host/runtime.h"
 
-struct cudaStreamStandIn {
+struct CUstream_st {
   std::mutex mutex;
   std::condition_variable changed;
   std::deque<std::function<void()>> queue;  // its first is the one that runs
@@ -56,16 +57,19 @@ struct cudaStreamStandIn {
   }
 };
 
-struct cudaGraphStandIn {
-  struct Piece {
-    std::function<void()> work;
-    bool waits = false;  // for what another thread does
-  };
-  std::vector<Piece> work;
+struct RecordedPiece {
+  std::function<void()> work;
+  bool waits = false;  // for what another thread does
+};
+struct CUgraph_st {
+  std::vector<RecordedPiece> work;
   bool invalid = false;
 };
+struct CUgraphExec_st {
+  std::vector<RecordedPiece> work;
+};
 
-struct cudaEventStandIn {
+struct CUevent_st {
   struct State {
     std::mutex mutex;
     std::condition_variable changed;
@@ -100,8 +104,6 @@ namespace {
 
 std::atomic<int64_t> late_us = 0, late_streams = 0;
 
-constexpr int kDevices = 8;
-thread_local int current_device = 0;
 std::mutex streams_mutex;
 std::set<cudaStream_t> streams;
 
@@ -125,8 +127,6 @@ cudaError_t NotWhileRecording() {
   return recorded_here == nullptr ? cudaSuccess : Void(recorded_here, cudaErrorStreamCaptureUnsupported);
 }
 
-int CurrentDevice() { return current_device; }
-
 void WaitForDevice(int device) {
   std::vector<cudaStream_t> waits;
   {
@@ -136,9 +136,9 @@ void WaitForDevice(int device) {
   for (cudaStream_t stream : waits) stream->WaitUntilIdle();
 }
 
-bool MayLaunch(cudaStream_t stream) {
-  if (stream->recording != nullptr && stream->recording->invalid) return Told(cudaErrorStreamCaptureInvalidated) == cudaSuccess;
-  return stream->device == current_device || Told(cudaErrorInvalidResourceHandle) == cudaSuccess;
+cudaError_t MayLaunch(cudaStream_t stream) {
+  if (stream->recording != nullptr && stream->recording->invalid) return Told(cudaErrorStreamCaptureInvalidated);
+  return Told(stream->device == CurrentDevice() ? cudaSuccess : cudaErrorInvalidResourceHandle);
 }
 
 void Enqueue(cudaStream_t stream, std::function<void()> work) {
@@ -158,7 +158,7 @@ void MakeStreamsLate(std::chrono::microseconds late) { late_us = late.count(); }
 }  // namespace cuda_on_host
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = new cudaStreamStandIn{.device = cuda_on_host::current_device};
+  *stream = new CUstream_st{.device = cuda_on_host::CurrentDevice()};
   if (const int64_t late = cuda_on_host::late_us; late >= 0) {
     (*stream)->late = std::chrono::microseconds(late * (1 + cuda_on_host::late_streams++ % 3));
     (*stream)->Start();
@@ -206,7 +206,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
-  stream->recording = cuda_on_host::recorded_here = new cudaGraphStandIn;
+  stream->recording = cuda_on_host::recorded_here = new CUgraph_st;
   return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
@@ -226,7 +226,7 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* 
   return cudaSuccess;
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
-  *exec = new cudaGraphStandIn(*graph);
+  *exec = new CUgraphExec_st{graph->work};
   return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
@@ -247,7 +247,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  return *event = new cudaEventStandIn{.device = cuda_on_host::current_device}, cudaSuccess;
+  return *event = new CUevent_st{.device = cuda_on_host::CurrentDevice()}, cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) { return delete event, cudaSuccess; }
 
@@ -279,9 +279,6 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEven
   *milliseconds = std::chrono::duration<float, std::milli>(to->state->reached_at - from->state->reached_at).count();
   return cudaSuccess;
 }
-
-cudaError_t cudaGetDeviceCount(int* count) { return *count = cuda_on_host::kDevices, cudaSuccess; }
-cudaError_t cudaSetDevice(int device) { return cuda_on_host::current_device = device, cudaSuccess; }
 
 cudaError_t cudaGetLastError() {
   const cudaError_t last = std::exchange(cuda_on_host::last_error, cudaSuccess), broken = cuda_on_host::Broken();

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Turns a file of CUDA into C++ for the stand-in runtime: launches become calls, dynamic shared memory a pointer.
+"""Turns a file of CUDA into C++ for the stand-in runtime: launches become calls, dynamic shared memory a pointer; its language
+comes with a header.
 
 usage: translate.py IN OUT
 """
@@ -34,6 +35,7 @@ def arguments_of(text):
 
 
 def translate(text):
+    text = '#include "tests/kernels/cuda_on_host/kernel_language.h"\n' + text
     text = re.sub(r"extern __shared__ (\w+) (\w+)\[\];", r"auto* \2 = reinterpret_cast<\1*>(::cuda_on_host::DynamicShared());", text)
     return re.sub(r"#pragma unroll.*", "", launches(text))
 

@@ -3,9 +3,10 @@
 // no other call than one recorded as it was, and a communicator ends after all graphs that hold its calls.
 #pragma once
 
-#include <climits>
+#include <cuda_runtime_api.h>
 
-#include "tests/kernels/cuda_on_host/cuda_runtime_api.h"
+#include <climits>
+#include <cstddef>
 
 struct ncclComm;
 using ncclComm_t = ncclComm*;

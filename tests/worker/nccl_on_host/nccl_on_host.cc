@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/kernels/cuda_on_host/runtime.h"
 #include "tests/worker/nccl_on_host/nccl.h"
 
 namespace nccl_on_host {

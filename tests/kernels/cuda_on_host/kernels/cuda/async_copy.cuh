@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "common/check.h"
-#include "tests/kernels/cuda_on_host/cuda_runtime_api.h"
+#include "tests/kernels/cuda_on_host/kernel_language.h"
 
 namespace drover::cuda {
 
