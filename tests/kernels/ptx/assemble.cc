@@ -1,3 +1,4 @@
+// Statements become instructions: names become places in the register file, numbers become constants that lie there, too.
 #include "tests/kernels/ptx/assemble.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Which part of the machine knows an instruction.
 #include "tests/kernels/ptx/forms.h"
 
 #include <vector>

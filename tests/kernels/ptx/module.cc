@@ -1,3 +1,4 @@
+// Modules: their variables have addresses, their kernels are assembled when they are first asked for.
 #include "tests/kernels/ptx/module.h"
 
 #include <map>

@@ -42,6 +42,7 @@ void Mark(Warp& warp, const Instruction& instruction, Use use, SharedUse& last, 
 
 std::byte* ReachShared(Warp& warp, const Instruction& instruction, Use use, uint64_t address, unsigned lane, size_t size) {
   Block& block = *warp.block;
+  if (warp.touched != nullptr) warp.touched->push_back({address, static_cast<unsigned>(size), true});
   if (address >= block.shared_bytes || size > block.shared_bytes - address)
     Fault(warp, instruction, lane, "bytes beyond the block's shared memory: " + std::to_string(address) + " of " + std::to_string(block.shared_bytes));
   for (size_t at = address / 2; at < (address + size + 1) / 2; ++at) Mark(warp, instruction, use, block.uses[at], lane);
@@ -81,13 +82,16 @@ std::byte* Reach(Warp& warp, const Instruction& instruction, Access access, uint
     warp.reached_at = now;
   }
   Piece& reached = warp.reached[instruction.line % warp.reached.size()];
-  if (Holds(reached, address, size)) return at;
+  if (Holds(reached, address, size)) {
+    if (warp.touched != nullptr) warp.touched->push_back({address, static_cast<unsigned>(size), false});
+    return at;
+  }
   const Block& block = *warp.block;
   if (Holds(PieceOf({block.shared, block.shared_bytes}), address, 1))
     return ReachShared(warp, instruction, access.use, static_cast<uint64_t>(at - block.shared), lane, size);
   reached = Find(warp, address);
   if (!Holds(reached, address, size)) Fault(warp, instruction, lane, "memory that is no kernel's, or beyond its end: " + std::to_string(address));
-  return at;
+  return Reach(warp, instruction, access, address, lane, size);
 }
 
 void Fault(const Warp& warp, const Instruction& instruction, unsigned lane, std::string_view what) {

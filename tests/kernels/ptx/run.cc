@@ -46,6 +46,7 @@ class BlockRun {
  public:
   BlockRun(const Program& program, Extent grid, Extent threads, size_t dynamic_bytes, void* const* parameters);
   void Run(Extent index);
+  std::span<const Cost> costs() const { return costs_; }
 
  private:
   void RunWarp(WarpRun& run);
@@ -57,11 +58,14 @@ class BlockRun {
   bool OpenBarriers();
   [[noreturn]] void Stuck() const;
   void FillFile(WarpRun& run, Extent grid);
+  void Do(Warp& warp, const Instruction& instruction, uint32_t mask);
 
   const Program& program_;
   Block block_;
   std::vector<WarpRun> warps_;
   std::vector<std::byte> parameters_;
+  std::vector<Cost> costs_;  // of each instruction; empty where they are not counted
+  std::vector<Touch> touched_;
   bool in_step_ = true;
   unsigned blocks_ = 0;
 };
@@ -95,12 +99,14 @@ BlockRun::BlockRun(const Program& program, Extent grid, Extent threads, size_t d
     parameters_.insert(parameters_.end(), bytes, bytes + program.parameter_bytes[i]);
   }
   block_.parameters = parameters_;
+  if (Profiles()) costs_.resize(program.code.size());
   warps_.resize((count + kLanes - 1) / kLanes);
   std::byte* const files = AtLeast(room.files, warps_.size() * program.file_bytes).data();
   for (unsigned w = 0; w < warps_.size(); ++w) {
     Warp& warp = warps_[w].warp;
     warp.block = &block_;
     warp.index = w;
+    warp.touched = costs_.empty() ? nullptr : &touched_;
     warp.file = files + w * program.file_bytes;
     FillFile(warps_[w], grid);
   }
@@ -171,6 +177,17 @@ bool BlockRun::Meet(WarpRun& run, Group& group, const Instruction& instruction) 
   return false;
 }
 
+void BlockRun::Do(Warp& warp, const Instruction& instruction, uint32_t mask) {
+  warp.mask = mask;
+  instruction.step(warp, instruction);
+  if (costs_.empty()) return;
+  Cost& cost = costs_[static_cast<size_t>(&instruction - program_.code.data())];
+  ++cost.runs;
+  cost.lanes += static_cast<uint64_t>(__builtin_popcount(mask));
+  Count(touched_, cost);
+  touched_.clear();
+}
+
 void BlockRun::RunGroup(WarpRun& run, Group group) {
   Warp& warp = run.warp;
   uint32_t stop = NextStop(run, group);
@@ -180,8 +197,7 @@ void BlockRun::RunGroup(WarpRun& run, Group group) {
     const uint32_t active = ActiveLanes(warp, instruction, group.mask);
     switch (instruction.flow) {
       case Flow::kOn:
-        warp.mask = active;
-        if (active != 0) instruction.step(warp, instruction);
+        if (active != 0) Do(warp, instruction, active);
         ++group.at;
         break;
       case Flow::kBranch:
@@ -200,8 +216,7 @@ void BlockRun::RunGroup(WarpRun& run, Group group) {
         if (active != group.mask && active != 0) Fault(warp, instruction, 0, "lanes of a warp that disagree whether they meet");
         if (active != 0) {
           if (!Meet(run, group, instruction)) return;
-          warp.mask = group.mask;
-          instruction.step(warp, instruction);
+          Do(warp, instruction, group.mask);
         }
         ++group.at;
         if (active == 0 || instruction.flow == Flow::kMeet) break;
@@ -281,6 +296,7 @@ void Run(const Kernel& kernel, Extent grid, Extent block, size_t dynamic_shared_
   for (unsigned z = 0; z < grid.z; ++z)
     for (unsigned y = 0; y < grid.y; ++y)
       for (unsigned x = 0; x < grid.x; ++x) run.Run({x, y, z});
+  if (Profiles()) Keep(*kernel.program, run.costs());
 }
 
 }  // namespace ptx

@@ -1,3 +1,4 @@
+// Reads PTX: declarations, statements, operands. Text that nvcc does not make ends the process.
 #include "tests/kernels/ptx/text.h"
 
 #include <algorithm>

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tests/kernels/ptx/machine.h"
+#include "tests/kernels/ptx/profile.h"
 #include "tests/kernels/ptx/program.h"
 
 namespace ptx {
@@ -49,6 +50,7 @@ struct Warp {
   std::array<uint32_t, kLanes> groups{};  // of copies, closed by each lane
   std::array<Piece, 16> reached{};        // pieces of memory found lately
   uint64_t reached_at = 0;                // changes of memory then
+  std::vector<Touch>* touched = nullptr;  // by the present instruction, where costs are counted
 };
 
 template <class T>
