@@ -23,8 +23,9 @@ struct KernelCost {
   std::vector<std::string> lines;  // of each instruction
 };
 std::mutex mutex;
-std::map<std::string, KernelCost>& Kernels() {
-  static auto* const kernels = new std::map<std::string, KernelCost>;
+using KernelCosts = std::map<std::pair<std::string, size_t>, KernelCost>;  // by name and length: inline kernels may be compiled twice
+KernelCosts& Kernels() {
+  static auto* const kernels = new KernelCosts;
   return *kernels;
 }
 
@@ -64,7 +65,7 @@ void Write() {
   std::FILE* const file = std::fopen(Path(), "w");
   if (file == nullptr) return;
   std::fprintf(file, "launches  warp instructions  lanes  sectors  bytes/sector  passes  of least  kernel\n");
-  for (const auto& [name, kernel] : Kernels()) {
+  for (const auto& [key, kernel] : Kernels()) {
     Cost sum;
     for (const Cost& cost : kernel.costs) {
       sum.runs += cost.runs, sum.lanes += cost.lanes, sum.bytes += cost.bytes, sum.sectors += cost.sectors;
@@ -72,7 +73,7 @@ void Write() {
     }
     std::fprintf(file, "%8llu %18llu %6.1f %8llu %13.1f %7llu %9.2f  %s\n", static_cast<unsigned long long>(kernel.launches),
                  static_cast<unsigned long long>(sum.runs), Share(sum.lanes, sum.runs), static_cast<unsigned long long>(sum.sectors), Share(sum.bytes, sum.sectors),
-                 static_cast<unsigned long long>(sum.passes), Share(sum.passes, sum.passes_min), Demangled(name).c_str());
+                 static_cast<unsigned long long>(sum.passes), Share(sum.passes, sum.passes_min), Demangled(key.first).c_str());
     WriteDearest(file, kernel);
   }
   std::fclose(file);
@@ -119,7 +120,7 @@ void Count(std::span<const Touch> touched, Cost& cost) {
 void Keep(const Program& program, std::span<const Cost> costs) {
   const std::lock_guard lock(mutex);
   if (Kernels().empty()) std::atexit(Write);
-  KernelCost& kernel = Kernels()[program.name];
+  KernelCost& kernel = Kernels()[{program.name, costs.size()}];
   if (kernel.costs.empty()) {
     kernel.costs.resize(costs.size());
     for (const Instruction& instruction : program.code) kernel.lines.push_back(program.lines[instruction.line - program.first_line]);
