@@ -13,7 +13,7 @@ namespace {
 constexpr int kDevices = 8;
 constexpr size_t kMemoryBytes = size_t{4} << 30;
 // Of sm_90.
-constexpr int kMultiprocessors = 132, kSharedOfMultiprocessor = 228 << 10, kSharedMost = 227 << 10;
+constexpr int kComputeCapability = 90, kMultiprocessors = 132, kSharedOfMultiprocessor = 228 << 10, kSharedMost = 227 << 10;
 constexpr size_t kSharedUnasked = 48 << 10;
 
 thread_local int current_device = 0;
@@ -48,6 +48,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   switch (attribute) {
+    case cudaDevAttrComputeCapabilityMajor: *value = kComputeCapability / 10; return cudaSuccess;
+    case cudaDevAttrComputeCapabilityMinor: *value = kComputeCapability % 10; return cudaSuccess;
     case cudaDevAttrMultiProcessorCount: *value = kMultiprocessors; return cudaSuccess;
     case cudaDevAttrMaxSharedMemoryPerMultiprocessor: *value = kSharedOfMultiprocessor; return cudaSuccess;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = kSharedMost; return cudaSuccess;

@@ -134,9 +134,10 @@ cudaError_t cudaMallocHost(void** bytes, size_t size) { return Allocate(bytes, s
 cudaError_t cudaFree(void* bytes) {
   if (bytes == nullptr) return cudaSuccess;
   if (const cudaError_t error = NotWhileRecording(); error != cudaSuccess) return error;
-  const Piece piece = Forget(bytes);
-  DROVER_CHECK(piece.device != kPinned);
-  WaitForDevice(piece.device);
+  const std::optional<Piece> piece = PieceAt(bytes, 0);
+  DROVER_CHECK(piece.has_value() && piece->device != kPinned);
+  WaitForDevice(piece->device);
+  Forget(bytes);
   std::free(bytes);
   return cudaSuccess;
 }

@@ -1,6 +1,7 @@
 // See nccl.h: NCCL over threads. Ranks meet in a World; what they queue waits in their streams until all have come.
 #include <algorithm>
 #include <condition_variable>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
