@@ -44,5 +44,5 @@ if(DROVER_HAS_FLASHINFER)
 endif()
 drover_on_ptx(kernels_cuda DEPS drover_kernels ${attention})
 
-drover_ptx_test(cuda_on_ptx_test SOURCES ${parity_tests} ${cuda_tests} DEPS drover_kernels_cuda_on_ptx TIMEOUT 3600 LABELS long)
+drover_ptx_test(cuda_on_ptx_test SOURCES ${parity_tests} ${cuda_tests} DEPS drover_kernels_cuda_on_ptx TIMEOUT 300)
 set_tests_properties(cuda_on_ptx_test PROPERTIES ENVIRONMENT "GTEST_FILTER=*/cuda*;GTEST_RANDOM_SEED=1")
