@@ -55,5 +55,7 @@ struct Cases {
 Cases FullCases();
 // The same kinds in shapes that take no time: for tests.
 Cases TinyCases();
+// Of a size that a machine in C++ runs in minutes, and whose costs for a byte are those of the full ones.
+Cases PtxCases();
 
 }  // namespace drover::bench

@@ -46,3 +46,10 @@ drover_on_ptx(kernels_cuda DEPS drover_kernels ${attention})
 
 drover_ptx_test(cuda_on_ptx_test SOURCES ${parity_tests} ${cuda_tests} DEPS drover_kernels_cuda_on_ptx TIMEOUT 300)
 set_tests_properties(cuda_on_ptx_test PROPERTIES ENVIRONMENT "GTEST_FILTER=*/cuda*;GTEST_RANDOM_SEED=1")
+
+# What the kernels ask of a GPU, counted. See bench/ptx_costs.cc.
+function(drover_ptx_binary name)
+  set(CMAKE_CUDA_RUNTIME_LIBRARY None)
+  drover_binary(${name} ${ARGN})
+endfunction()
+drover_ptx_binary(ptx_costs SOURCES ${bench}/ptx_costs.cc ${bench}/cuda_runner.cc ${bench}/cases.cc ${bench}/report.cc DEPS drover_kernels_cuda_on_ptx)

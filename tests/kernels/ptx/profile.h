@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "tests/kernels/ptx/program.h"
@@ -25,10 +26,24 @@ struct Cost {
   uint64_t passes = 0, passes_min = 0;  // through the 32 banks of shared memory
 };
 
-// Whether costs are counted: PTX_PROFILE in the environment names the file that has them when the process ends.
-bool Profiles();
+void AddTo(Cost& sum, const Cost& cost);
+
+// Of a kernel, over its launches.
+struct KernelCost {
+  std::string name;  // as C++ has it
+  uint64_t launches = 0;
+  std::vector<Cost> costs;
+  std::vector<std::string> lines;  // of each instruction
+};
+
+// From now on costs are counted, in launches of all threads. PTX_PROFILE in the environment does so from the begin, and names the file
+// that has them when the process ends.
+void CountCosts();
+bool CountsCosts();
 void Count(std::span<const Touch> touched, Cost& cost);
 // costs[i]: of instruction i, in one launch.
 void Keep(const Program& program, std::span<const Cost> costs);
+// What was kept since the last call.
+std::vector<KernelCost> TakeCosts();
 
 }  // namespace ptx

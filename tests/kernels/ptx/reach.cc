@@ -45,6 +45,7 @@ std::byte* ReachShared(Warp& warp, const Instruction& instruction, Use use, uint
   if (warp.touched != nullptr) warp.touched->push_back({address, static_cast<unsigned>(size), true});
   if (address >= block.shared_bytes || size > block.shared_bytes - address)
     Fault(warp, instruction, lane, "bytes beyond the block's shared memory: " + std::to_string(address) + " of " + std::to_string(block.shared_bytes));
+  if (block.may_race) return block.shared + address;
   for (size_t at = address / 2; at < (address + size + 1) / 2; ++at) Mark(warp, instruction, use, block.uses[at], lane);
   return block.shared + address;
 }
@@ -83,7 +84,8 @@ std::byte* Reach(Warp& warp, const Instruction& instruction, Access access, uint
   }
   Piece& reached = warp.reached[instruction.line % warp.reached.size()];
   if (Holds(reached, address, size)) {
-    if (warp.touched != nullptr) warp.touched->push_back({address, static_cast<unsigned>(size), false});
+    if (warp.touched != nullptr && !Holds(PieceOf(warp.block->parameters), address, 1))  // they lie in a cache of their own
+      warp.touched->push_back({address, static_cast<unsigned>(size), false});
     return at;
   }
   const Block& block = *warp.block;

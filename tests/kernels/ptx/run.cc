@@ -23,6 +23,8 @@ struct WarpRun {
   int barrier = -1;            // that it waits at
 };
 
+// FlashInfer's warps that share keys out write their results over what others still read, which make results that nobody uses.
+constexpr std::string_view kMayRace = "_ZN10flashinfer";
 constexpr uint32_t kNowhere = std::numeric_limits<uint32_t>::max();
 constexpr unsigned kBranchesMax = 1 << 14;  // until other lanes have their turn, which these may wait for
 
@@ -85,6 +87,7 @@ BlockRun::BlockRun(const Program& program, Extent grid, Extent threads, size_t d
   const size_t count = size_t{threads.x} * threads.y * threads.z;
   block_.program = &program;
   block_.threads = threads;
+  block_.may_race = program.name.starts_with(kMayRace);
   Room& room = RoomOfThread();
   block_.barriers = &room.barriers;
   block_.shared_bytes = program.static_shared_bytes + dynamic_bytes;
@@ -99,7 +102,7 @@ BlockRun::BlockRun(const Program& program, Extent grid, Extent threads, size_t d
     parameters_.insert(parameters_.end(), bytes, bytes + program.parameter_bytes[i]);
   }
   block_.parameters = parameters_;
-  if (Profiles()) costs_.resize(program.code.size());
+  if (CountsCosts()) costs_.resize(program.code.size());
   warps_.resize((count + kLanes - 1) / kLanes);
   std::byte* const files = AtLeast(room.files, warps_.size() * program.file_bytes).data();
   for (unsigned w = 0; w < warps_.size(); ++w) {
@@ -296,7 +299,7 @@ void Run(const Kernel& kernel, Extent grid, Extent block, size_t dynamic_shared_
   for (unsigned z = 0; z < grid.z; ++z)
     for (unsigned y = 0; y < grid.y; ++y)
       for (unsigned x = 0; x < grid.x; ++x) run.Run({x, y, z});
-  if (Profiles()) Keep(*kernel.program, run.costs());
+  if (!run.costs().empty()) Keep(*kernel.program, run.costs());
 }
 
 }  // namespace ptx

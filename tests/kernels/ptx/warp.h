@@ -25,6 +25,7 @@ struct Block {
   Extent index, threads;
   std::byte* shared = nullptr;
   size_t shared_bytes = 0;
+  bool may_race = false;
   std::span<SharedUse> uses;      // of shared memory, two bytes each
   uint32_t* barriers = nullptr;   // that threads have met at, in this block and those before
   std::span<std::byte> local;     // of each thread, one after the other
