@@ -48,6 +48,7 @@ struct Cases {
   std::vector<ExpertsCase> experts;
   int64_t least_bytes = 0;       // what runs in turn touches at least so much: more than caches hold
   double seconds = 0;            // to spend on each case
+  bool flashinfer = true;        // attention by its kernels, too
   int64_t TokensMax() const;
   int64_t ColsMax() const;
 };

@@ -314,7 +314,7 @@ absl::StatusOr<Found> RunOnCuda(const Cases& cases, int device) {
   for (const ExpertsCase& one : cases.experts) {
     DROVER_RETURN_IF_ERROR(Add(runner.Experts(one), one.Name(), found));
   }
-  DROVER_RETURN_IF_ERROR(RunFlashInfer(cases, device, found));
+  if (cases.flashinfer) DROVER_RETURN_IF_ERROR(RunFlashInfer(cases, device, found));
   return found;
 }
 

@@ -60,7 +60,7 @@ absl::Status Tell(const Cases& cases, double times) {
   return absl::OkStatus();
 }
 
-Cases Alone() { return {.copy_bytes = 256, .peak = {{"bf16", DType::kBF16}, 1, 8, 1}, .least_bytes = 0, .seconds = 0}; }
+Cases Alone() { return {.copy_bytes = 256, .peak = {{"bf16", DType::kBF16}, 1, 8, 1}, .least_bytes = 0, .seconds = 0, .flashinfer = false}; }
 
 absl::Status TellAll(std::string_view only) {
   const Cases all = PtxCases();

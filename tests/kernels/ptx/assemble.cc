@@ -241,7 +241,7 @@ class Assembler {
   }
   void Refuse(const Statement& statement, std::string_view what) const {
     std::string text(statement.name);
-    for (std::string_view operand : statement.operands) text += " " + std::string(operand);
+    for (std::string_view operand : statement.operands) text.append(" ").append(operand);
     BadText(statement.line, kernel_.name + ": " + text, what);
   }
 

@@ -137,7 +137,7 @@ TEST_F(PtxMachineDeathTest, TellsOfMemoryThatIsNoKernels) {
 
 TEST_F(PtxMachineDeathTest, TellsOfLanesThatDoNotMeet) {
   EXPECT_DEATH(WordsOf("\tsetp.lt.u32 %p1, %t, 8;\n\t@%p1 bra $end;\n\tshfl.sync.bfly.b32 %r1|%p2, %t, 1, 31, -1;\n$end:"), "do not come|have returned");
-  EXPECT_DEATH(WordsOf("\tshfl.sync.bfly.b32 %r1|%p2, %t, 1, 31, -1;", 40), "not of the block");
+  EXPECT_DEATH(WordsOf("\tshfl.sync.bfly.b32 %r1|%p2, %t, 8, 31, -1;", 40), "takes no part");
 }
 
 TEST_F(PtxMachineDeathTest, TellsOfInstructionsThatItDoesNotKnow) { EXPECT_DEATH(WordsOf("\tadd.sat.s32 %r1, %t, 1;"), "line 21: an instruction that is not known: k: add.sat.s32"); }

@@ -19,6 +19,7 @@ struct Group {
 
 struct WarpRun {
   Warp warp;
+  uint32_t lanes = 0;  // that the block has; the others need not meet any
   std::vector<Group> groups;
   int barrier = -1;            // that it waits at
 };
@@ -170,8 +171,8 @@ bool BlockRun::Branch(WarpRun& run, Group& group, const Instruction& instruction
 bool BlockRun::Meet(WarpRun& run, Group& group, const Instruction& instruction) {
   Warp& warp = run.warp;
   uint32_t members = instruction.flow == Flow::kBarrier ? warp.present : kAllLanes;
-  if (instruction.has_members) members = At<uint32_t>(warp, instruction.members)[static_cast<unsigned>(__builtin_ctz(group.mask))];
-  if ((members & ~warp.present) != 0) Fault(warp, instruction, 0, "lanes are to meet that have returned or that are not of the block");
+  if (instruction.has_members) members = At<uint32_t>(warp, instruction.members)[static_cast<unsigned>(__builtin_ctz(group.mask))] & run.lanes;
+  if ((members & ~warp.present) != 0) Fault(warp, instruction, 0, "lanes are to meet that have returned");
   if ((group.mask & ~members) != 0) Fault(warp, instruction, 0, "a lane meets others that do not name it");
   if (group.mask == members) return true;
   Leave(run, {group.at, group.mask, true});
@@ -279,7 +280,7 @@ void BlockRun::Run(Extent index) {
     Warp& warp = run.warp;
     Fill(warp, SpecialSlot(kCtaidX), index.x), Fill(warp, SpecialSlot(kCtaidY), index.y), Fill(warp, SpecialSlot(kCtaidZ), index.z);
     const size_t lanes = std::min<size_t>(kLanes, threads - size_t{warp.index} * kLanes);
-    warp.present = lanes == kLanes ? kAllLanes : (uint32_t{1} << lanes) - 1;
+    warp.present = run.lanes = lanes == kLanes ? kAllLanes : (uint32_t{1} << lanes) - 1;
     warp.copies.clear();
     warp.groups = {};
     run.groups = {{0, warp.present}};
