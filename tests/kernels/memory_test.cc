@@ -72,6 +72,7 @@ TEST(PieceMemory, PiecesAreApartAndOutliveWhatMadeThem) {
     for (int i = 0; i < 60; ++i) {
       absl::StatusOr<AlignedBytes> piece = memory.Allocate(1 + i * 7919 % 100'000);
       ASSERT_TRUE(piece.ok());
+      EXPECT_EQ(reinterpret_cast<uintptr_t>(piece->data()) % AlignedBytes::kAlignment, 0u);
       const std::vector<std::byte> bytes(static_cast<size_t>(piece->size()), static_cast<std::byte>(i));
       memory.Upload(bytes, piece->data());
       pieces.push_back(*std::move(piece));
