@@ -26,7 +26,7 @@ __device__ inline float HalfOf(unsigned bits) { return __half2float(__ushort_as_
 
 template <>
 struct Chunk<ReadQ8_0> {
-  static constexpr int kPieces = 4, kSteps = 1;
+  static constexpr int kPieces = 4, kSteps = 1, kBands = 1;
   using Raw = HalfAndWords<8>;
   static __device__ Raw Load(const WeightView&, const RowAt& row, int32_t c) { return Raw::Load(ReadQ8_0::Block(row.codes, c)); }
   static __device__ void Open(const Raw& raw, int piece, float* w) {
@@ -37,42 +37,31 @@ struct Chunk<ReadQ8_0> {
 };
 template <>
 struct Chunk<ReadQ4_0> {
-  static constexpr int kPieces = 4, kSteps = 2;
-  struct Raw {
-    uint4 codes;
-    float d;
-  };
+  static constexpr int kPieces = 4, kSteps = 1, kBands = 2;
+  using Raw = Chunk<ReadU4>::Raw;
   static __device__ Raw Load(const WeightView&, const RowAt& row, int32_t c) {
     const auto all = HalfAndWords<4>::Load(ReadQ4_0::Block(row.codes, c));
-    return {{all.words[0], all.words[1], all.words[2], all.words[3]}, HalfOf(all.half)};
+    const float d = HalfOf(all.half);
+    return {{all.words[0], all.words[1], all.words[2], all.words[3]}, {d, -(kCodeBase + 8) * d}};
   }
-  static __device__ void Open(const Raw& raw, int piece, float* w) {
-    for (int i = 0; i < kPiece; ++i) w[i] = raw.d * (ToFloat(NibbleOf(raw.codes, piece * kPiece + i)) - 8);
-  }
+  static __device__ void Open(const Raw& raw, int piece, float* w) { raw.line.OpenCodes(raw.codes, piece, w); }
 };
 template <>
 struct Chunk<ReadQ4_1> {
-  static constexpr int kPieces = 4, kSteps = 2;
-  struct Raw {
-    uint4 codes;
-    unsigned halves;  // d, m
-  };
+  static constexpr int kPieces = 4, kSteps = 1, kBands = 2;
+  using Raw = Chunk<ReadU4>::Raw;
   static __device__ Raw Load(const WeightView&, const RowAt& row, int32_t c) {
     const unsigned* at = reinterpret_cast<const unsigned*>(ReadQ4_1::Block(row.codes, c));
-    return {{__ldcs(at + 1), __ldcs(at + 2), __ldcs(at + 3), __ldcs(at + 4)}, __ldcs(at)};
+    const unsigned halves = __ldcs(at);
+    const float d = HalfOf(halves & 0xffff), m = HalfOf(halves >> 16);
+    return {{__ldcs(at + 1), __ldcs(at + 2), __ldcs(at + 3), __ldcs(at + 4)}, {d, fmaf(-kCodeBase, d, m)}};
   }
-  static __device__ void Open(const Raw& raw, int piece, float* w) {
-    const float d = HalfOf(raw.halves & 0xffff), m = HalfOf(raw.halves >> 16);
-    for (int i = 0; i < kPiece; ++i) w[i] = fmaf(d, ToFloat(NibbleOf(raw.codes, piece * kPiece + i)), m);
-  }
+  static __device__ void Open(const Raw& raw, int piece, float* w) { raw.line.OpenCodes(raw.codes, piece, w); }
 };
 template <>
 struct Chunk<ReadMxfp4> {
-  static constexpr int kPieces = 4, kSteps = 2;
-  struct Raw {
-    uint4 codes;
-    float d;
-  };
+  static constexpr int kPieces = 4, kSteps = 1, kBands = 2;
+  using Raw = Chunk<ReadU4>::Raw;
   // The codes begin one byte into the block, at any address: five words hold them, of which the last may reach past the row.
   static __device__ Raw Load(const WeightView&, const RowAt& row, int32_t c) {
     const std::byte* block = ReadMxfp4::Block(row.codes, c);
@@ -85,43 +74,47 @@ struct Chunk<ReadMxfp4> {
     if (off != 0 && p + 20 > row.end)
       for (unsigned i = 0; i < off; ++i) last |= static_cast<unsigned>(p[16 + i]) << 8 * i;
     const unsigned shift = 8 * off;
+    const float d = E8M0(static_cast<unsigned>(block[0]));
     return {{__funnelshift_r(q[0], q[1], shift), __funnelshift_r(q[1], q[2], shift), __funnelshift_r(q[2], q[3], shift),
              __funnelshift_r(q[3], last, shift)},
-            E8M0(static_cast<unsigned>(block[0]))};
+            {d, -kE2M1Base * d}};
   }
-  static __device__ void Open(const Raw& raw, int piece, float* w) {
-    for (int i = 0; i < kPiece; ++i) w[i] = raw.d * E2M1(NibbleOf(raw.codes, piece * kPiece + i));
-  }
+  static __device__ void Open(const Raw& raw, int piece, float* w) { raw.line.OpenE2M1(raw.codes, piece, w); }
 };
 
 // 64 columns: two scales, and 32 bytes with the first half of the columns in their low halves.
 template <>
 struct Chunk<ReadQ4_K> {
-  static constexpr int kPieces = 8, kSteps = 1;
+  static constexpr int kPieces = 8, kSteps = 1, kBands = 2;
   struct Raw {
     uint4 codes[2];
-    float d[2], m[2];
+    Line lines[2];
   };
   static __device__ Raw Load(const WeightView&, const RowAt& row, int32_t c) {
     const std::byte* block = ReadQ4_K::Block(row.codes, c);
     const int part = c % 256 / 64;
-    Raw raw{{LoadSixteen(block + 16 + part * 32), LoadSixteen(block + 32 + part * 32)}, {}, {}};
+    Raw raw{{LoadSixteen(block + 16 + part * 32), LoadSixteen(block + 32 + part * 32)}, {}};
     for (int i = 0; i < 2; ++i) {
       const ScaleAndMin s = SixBits(block + 4, 2 * part + i);
-      raw.d[i] = F16(block) * static_cast<float>(s.scale);
-      raw.m[i] = F16(block + 2) * static_cast<float>(s.minimum);
+      const float d = F16(block) * static_cast<float>(s.scale), m = F16(block + 2) * static_cast<float>(s.minimum);
+      raw.lines[i] = {d, fmaf(-kCodeBase, d, -m)};
     }
     return raw;
   }
+  // Of the first half the low halves of bytes, of the second the upper ones.
   static __device__ void Open(const Raw& raw, int piece, float* w) {
-    const int half = piece / 4;
-    for (int i = 0; i < kPiece; ++i)
-      w[i] = fmaf(raw.d[half], ToFloat(ByteOf(raw.codes[piece % 4 / 2], piece % 2 * kPiece + i) >> 4 * half & 15), -raw.m[half]);
+    raw.lines[piece / 4].OpenCodes(raw.codes[piece % 4 / 2], piece % 2 + piece / 4 * 2, w);
   }
 };
 
 template <class Read>
 inline constexpr int kColumns = Chunk<Read>::kPieces * kPiece;
+
+// The i-th piece that is opened: of 32 codes of 4 bits those that share bytes follow each other.
+template <class Read>
+__host__ __device__ constexpr int PieceAt(int i) {
+  return Chunk<Read>::kPieces == 4 ? i / 2 + i % 2 * 2 : i;
+}
 
 // Whether whole chunks may be loaded: plain rows at multiples of 16 bytes, codes with one group to a chunk.
 template <class Read>

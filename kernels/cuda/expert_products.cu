@@ -70,7 +70,7 @@ __global__ void __launch_bounds__(kThreads, 2) ExpertsInF32(const __grid_constan
 }
 
 template <class Read, int kTiles>
-__global__ void __launch_bounds__(kThreads, kTiles == 1 ? 3 : 2) ExpertsOfFew(const __grid_constant__ Launched launched) {
+__global__ void __launch_bounds__(kThreads, kTiles == 1 && Chunk<Read>::kBands == 1 ? 3 : 2) ExpertsOfFew(const __grid_constant__ Launched launched) {
   const Own own(launched);
   if (own.task.tokens > 0) MultiplySmallBatch<Read, kTiles>(own.task, own.Rounded(launched.product));
 }
@@ -109,16 +109,22 @@ struct LaunchProduct {
   }
 };
 
-// How the warps of a block share out a matrix, which decides the order of its sums.
+// How the warps of a block share out a matrix, which decides the order of its sums, and how many blocks that takes.
 struct Share {
   LinearTask& task;
+  unsigned& blocks;
   bool bf16;
 
   template <class Read>
   void operator()(Read) const {
-    if (bf16) return ShareOut<Read>(task, kRowsOfWarp, kChunksOfTurn<Read>);
+    if (bf16) {
+      ShareOut<Read>(task, kRowsOfWarp<Read>, kChunksOfTurn<Read>);
+      blocks = RowBlocks(task, kRowsOfWarp<Read>);
+      return;
+    }
     ShareOut<Read>(task, kRowsInF32, kWarp);
-    task.parts = 1;  // there are many experts: rows enough for all warps
+    task.part_shift = 0;  // there are many experts: rows enough for all warps
+    blocks = RowBlocks(task, kRowsInF32);
   }
 };
 
@@ -131,8 +137,8 @@ class Matrices {
     ExpertMatrix matrix{.task = {.weight = ViewOf(weight), .bias = bias.empty() ? nullptr : bias.data(), .y_token = made_.rows}, .dtype = weight.dtype};
     matrix.task.rows = made_.rows;
     matrix.task.wide_x = IsWideRounded(matrix.task.weight);
-    WithReader(weight.dtype, Share{matrix.task, bf16_});
-    const unsigned blocks = RowBlocks(matrix.task, bf16_ ? kRowsOfWarp : kRowsInF32);
+    unsigned blocks = 0;
+    WithReader(weight.dtype, Share{matrix.task, blocks, bf16_});
     const auto form = std::ranges::find(made_.forms, weight.dtype, &ExpertMatrices::Form::dtype);
     if (form == made_.forms.end())
       made_.forms.push_back({weight.dtype, blocks});

@@ -52,7 +52,7 @@ struct TileLoader {
   }
 
   __device__ int32_t Column(int base, int group) const {
-    return (base + group / kPieces * kLanesOfRow + Lane()) * kColumns<Read> + group % kPieces * kPiece;
+    return (base + group / kPieces * kLanesOfRow + Lane()) * kColumns<Read> + PieceAt<Read>(group % kPieces) * kPiece;
   }
   // Of the turn that begins with `base`, if it is whole.
   __device__ void LoadChunks(int base, int step) {
@@ -72,13 +72,13 @@ struct TileLoader {
   __device__ void Put(int base, int group, TileStage& stage) {
 #pragma unroll
     for (int g = 0; g < kGroupsOfStage; ++g) {
-      const int step = (group + g) / kPieces, piece = (group + g) % kPieces, slot = g * kLanesOfRow + Lane();
+      const int step = (group + g) / kPieces, at = (group + g) % kPieces, slot = g * kLanesOfRow + Lane();
 #pragma unroll
       for (int i = 0; i < 2; ++i)
         stage.weights[SlotOf(At() + i * kTileTokens, slot)] =
-            whole ? OpenRounded<Read>(raws[step][i], piece) : OpenBorder<Read>(task.weight, rows[i], Column(base, group + g));
+            whole ? OpenRounded<Read>(raws[step][i], PieceAt<Read>(at)) : OpenBorder<Read>(task.weight, rows[i], Column(base, group + g));
       stage.x[SlotOf(At(), slot)] = x[g];
-      if (piece == kPieces - 1) LoadChunks(base + kChunksOfTurn<Read>, step);
+      if (at == kPieces - 1) LoadChunks(base + kChunksOfTurn<Read>, step);
     }
     const bool last = group + kGroupsOfStage == kGroups;
     LoadX(last ? base + kChunksOfTurn<Read> : base, last ? 0 : group + kGroupsOfStage);
@@ -94,8 +94,8 @@ __device__ inline void MultiplyStage(const TileStage& stage, int row, int token,
     uint4 low[2], high[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      low[i] = stage.weights[SlotOf(row + i * kRowsOfWarp + of, slot)];
-      high[i] = stage.weights[SlotOf(row + i * kRowsOfWarp + of + 8, slot)];
+      low[i] = stage.weights[SlotOf(row + i * kBandRows + of, slot)];
+      high[i] = stage.weights[SlotOf(row + i * kBandRows + of + 8, slot)];
     }
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
@@ -116,7 +116,7 @@ __device__ inline void MultiplyTiles(const LinearTask& task, const RoundedRows& 
   TileLoader<Read> loader(task, tokens);
   float sums[2][4][4] = {}, totals[2][4][4] = {};
   int stage = 0;
-  for (int part = 0; part < task.parts; ++part) {
+  for (int part = 0; part < task.Parts(); ++part) {
     const int end = FirstTurn<Read>(task, part + 1);
     for (int turn = FirstTurn<Read>(task, part); turn < end; ++turn) {
       const int base = task.first_chunk + turn * kChunksOfTurn<Read>;
@@ -138,7 +138,7 @@ __device__ inline void MultiplyTiles(const LinearTask& task, const RoundedRows& 
   }
 #pragma unroll
   for (int i = 0; i < 2 * 4 * 4; ++i) {
-    const int of = static_cast<int>(blockIdx.x) * kTileRows + row + i / 16 * kRowsOfWarp + lane / kLanesOfRow + i % 4 / 2 * 8;
+    const int of = static_cast<int>(blockIdx.x) * kTileRows + row + i / 16 * kBandRows + lane / kLanesOfRow + i % 4 / 2 * 8;
     const int t = token + i / 4 % 4 * kTokensOfTile + lane % kLanesOfRow * 2 + i % 2;
     if (of < task.rows && t < task.tokens) task.Put(t, 0, of, totals[i / 16][i / 4 % 4][i % 4]);
   }

@@ -28,7 +28,7 @@ __device__ inline void AddChunks(const LinearTask& task, const float* const (&x)
   RowAt rows[kRows];
 #pragma unroll
   for (int r = 0; r < kRows; ++r) rows[r] = RowOf(task.weight, weight_rows[r]);
-  for (int chunk = task.first_chunk + task.Part() * kWarp + lane; chunk < task.end_chunk; chunk += task.parts * kWarp) {
+  for (int chunk = task.first_chunk + task.Part() * kWarp + lane; chunk < task.end_chunk; chunk += task.Parts() * kWarp) {
     const int32_t c = chunk * kColumns<Read>;
     float w[kRows][kPiece];
     if (task.in_chunks && task.weight.Whole(c, kColumns<Read>)) {
@@ -51,7 +51,7 @@ __device__ inline void AddChunks(const LinearTask& task, const float* const (&x)
   }
 }
 
-// y[t,h,r] = Σ_c W[row r of head h, c]·x[t,c] + bias[r] for the tokens from `token` on, of which x has the rows. A group of `parts` warps
+// y[t,h,r] = Σ_c W[row r of head h, c]·x[t,c] + bias[r] for the tokens from `token` on, of which x has the rows. A group of Parts() warps
 // computes kRows rows for kTokens tokens; their lanes take chunks of columns in turn, then the sums of lanes and of warps are added up in
 // their order. The block calls it.
 template <class Read, int kRows, int kTokens>
@@ -74,11 +74,11 @@ __device__ inline void MultiplyRows(const LinearTask& task, int head, int token,
       if (lane == t * kRows + r) own = sum;
     }
   }
-  if (task.parts > 1) {
+  if (task.Parts() > 1) {
     partial[warp][lane] = own;
     __syncthreads();
     if (task.Part() != 0) return;
-    for (int part = 1; part < task.parts; ++part) own += partial[warp + part][lane];
+    for (int part = 1; part < task.Parts(); ++part) own += partial[warp + part][lane];
   }
   const int t = token + lane / kRows, r = row + lane % kRows;
   if (lane >= kRows * kTokens || t >= task.tokens || r >= task.rows) return;

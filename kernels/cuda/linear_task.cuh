@@ -19,9 +19,9 @@ struct LinearTask {
   int32_t tokens = 0, heads = 1;
   int32_t rows = 0, first_row = 0, row_stride = 0;  // of a head's part of the weight
   bool wide_x = false;  // four activations can be loaded at once
-  // Set at the launch. Columns are taken in chunks, numbered from column 0; `parts` warps share those of their rows.
+  // Set at the launch. Columns are taken in chunks, numbered from column 0; 2^part_shift warps share those of their rows.
   bool in_chunks = false;
-  int32_t first_chunk = 0, end_chunk = 0, parts = 1;
+  int32_t first_chunk = 0, end_chunk = 0, part_shift = 0;
   int32_t first_block = 0;  // of those that share a launch
 
   __device__ int64_t WeightRow(int32_t head, int32_t row) const {
@@ -29,9 +29,10 @@ struct LinearTask {
   }
   // The place of a warp's rows among all groups of rows.
   __device__ int32_t RowGroup() const {
-    return (static_cast<int32_t>(blockIdx.x) - first_block) * (kWarps / parts) + static_cast<int32_t>(threadIdx.x) / kWarp / parts;
+    return (static_cast<int32_t>(blockIdx.x) - first_block) * (kWarps >> part_shift) + (static_cast<int32_t>(threadIdx.x) / kWarp >> part_shift);
   }
-  __device__ int32_t Part() const { return static_cast<int32_t>(threadIdx.x) / kWarp % parts; }
+  __host__ __device__ int32_t Parts() const { return 1 << part_shift; }
+  __device__ int32_t Part() const { return static_cast<int32_t>(threadIdx.x) / kWarp & (Parts() - 1); }
   __device__ float Biased(int32_t row, float sum) const { return bias == nullptr ? sum : sum + bias[row]; }
   __device__ void Put(int32_t token, int32_t head, int32_t row, float sum) const {
     y[token * y_token + head * y_head + row] = Biased(row, sum);
@@ -55,7 +56,7 @@ struct LinearTasks {
     const float* bias = nullptr;
     float* y = nullptr;
     int64_t y_token = 0;
-    int32_t rows = 0, row_offset = 0, parts = 1, first_block = 0;
+    int32_t rows = 0, row_offset = 0, part_shift = 0, first_block = 0;
   };
   LinearTask shared;
   Own own[kMost];
@@ -82,7 +83,7 @@ struct LinearTasks {
     task.y = one.y;
     task.y_token = one.y_token;
     task.rows = one.rows;
-    task.parts = one.parts;
+    task.part_shift = one.part_shift;
     task.first_block = one.first_block;
     return task;
   }
@@ -115,12 +116,12 @@ void ShareOut(LinearTask& task, int32_t rows_of_warp, int32_t at_once) {
   task.end_chunk = (weight.end + kColumns<Read> - 1) / kColumns<Read>;
   const int64_t warps = int64_t{task.heads} * ((task.rows + rows_of_warp - 1) / rows_of_warp);
   const int64_t turns = (task.end_chunk - task.first_chunk + at_once - 1) / at_once;
-  task.parts = 1;
-  while (task.parts < kWarps && warps * task.parts < kEnoughWarps && task.parts * 2 <= turns) task.parts *= 2;
+  task.part_shift = 0;
+  while (task.Parts() < kWarps && warps * task.Parts() < kEnoughWarps && task.Parts() * 2 <= turns) ++task.part_shift;
 }
 
 inline unsigned RowBlocks(const LinearTask& task, int32_t rows_of_warp) {
-  return Blocks(task.rows, int64_t{rows_of_warp} * (kWarps / task.parts));
+  return Blocks(task.rows, int64_t{rows_of_warp} * (kWarps >> task.part_shift));
 }
 
 // The same for each task; how many blocks they take together.
@@ -130,7 +131,7 @@ unsigned ShareOut(LinearTasks& all, int32_t rows_of_warp, int32_t at_once) {
   for (int i = 0; i < all.count; ++i) {
     LinearTask task = all.Of(i);
     ShareOut<Read>(task, rows_of_warp, at_once);
-    all.own[i].parts = task.parts;
+    all.own[i].part_shift = task.part_shift;
     all.own[i].first_block = static_cast<int32_t>(blocks);
     blocks += RowBlocks(task, rows_of_warp);
   }

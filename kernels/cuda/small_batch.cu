@@ -8,13 +8,13 @@ namespace drover::cuda {
 namespace {
 
 template <class Read, int kTiles, class Rows>
-__global__ void __launch_bounds__(kThreads) SmallBatchRows(const __grid_constant__ LinearTasks all, const Rows x) {
+__global__ void __launch_bounds__(kThreads, 2) SmallBatchRows(const __grid_constant__ LinearTasks all, const Rows x) {
   const LinearTask task = all.Of(all.Index());
   MultiplySmallBatch<Read, kTiles>(task, x);
 }
 
 template <class Read>
-__global__ void __launch_bounds__(kThreads) SmallGatedRows(const __grid_constant__ LinearTasks both, const GateKind kind, const FloatRows x) {
+__global__ void __launch_bounds__(kThreads, 2) SmallGatedRows(const __grid_constant__ LinearTasks both, const GateKind kind, const FloatRows x) {
   const LinearTask gate = both.Of(0), up = both.Of(1);
   MultiplySmallBatch<Read, 1>(gate, up, {true, kind}, x);
 }
@@ -27,7 +27,7 @@ struct LaunchSmallBatch {
 
   template <class Read>
   void operator()(Read) const {
-    const unsigned blocks = ShareOut<Read>(all, kRowsOfWarp, kChunksOfTurn<Read>);
+    const unsigned blocks = ShareOut<Read>(all, kRowsOfWarp<Read>, kChunksOfTurn<Read>);
     SmallBatchRows<Read, kTiles, Rows><<<blocks, kThreads, 0, stream>>>(all, x);
   }
 };
@@ -40,8 +40,8 @@ struct LaunchSmallGated {
 
   template <class Read>
   void operator()(Read) const {
-    ShareOut<Read>(both, kRowsOfWarp, kChunksOfTurn<Read>);  // as of each alone
-    SmallGatedRows<Read><<<RowBlocks(both.Of(0), kGatedRowsOfWarp), kThreads, 0, stream>>>(both, kind, x);
+    ShareOut<Read>(both, kRowsOfWarp<Read>, kChunksOfTurn<Read>);  // as of each alone
+    SmallGatedRows<Read><<<RowBlocks(both.Of(0), kRowsOfWarp<Read> / 2), kThreads, 0, stream>>>(both, kind, x);
   }
 };
 

@@ -1,4 +1,4 @@
-// Products of 16 rows with few tokens on tensor cores, straight from a weight's storage form: what the kernels of Linear and of experts
+// Products of bands of 16 rows with few tokens on tensor cores, straight from a weight's storage form: what the kernels of Linear and of experts
 // share. What a tensor core adds up may come in any order of columns, as long as weights and activations agree: so each lane takes 8
 // consecutive columns of two rows and of one token.
 #pragma once
@@ -9,7 +9,9 @@
 
 namespace drover::cuda {
 
-inline constexpr int kRowsOfWarp = 16, kGatedRowsOfWarp = 8, kTokensOfTile = 8, kLanesOfRow = 4;
+inline constexpr int kBandRows = 16, kTokensOfTile = 8, kLanesOfRow = 4;
+template <class Read>
+inline constexpr int kRowsOfWarp = kBandRows * Chunk<Read>::kBands;
 // Chunks of a row that a warp takes in one turn.
 template <class Read>
 inline constexpr int kChunksOfTurn = Chunk<Read>::kSteps * kLanesOfRow;
@@ -60,7 +62,7 @@ __device__ inline uint4 OpenBorder(const WeightView& weight, int64_t row, int32_
 template <class Read>
 __device__ inline int FirstTurn(const LinearTask& task, int part) {
   const int turns = (task.end_chunk - task.first_chunk + kChunksOfTurn<Read> - 1) / kChunksOfTurn<Read>;
-  return turns * part / task.parts;
+  return turns * part >> task.part_shift;
 }
 // Whether all chunks of the turn that begins with `base` can be loaded as they are.
 template <class Read>
@@ -68,59 +70,82 @@ __device__ inline bool IsWholeTurn(const LinearTask& task, int base) {
   return task.in_chunks && task.weight.Whole(base * kColumns<Read>, kChunksOfTurn<Read> * kColumns<Read>);
 }
 
-// The products of 16 rows, of which this lane has `low` and `high`, with all tokens, over the lanes' 8 columns each. places: of the
-// lane's token in each tile; below 0 where there is none.
-template <int kTiles, class Rows>
-__device__ inline void MultiplyPiece(const LinearTask& task, const Rows& x, const int32_t (&places)[kTiles], int32_t c, const uint4& low,
-                                     const uint4& high, float (&sums)[kTiles][4]) {
+// The two rows of a lane in each band, of one weight or of two that lie alike.
+template <int kBands>
+struct LaneRows {
+  const WeightView& low_of;
+  const WeightView& high_of;
+  int64_t low[kBands], high[kBands];
+  RowAt low_at[kBands], high_at[kBands];
+};
+// 8 columns of them.
+template <int kBands>
+struct LaneValues {
+  uint4 low[kBands], high[kBands];
+};
+
+// The products of a warp's rows with all tokens, over the lanes' 8 columns each. places: of the lane's token in each tile; below 0 where
+// there is none.
+template <int kTiles, int kBands, class Rows>
+__device__ inline void MultiplyPiece(const LinearTask& task, const Rows& x, const int32_t (&places)[kTiles], int32_t c,
+                                     const LaneValues<kBands>& values, float (&sums)[kTiles][kBands][4]) {
 #pragma unroll
   for (int tile = 0; tile < kTiles; ++tile) {
     if (tile * kTokensOfTile >= task.tokens) break;
-    MultiplyColumns(low, high, places[tile] < 0 ? uint4{0, 0, 0, 0} : x.Piece(task, places[tile], c), sums[tile]);
+    const uint4 of_token = places[tile] < 0 ? uint4{0, 0, 0, 0} : x.Piece(task, places[tile], c);
+#pragma unroll
+    for (int band = 0; band < kBands; ++band) MultiplyColumns(values.low[band], values.high[band], of_token, sums[tile][band]);
   }
 }
 
-// The two rows of a lane, of one weight or of two that lie alike.
-struct LaneRows {
-  const WeightView& low_of;
-  int64_t low;
-  const WeightView& high_of;
-  int64_t high;
-};
-
-// The sums of a warp's part of the columns. All of a turn is loaded before any of it is used, unless it reaches over the columns that count.
-template <class Read, int kTiles, class Rows>
-__device__ inline void MultiplyChunks(const LinearTask& task, const Rows& x, const int32_t (&places)[kTiles], const LaneRows& rows,
-                                      float (&sums)[kTiles][4]) {
+// A turn whose chunks can be loaded as they are: all of it is loaded before any is used.
+template <class Read, int kTiles, int kBands, class Rows>
+__device__ inline void MultiplyWholeTurn(const LinearTask& task, const Rows& x, const int32_t (&places)[kTiles], const LaneRows<kBands>& rows,
+                                         int first, float (&sums)[kTiles][kBands][4]) {
   using Form = Chunk<Read>;
-  constexpr int kSteps = Form::kSteps;
+  typename Form::Raw lows[Form::kSteps][kBands], highs[Form::kSteps][kBands];
+#pragma unroll
+  for (int i = 0; i < Form::kSteps * kBands; ++i) {
+    const int step = i / kBands, band = i % kBands;
+    const int32_t c = (first + step * kLanesOfRow) * kColumns<Read>;
+    lows[step][band] = Form::Load(rows.low_of, rows.low_at[band], c);
+    highs[step][band] = Form::Load(rows.high_of, rows.high_at[band], c);
+  }
+#pragma unroll
+  for (int i = 0; i < Form::kSteps * Form::kPieces; ++i) {
+    const int step = i / Form::kPieces, piece = PieceAt<Read>(i % Form::kPieces);
+    LaneValues<kBands> values;
+#pragma unroll
+    for (int band = 0; band < kBands; ++band) {
+      values.low[band] = OpenRounded<Read>(lows[step][band], piece);
+      values.high[band] = OpenRounded<Read>(highs[step][band], piece);
+    }
+    MultiplyPiece(task, x, places, (first + step * kLanesOfRow) * kColumns<Read> + piece * kPiece, values, sums);
+  }
+}
+
+// The sums of a warp's part of the columns.
+template <class Read, int kTiles, int kBands, class Rows>
+__device__ inline void MultiplyChunks(const LinearTask& task, const Rows& x, const int32_t (&places)[kTiles], const LaneRows<kBands>& rows,
+                                      float (&sums)[kTiles][kBands][4]) {
   const int lane = static_cast<int>(threadIdx.x) % kLanesOfRow;
-  const RowAt low_at = RowOf(rows.low_of, rows.low), high_at = RowOf(rows.high_of, rows.high);
   const int end = FirstTurn<Read>(task, task.Part() + 1);
   for (int turn = FirstTurn<Read>(task, task.Part()); turn < end; ++turn) {
     const int base = task.first_chunk + turn * kChunksOfTurn<Read>;
     if (IsWholeTurn<Read>(task, base)) {
-      typename Form::Raw lows[kSteps], highs[kSteps];
+      MultiplyWholeTurn<Read>(task, x, places, rows, base + lane, sums);
+      continue;
+    }
+    for (int first = base; first < min(base + kChunksOfTurn<Read>, task.end_chunk); first += kLanesOfRow) {
+      for (int p = 0; p < Chunk<Read>::kPieces; ++p) {
+        const int32_t c = (first + lane) * kColumns<Read> + PieceAt<Read>(p) * kPiece;
+        LaneValues<kBands> values;
 #pragma unroll
-      for (int step = 0; step < kSteps; ++step) {
-        const int32_t c = (base + step * kLanesOfRow + lane) * kColumns<Read>;
-        lows[step] = Form::Load(rows.low_of, low_at, c);
-        highs[step] = Form::Load(rows.high_of, high_at, c);
-      }
-#pragma unroll
-      for (int step = 0; step < kSteps; ++step) {
-#pragma unroll
-        for (int p = 0; p < Form::kPieces; ++p)
-          MultiplyPiece<kTiles>(task, x, places, (base + step * kLanesOfRow + lane) * kColumns<Read> + p * kPiece,
-                                OpenRounded<Read>(lows[step], p), OpenRounded<Read>(highs[step], p), sums);
-      }
-    } else {
-      for (int first = base; first < min(base + kChunksOfTurn<Read>, task.end_chunk); first += kLanesOfRow) {
-        for (int p = 0; p < Form::kPieces; ++p) {
-          const int32_t c = (first + lane) * kColumns<Read> + p * kPiece;
-          MultiplyPiece<kTiles>(task, x, places, c, OpenBorder<Read>(rows.low_of, rows.low, c), OpenBorder<Read>(rows.high_of, rows.high, c),
-                                sums);
+        for (int band = 0; band < kBands; ++band) {
+          values.low[band] = OpenBorder<Read>(rows.low_of, rows.low[band], c);
+          values.high[band] = OpenBorder<Read>(rows.high_of, rows.high[band], c);
         }
+        MultiplyPiece(task, x, places, c, values, sums);
       }
     }
   }
@@ -132,43 +157,53 @@ struct Gating {
   GateKind kind = {};
 };
 
-// A group of `parts` warps computes 16 rows for all tokens, or 8 of task and of `up` if they are gated, else `up` is task. Their sums are
-// added up in the order of the parts. The block calls it.
+// A group of Parts() warps computes kRowsOfWarp rows for all tokens, or half as many of task and of `up` if they are gated, else `up` is
+// task. Their sums are added up in the order of the parts. The block calls it.
 template <class Read, int kTiles, class Rows>
 __device__ inline void MultiplySmallBatch(const LinearTask& task, const LinearTask& up, const Gating& gating, const Rows& x) {
-  __shared__ float partial[kWarps][kTiles * 4][kWarp];
+  constexpr int kBands = Chunk<Read>::kBands, kSums = kTiles * kBands * 4;
+  __shared__ float partial[kWarps][kSums][kWarp];
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  const int row = task.RowGroup() * (gating.gated ? kGatedRowsOfWarp : kRowsOfWarp);
-  if (row >= task.rows) return;
-  const int low = row + lane / kLanesOfRow, high = gating.gated ? low : low + 8;
+  const int band_rows = gating.gated ? kBandRows / 2 : kBandRows;
+  const int first = task.RowGroup() * band_rows * kBands;
+  if (first >= task.rows) return;
+  const int own = first + lane / kLanesOfRow, above = gating.gated ? 0 : kBandRows / 2;
+  LaneRows<kBands> rows{task.weight, up.weight};
+#pragma unroll
+  for (int band = 0; band < kBands; ++band) {
+    rows.low[band] = task.WeightRow(0, own + band * band_rows);
+    rows.high[band] = task.WeightRow(0, own + band * band_rows + above);
+    rows.low_at[band] = RowOf(task.weight, rows.low[band]);
+    rows.high_at[band] = RowOf(up.weight, rows.high[band]);
+  }
   int32_t places[kTiles];
 #pragma unroll
   for (int tile = 0; tile < kTiles; ++tile) {
     const int token = tile * kTokensOfTile + lane / kLanesOfRow;
     places[tile] = token < task.tokens ? x.Place(token) : -1;
   }
-  float sums[kTiles][4] = {};
-  MultiplyChunks<Read, kTiles>(task, x, places, {task.weight, task.WeightRow(0, low), up.weight, task.WeightRow(0, high)}, sums);
-  if (task.parts > 1) {
+  float sums[kTiles][kBands][4] = {};
+  MultiplyChunks<Read>(task, x, places, rows, sums);
+  if (task.Parts() > 1) {
 #pragma unroll
-    for (int i = 0; i < kTiles * 4; ++i) partial[warp][i][lane] = sums[i / 4][i % 4];
+    for (int i = 0; i < kSums; ++i) partial[warp][i][lane] = sums[i / 4 / kBands][i / 4 % kBands][i % 4];
     __syncthreads();
     if (task.Part() != 0) return;
 #pragma unroll
-    for (int i = 0; i < kTiles * 4; ++i)
-      for (int part = 1; part < task.parts; ++part) sums[i / 4][i % 4] += partial[warp + part][i][lane];
+    for (int i = 0; i < kSums; ++i)
+      for (int part = 1; part < task.Parts(); ++part) sums[i / 4 / kBands][i / 4 % kBands][i % 4] += partial[warp + part][i][lane];
   }
 #pragma unroll
-  for (int i = 0; i < kTiles * 2; ++i) {
-    const int token = i / 2 * kTokensOfTile + lane % kLanesOfRow * 2 + i % 2;
-    const float of_low = sums[i / 2][i % 2], of_high = sums[i / 2][i % 2 + 2];
+  for (int i = 0; i < kSums / 2; ++i) {
+    const float(&of)[4] = sums[i / 2 / kBands][i / 2 % kBands];
+    const int token = i / 2 / kBands * kTokensOfTile + lane % kLanesOfRow * 2 + i % 2, low = own + i / 2 % kBands * band_rows;
     if (token >= task.tokens || low >= task.rows) continue;
     if (gating.gated) {
-      task.y[token * task.y_token + low] = Activated(gating.kind, task.Biased(low, of_low)) * up.Biased(low, of_high);
+      task.y[token * task.y_token + low] = Activated(gating.kind, task.Biased(low, of[i % 2])) * up.Biased(low, of[i % 2 + 2]);
       continue;
     }
-    task.Put(token, 0, low, of_low);
-    if (high < task.rows) task.Put(token, 0, high, of_high);
+    task.Put(token, 0, low, of[i % 2]);
+    if (low + above < task.rows) task.Put(token, 0, low + above, of[i % 2 + 2]);
   }
 }
 

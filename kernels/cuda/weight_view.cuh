@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 
 #include "common/check.h"
@@ -19,11 +20,14 @@ struct WeightView {
   DType scale_type = DType::kF32;
   float zero = 0;
   int32_t group_rows = 1, group_cols = 1, row_offset = 0, col_offset = 0, across = 0;
+  int32_t group_shift = 0;  // group_cols is 2 to this; below 0: it is no power of two
   const int32_t *order = nullptr, *column_group = nullptr;
 
   // Where stored column c meets the activations.
   __device__ int64_t Meets(int64_t c) const { return order == nullptr ? c - first : order[c]; }
   __device__ bool Has(int64_t c) const { return c >= first && c < end; }
+  // Which group across the row column c is of, where they lie in order.
+  __device__ int32_t GroupAt(int32_t c) const { return group_shift >= 0 ? (col_offset + c) >> group_shift : (col_offset + c) / group_cols; }
   __device__ bool Whole(int64_t c, int64_t columns = kPiece) const { return c >= first && c + columns <= end; }
 };
 
@@ -79,7 +83,7 @@ __device__ inline float ZeroOf(const WeightView& view, int64_t group) {
 }
 __device__ inline int32_t ColumnGroup(const WeightView& view, int32_t c) {
   c = min(c, view.end - 1);  // of padding: any group
-  return view.column_group == nullptr ? (view.col_offset + c) / view.group_cols : view.column_group[c];
+  return view.column_group == nullptr ? view.GroupAt(c) : view.column_group[c];
 }
 
 // w = (w - zero)·scale. Columns are sorted by group, so that a piece whose ends agree is of one group.
@@ -125,6 +129,8 @@ inline WeightView ViewOf(const PackedWeight& weight) {
   view.zero = groups.zero;
   view.group_rows = static_cast<int32_t>(std::min(groups.rows, kMax));
   view.group_cols = static_cast<int32_t>(std::min(std::max<int64_t>(groups.cols, 1), kMax));
+  const auto cols = static_cast<uint32_t>(view.group_cols);
+  view.group_shift = std::has_single_bit(cols) ? std::countr_zero(cols) : -1;
   view.row_offset = static_cast<int32_t>(groups.row_offset);
   view.col_offset = static_cast<int32_t>(groups.col_offset);
   view.across = static_cast<int32_t>(groups.across);

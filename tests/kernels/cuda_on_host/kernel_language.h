@@ -71,6 +71,13 @@ T __shfl_sync(unsigned, T value, int lane) {
 }
 inline float __uint_as_float(unsigned bits) { return __builtin_bit_cast(float, bits); }
 inline unsigned __float_as_uint(float value) { return __builtin_bit_cast(unsigned, value); }
+// Four bits a byte, of which the last counts nothing: which byte of x and y it is.
+inline unsigned __byte_perm(unsigned x, unsigned y, unsigned places) {
+  const uint64_t from = uint64_t{y} << 32 | x;
+  unsigned bytes = 0;
+  for (int i = 0; i < 4; ++i) bytes |= (static_cast<unsigned>(from >> 8 * (places >> 4 * i & 7)) & 255) << 8 * i;
+  return bytes;
+}
 inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned shift) {
   return static_cast<unsigned>((uint64_t{high} << 32 | low) >> (shift & 31));
 }

@@ -114,6 +114,16 @@ struct FunnelRight {
     return static_cast<uint32_t>((uint64_t{high} << 32 | low) >> (by & 31));
   }
 };
+struct Permute {  // bytes of both, as four bits each of `places` name them; with the fourth one the byte's upper bit eight times
+  uint32_t operator()(uint32_t a, uint32_t b, uint32_t places) const {
+    uint32_t bytes = 0;
+    for (int i = 0; i < 4; ++i) {
+      const uint32_t place = places >> 4 * i & 15, byte = static_cast<uint32_t>((uint64_t{b} << 32 | a) >> 8 * (place & 7)) & 255;
+      bytes |= (place < 8 ? byte : (byte >> 7) * 255) << 8 * i;
+    }
+    return bytes;
+  }
+};
 struct Insert {  // `count` bits of a into b, from `first` on
   template <class T>
   T operator()(T a, T b, uint32_t first, uint32_t count) const {
@@ -240,6 +250,7 @@ Table MakeTable() {
   AddBits<uint32_t>(table, "32");
   AddBits<uint64_t>(table, "64");
   table["shf.r.wrap.b32"] = {Map<FunnelRight, uint32_t, uint32_t, uint32_t, uint32_t>, "4444"};
+  table["prmt.b32"] = {Map<Permute, uint32_t, uint32_t, uint32_t, uint32_t>, "4444"};
   table["and.pred"] = {MapPredicates<And>, "ppp"};
   table["or.pred"] = {MapPredicates<Or>, "ppp"};
   table["xor.pred"] = {MapPredicates<Xor>, "ppp"};

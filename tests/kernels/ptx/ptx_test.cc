@@ -250,6 +250,7 @@ TEST_F(PtxMachine, ConvertsAsTheDeviceDoes) {
   EXPECT_EQ(word("\tmov.u32 %r1, 1;\n\tshl.b32 %r9, %r1, 32;"), 0u);
   EXPECT_EQ(word("\tcopysign.f32 %f1, 0f80000000, 0f40000000;\n\tmov.b32 %r9, %f1;"), bits(-2.0f));
   EXPECT_EQ(word("\tmov.b32 %r9, 0f7FC00000;\n\tmov.b32 %f1, %r9;\n\tmax.f32 %f2, %f1, 0f3F800000;\n\tmov.b32 %r9, %f2;"), bits(1.0f));
+  EXPECT_EQ(word("\tmov.u32 %r1, 0x83020100;\n\tprmt.b32 %r9, %r1, 0x07060504, 0xb370;"), 0xff830700u);
   EXPECT_EQ(word("\tmov.u32 %r1, 21;\n\tbfi.b32 %r9, %r1, 0, 4, 3;"), 0x50u);
   EXPECT_EQ(word("\tmov.u32 %r1, -2;\n\tcvt.u16.u32 %h1, %r1;\n\tcvt.s16.s8 %h2, %h1;\n\tcvt.s32.s16 %r9, %h2;"), 0xfffffffeu);
 }
