@@ -15,7 +15,7 @@ struct RowAt {
 };
 __device__ inline RowAt RowOf(const WeightView& view, int64_t row) {
   const std::byte* codes = view.codes + row * view.row_bytes;
-  return {codes, codes + view.row_bytes, int64_t{(view.row_offset + static_cast<int32_t>(row)) / view.group_rows} * view.across};
+  return {codes, codes + view.row_bytes, view.FirstGroup(row)};
 }
 
 // (w - zero)·scale, for a chunk that lies in one group.

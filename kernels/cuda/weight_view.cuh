@@ -20,14 +20,18 @@ struct WeightView {
   DType scale_type = DType::kF32;
   float zero = 0;
   int32_t group_rows = 1, group_cols = 1, row_offset = 0, col_offset = 0, across = 0;
-  int32_t group_shift = 0;  // group_cols is 2 to this; below 0: it is no power of two
+  int32_t row_shift = 0, col_shift = 0;  // group_rows and group_cols are 2 to these; below 0: they are no powers of two
   const int32_t *order = nullptr, *column_group = nullptr;
 
   // Where stored column c meets the activations.
   __device__ int64_t Meets(int64_t c) const { return order == nullptr ? c - first : order[c]; }
   __device__ bool Has(int64_t c) const { return c >= first && c < end; }
-  // Which group across the row column c is of, where they lie in order.
-  __device__ int32_t GroupAt(int32_t c) const { return group_shift >= 0 ? (col_offset + c) >> group_shift : (col_offset + c) / group_cols; }
+  // The first group of a row; which one across it column c is of, where they lie in order.
+  __device__ int64_t FirstGroup(int64_t row) const {
+    const int32_t all = row_offset + static_cast<int32_t>(row);
+    return int64_t{row_shift >= 0 ? all >> row_shift : all / group_rows} * across;
+  }
+  __device__ int32_t GroupAt(int32_t c) const { return col_shift >= 0 ? (col_offset + c) >> col_shift : (col_offset + c) / group_cols; }
   __device__ bool Whole(int64_t c, int64_t columns = kPiece) const { return c >= first && c + columns <= end; }
 };
 
@@ -88,7 +92,7 @@ __device__ inline int32_t ColumnGroup(const WeightView& view, int32_t c) {
 
 // w = (w - zero)·scale. Columns are sorted by group, so that a piece whose ends agree is of one group.
 __device__ inline void OpenGroups(const WeightView& view, int64_t row, int32_t c, float* w) {
-  const int64_t first = int64_t{(view.row_offset + static_cast<int32_t>(row)) / view.group_rows} * view.across;
+  const int64_t first = view.FirstGroup(row);
   const int32_t group = ColumnGroup(view, c);
   const float scale = ScaleOf(view, first + group), zero = ZeroOf(view, first + group);
   const bool one = ColumnGroup(view, c + kPiece - 1) == group;
@@ -129,8 +133,9 @@ inline WeightView ViewOf(const PackedWeight& weight) {
   view.zero = groups.zero;
   view.group_rows = static_cast<int32_t>(std::min(groups.rows, kMax));
   view.group_cols = static_cast<int32_t>(std::min(std::max<int64_t>(groups.cols, 1), kMax));
-  const auto cols = static_cast<uint32_t>(view.group_cols);
-  view.group_shift = std::has_single_bit(cols) ? std::countr_zero(cols) : -1;
+  const auto shift = [](int32_t n) { return std::has_single_bit(static_cast<uint32_t>(n)) ? std::countr_zero(static_cast<uint32_t>(n)) : -1; };
+  view.row_shift = shift(view.group_rows);
+  view.col_shift = shift(view.group_cols);
   view.row_offset = static_cast<int32_t>(groups.row_offset);
   view.col_offset = static_cast<int32_t>(groups.col_offset);
   view.across = static_cast<int32_t>(groups.across);
