@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <iostream>
 #include <map>
+#include <span>
 #include <string>
 
 #include "bench/cuda_runner.h"
@@ -108,9 +109,27 @@ absl::Status TellAll(std::string_view only, bool instructions) {
 }  // namespace
 }  // namespace drover::bench
 
+namespace {
+
+constexpr std::string_view kUsage =
+    "usage: ptx_costs [NAME] [--instructions]\n"
+    "  NAME            only cases whose name has it, such as \"linear int4\" or \"decode attention\"\n"
+    "  --instructions  of each case the instructions that are issued most\n"
+    "Each number is a share of the time in which an H100's memory moves the bytes that must move; counted, not measured.\n";
+
+}  // namespace
+
 int main(int argc, char** argv) {
+  std::string_view only;
+  bool instructions = false;
+  for (const std::string_view argument : std::span(argv + 1, argv + argc)) {
+    if (argument == "--help" || argument == "-h") return std::cout << kUsage, 0;
+    if (argument.starts_with("--") && argument != "--instructions") return std::cerr << "ptx_costs: " << argument << " is not known\n" << kUsage, 2;
+    if (argument == "--instructions") instructions = true;
+    else only = argument;
+  }
   ptx::CountCosts();
-  const absl::Status status = drover::bench::TellAll(argc > 1 ? argv[1] : "", argc > 2 && std::string_view(argv[2]) == "--instructions");
+  const absl::Status status = drover::bench::TellAll(only, instructions);
   if (!status.ok()) std::cerr << "ptx_costs: " << status.message() << "\n";
   return status.ok() ? 0 : 1;
 }
