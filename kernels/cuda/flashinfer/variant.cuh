@@ -64,12 +64,14 @@ void SetCommon(const FlashCall& call, Params& params) {
   params.sm_scale = call.scale;
 }
 
-// Runs f, and tells what went wrong.
+// Runs f, and tells what went wrong; the next launch does not find it again.
 template <class F>
 FlashError Guarded(const F& f) {
   try {
     const cudaError_t error = f();
-    return error == cudaSuccess ? FlashError() : FlashError(cudaGetErrorString(error));
+    if (error == cudaSuccess) return {};
+    cudaGetLastError();
+    return cudaGetErrorString(error);
   } catch (const std::exception& error) {
     return error.what();
   }
