@@ -109,9 +109,9 @@ Cases TinyCases() {
 Cases PtxCases() {
   Cases cases;
   cases.linear = LinearCases({{256, 4096}}, {256, 4096}, {1, 4, 8}, {16, 32});
-  cases.attend = AttendCases({.heads = 32, .kv_heads = 8, .head_dim = 128}, {1, 4}, {4096}, {512});
+  cases.attend = AttendCases({.heads = 32, .kv_heads = 8, .head_dim = 128}, {1, 4}, {4096}, {512, 1024});
   for (const int64_t heads : {128, 16})
-    std::ranges::copy(AttendCases({.heads = heads, .kv_heads = 1, .head_dim = 576, .value_dim = 512}, {1, 4}, {4096}, {}), std::back_inserter(cases.attend));
+    std::ranges::copy(AttendCases({.heads = heads, .kv_heads = 1, .head_dim = 576, .value_dim = 512}, {1, 16}, {4096}, {}), std::back_inserter(cases.attend));
   cases.experts = ExpertsCases({.hidden = 2048, .columns = 256, .count = 16, .active = 4}, {1, 8, 32, 128});
   return cases;
 }

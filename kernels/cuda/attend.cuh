@@ -22,6 +22,7 @@ struct AttendTask {
   AttentionShape shape;
   AttendCut cut;
   int32_t part_keys = 0;  // LeastPartKeys
+  int token_shift = -1;   // kv.block_tokens is 2 to the power of it, if it is such a power
   // Results of parts: for each [slot, head, part] the highest score and the sum, and the sums of values. A launch's items have
   // cut.rows_each slots each, for their rows.
   float* softmax = nullptr;
@@ -71,6 +72,9 @@ __device__ inline float ScoreOf(const AttentionShape& shape, float dot, int64_t 
   return score + shape.bias_factor * Rounded(Rounded(slope) * Rounded(static_cast<float>(key)));
 }
 
+// ScoreOf is scale·dot.
+__device__ inline bool IsPlain(const AttentionShape& shape) { return shape.softcap <= 0 && shape.slopes.empty(); }
+
 // exp(score - max) is summed. The sums of two sets of scores are brought to the higher of their maxima by these factors.
 struct Softmax {
   float max = -INFINITY, sum = 0;
@@ -92,16 +96,19 @@ __device__ inline float LanesMax(float value) {
   for (int step = 1; step < kLanes; step *= 2) value = fmaxf(value, __shfl_xor_sync(kAllLanes, value, step));
   return value;
 }
-// Of all their values: pairs of neighbours, then pairs of those and so on, so that it does not matter how many a lane has.
+// Of pairs that the lanes have in turn: the two of each, then neighbours of a lane's and so on, as if four lanes had all of them; it
+// does not matter how many lanes have.
 template <int kLanes, int kEach>
-__device__ inline float LanesSum(float (&values)[kEach]) {
+__device__ inline float PairsSum(float (&values)[kEach]) {
 #pragma unroll
   for (int width = 1; width < kEach; width *= 2)
 #pragma unroll
     for (int n = 0; n < kEach; n += 2 * width) values[n] += values[n + width];
   float sum = values[0];
 #pragma unroll
-  for (int step = 1; step < kLanes; step *= 2) sum += __shfl_xor_sync(kAllLanes, sum, step);
+  for (int step = 4; step < kLanes; step *= 2) sum += __shfl_xor_sync(kAllLanes, sum, step);
+#pragma unroll
+  for (int step = 1; step < 4; step *= 2) sum += __shfl_xor_sync(kAllLanes, sum, step);
   return sum;
 }
 

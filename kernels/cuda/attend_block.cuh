@@ -162,7 +162,8 @@ struct AttendBlock {
     __syncthreads();
     const AttendQuery& query = queries[i];
     float* y = task.y + (query.row * task.shape.heads + query.head) * task.shape.ValueDim() + value_block;
-    for (int d = static_cast<int>(threadIdx.x); d < Values(task); d += kAttendThreads) y[d] = all[i * task.cut.values + d] / query.all.sum;
+    const float share = 1 / query.all.sum;
+    for (int d = static_cast<int>(threadIdx.x); d < Values(task); d += kAttendThreads) y[d] = all[i * task.cut.values + d] * share;
   }
 };
 

@@ -47,7 +47,7 @@ __device__ inline AttendQuery QueryOf(const AttendTask& task, const AttendItem& 
 
 // The keys of a block's queries.
 struct AttendKeys {
-  int64_t kv_head = 0;
+  int kv_head = 0;
   int first_block = 0;
   int queries = 0;                       // from there on there are none
   int32_t first = INT32_MAX, last = -1;  // none, if the last is before the first
@@ -56,8 +56,9 @@ struct AttendKeys {
   __device__ int64_t OffsetOf(const AttendTask& task, int32_t key) const {
     const auto tokens = static_cast<int32_t>(task.kv.block_tokens);
     key = max(first, min(last, key));
-    const int64_t block = task.blocks[first_block + key / tokens];
-    return (block * tokens + key % tokens) * task.kv.token_stride() + kv_head * task.shape.head_dim;
+    const int32_t index = task.token_shift >= 0 ? key >> task.token_shift : key / tokens;
+    const int64_t token = int64_t{task.blocks[first_block + index]} * tokens + (key - index * tokens);
+    return token * task.kv.token_stride() + int64_t{kv_head} * static_cast<int32_t>(task.shape.head_dim);
   }
 };
 
@@ -69,10 +70,15 @@ __device__ inline AttendKeys FindKeysOf(const AttendTask& task, AttendQuery* que
   AttendKeys keys{.kv_head = static_cast<int>(blockIdx.x) / cut.value_blocks / cut.row_blocks / cut.head_blocks, .first_block = item.first_block};
   if (threadIdx.x < kQueries) queries[threadIdx.x] = QueryOf(task, item, keys.kv_head, static_cast<int>(threadIdx.x));
   __syncthreads();
-  for (int i = 0; i < kQueries; ++i) {
+  for (int i = static_cast<int>(threadIdx.x) % kWarp; i < kQueries; i += kWarp) {
     keys.first = min(keys.first, queries[i].first);
     keys.last = max(keys.last, queries[i].last);
     if (queries[i].row >= 0) keys.queries = i + 1;
+  }
+  for (int step = 1; step < kWarp; step *= 2) {
+    keys.first = min(keys.first, __shfl_xor_sync(kAllLanes, keys.first, step));
+    keys.last = max(keys.last, __shfl_xor_sync(kAllLanes, keys.last, step));
+    keys.queries = max(keys.queries, __shfl_xor_sync(kAllLanes, keys.queries, step));
   }
   return keys;
 }

@@ -1,32 +1,36 @@
-// The shared memory of AttendTiles: queries, stages of keys and of values, a tile's scores and weights.
+// The shared memory of attention on tensor cores: queries, stages of keys and of values, a tile's scores and weights.
 #pragma once
 
 #include "kernels/cuda/attend_query.cuh"
 
 namespace drover::cuda {
 
-inline constexpr int kTilesThreads = 256, kTilesWarps = kTilesThreads / kWarp;
-inline constexpr int kTilesKeys = kWarp;  // of a tile: a lane each
+inline constexpr int kTilesKeys = kWarp;  // of a tile
 inline constexpr int kStep = 16;          // queries, keys or columns that a product of MultiplyTile sums over or gives
 inline constexpr int kKeySteps = kTilesKeys / kStep;
 inline constexpr int kStagesMost = 4;
-inline constexpr int kFill = 8;           // values that rows are longer by, so that eight of them meet all banks
+inline constexpr int kFill = 8;    // values that rows are longer by, so that eight of them meet all banks
+inline constexpr int kSlices = 4;  // of the dimensions of heads, see AttendStages
+
+struct TilesRows {
+  int queries = 0, scores = 0, weights = 0;  // scores and weights: that lie in shared memory
+};
 
 // Where things lie in shared memory, in bytes from its begin.
 struct TilesRoom {
-  int key_stride, value_stride, score_stride = kTilesKeys + 4, weight_stride = kTilesKeys + kFill;  // in values
-  int keys, values, scores, weights, queries, bytes;
+  int key_stride, value_stride, score_stride = kTilesKeys + kFill, weight_stride = kTilesKeys + kFill;  // in values
+  int scores = 0;  // in the place of the queries: who has scores there has fetched these before
+  int keys, values, weights, queries, bytes;
 
-  // `apart`: values do not lie in the rows of keys. Each warp has scores of kStep queries and as many keys.
-  __host__ __device__ constexpr TilesRoom(int query_count, int stages, int head_dim, int value_dim, bool apart)
+  // `apart`: values do not lie in the rows of keys.
+  __host__ __device__ constexpr TilesRoom(const TilesRows& rows, int stages, int head_dim, int value_dim, bool apart)
       : key_stride(head_dim + kFill),
         value_stride(apart ? value_dim + kFill : head_dim + kFill),
-        keys(2 * query_count * key_stride),
+        keys(std::max(2 * rows.queries * key_stride, 4 * rows.scores * score_stride)),
         values(keys + 2 * stages * kTilesKeys * key_stride),
-        scores(values + (apart ? 2 * stages * kTilesKeys * value_stride : 0)),
-        weights(scores + 4 * kTilesWarps / kKeySteps * kStep * score_stride),
-        queries(weights + 2 * query_count * weight_stride),
-        bytes(queries + query_count * static_cast<int>(sizeof(AttendQuery))) {}
+        weights(values + (apart ? 2 * stages * kTilesKeys * value_stride : 0)),
+        queries(weights + 2 * rows.weights * weight_stride),
+        bytes(queries + rows.queries * static_cast<int>(sizeof(AttendQuery))) {}
 };
 
 // Values of a key's row that are its value: the first of them, or below 0: they lie apart.

@@ -63,12 +63,13 @@ __global__ void MergeParts(const AttendTask task) {
   __syncthreads();
   float sum = start.sum;
   for (int part = 0; part < parts; ++part) sum = factors[part].Sum(sum, part_sums[part]);
+  const float share = 1 / sum;
   for (int d = thread; d < values; d += threads) {
     const float* of_part = task.values + at * values + d;
     float value = 0;
 #pragma unroll 8
     for (int part = 0; part < parts; ++part) value = factors[part].Sum(value, of_part[static_cast<int64_t>(part) * values]);
-    task.y[((item.row + row) * shape.heads + head) * values + d] = value / sum;
+    task.y[((item.row + row) * shape.heads + head) * values + d] = value * share;
   }
 }
 
@@ -188,7 +189,8 @@ void CudaOps::Attend(Tensor q, std::span<const SequenceRows> sequences, const Kv
   if (flash_ != nullptr && flash_->Run(q, kv, shape, y)) return;
   const std::byte* base = near_places_.data();
   cuda::AttendTask task{.q = q.data, .y = y.data, .items = places_.ItemsAt(base), .blocks = places_.BlocksAt(base), .kv = kv, .shape = shape,
-                        .part_keys = cuda::LeastPartKeys(kv, shape)};
+                        .part_keys = cuda::LeastPartKeys(kv, shape),
+                        .token_shift = std::has_single_bit(static_cast<uint64_t>(kv.block_tokens)) ? std::countr_zero(static_cast<uint64_t>(kv.block_tokens)) : -1};
   if (places_.few() > 0) AttendFew(task);
   task.items += places_.few();
   if (places_.many() > 0) cuda::Launch(task, places_.many(), cuda::AttendItem::kManyRows, {tiles_bytes_, attend_blocks_}, device_->stream());

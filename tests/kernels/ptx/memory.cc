@@ -3,6 +3,7 @@
 #include <array>
 #include <thread>
 #include <type_traits>
+#include <utility>
 
 #include "tests/kernels/ptx/forms.h"
 #include "tests/kernels/ptx/warp.h"
@@ -58,8 +59,9 @@ void CopySized(Warp& warp, const Instruction& instruction) { Copy(warp, instruct
 void CloseGroup(Warp& warp, const Instruction&) {
   ForLanes(warp.mask, [&](unsigned lane) { ++warp.groups[lane]; });
 }
-// Until at most so many groups of the lane are under way.
+// Until at most so many groups of the lane are under way. What they cost was counted when they were sent.
 void WaitForGroups(Warp& warp, const Instruction& instruction) {
+  std::vector<Touch>* const touched = std::exchange(warp.touched, nullptr);
   const uint32_t* left = At<const uint32_t>(warp, instruction.operands[0]);
   std::erase_if(warp.copies, [&](const PendingCopy& copy) {
     const bool ends = (warp.mask >> copy.lane & 1) != 0 && copy.group + left[copy.lane] < warp.groups[copy.lane];
@@ -68,6 +70,7 @@ void WaitForGroups(Warp& warp, const Instruction& instruction) {
     std::memcpy(Reach(warp, instruction, {Space::kShared, Use::kWrite}, to, copy.lane, copy.size), copy.bytes.data(), copy.size);
     return true;
   });
+  warp.touched = touched;
 }
 
 void Nothing(Warp&, const Instruction&) {}

@@ -1,6 +1,8 @@
 // A stand-in for the header of this name: the lanes of a warp lay out their words, and each computes its four results from them.
 #pragma once
 
+#include <cmath>
+
 #include "common/check.h"
 #include "common/dtype.h"
 #include "kernels/cuda/async_copy.cuh"
@@ -44,5 +46,7 @@ inline void LoadTransposed(const uint16_t* row, unsigned (&to)[4]) {
   const unsigned lane = cuda_on_host::Lane(), c = lane / 4, r = lane % 4 * 2;
   for (unsigned m = 0; m < 4; ++m) to[m] = named.Value(m, r, c) | named.Value(m, r + 1, c) << 16;
 }
+
+inline float QuickExp(float x) { return std::exp(x); }
 
 }  // namespace drover::cuda
