@@ -74,36 +74,34 @@ absl::Status Tell(const Cases& cases, double times, bool instructions) {
   const std::vector<ptx::KernelCost> kernels = ptx::TakeCosts();
   constexpr size_t kLimits = 2;
   const Entry& entry = found.entries.at(kLimits);
-  const Cycles cycles = CyclesOf(kernels, static_cast<double>(entry.timing.runs + 2) * times);
+  const double calls = static_cast<double>(entry.timing.runs + 2) * times;  // with those to warm up and to see how long one takes
+  const Cycles cycles = CyclesOf(kernels, calls);
   const double floor = entry.work.bytes / kBytesPerSecond * kClock;
   std::printf("%-58s %8.2f MB %7.0f us/1000  issue %5.2f  shared %5.2f  loads %5.2f  tensor %5.2f\n", entry.what.c_str(), entry.work.bytes * 1e-6,
               floor / kClock * 1e9, cycles.issue / floor, cycles.shared / floor, cycles.loads / floor, cycles.tensor / floor);
-  if (instructions) TellInstructions(kernels, static_cast<double>(entry.timing.runs + 2) * times, floor);
+  if (instructions) TellInstructions(kernels, calls, floor);
   std::fflush(stdout);
   return absl::OkStatus();
 }
 
 Cases Alone() { return {.copy_bytes = 256, .peak = {{"bf16", DType::kBF16}, 1, 8, 1}, .least_bytes = 0, .seconds = 0, .flashinfer = false}; }
 
-absl::Status TellAll(std::string_view only, bool instructions) {
-  const Cases all = PtxCases();
-  const auto wanted = [&](const std::string& name) { return name.find(only) != std::string::npos; };
-  for (const LinearCase& one : all.linear) {
+// The cases whose names have `only`, each by itself; a measured run is `times` calls.
+template <class Case>
+absl::Status TellEach(const std::vector<Case>& all, std::vector<Case> Cases::*kind, double times, std::string_view only, bool instructions) {
+  for (const Case& one : all) {
     Cases cases = Alone();
-    cases.linear = {one};
-    if (wanted(one.Name())) DROVER_RETURN_IF_ERROR(Tell(cases, 2, instructions));
-  }
-  for (const AttendCase& one : all.attend) {
-    Cases cases = Alone();
-    cases.attend = {one};
-    if (wanted(one.Name())) DROVER_RETURN_IF_ERROR(Tell(cases, 2, instructions));
-  }
-  for (const ExpertsCase& one : all.experts) {
-    Cases cases = Alone();
-    cases.experts = {one};
-    if (wanted(one.Name())) DROVER_RETURN_IF_ERROR(Tell(cases, 8, instructions));
+    (cases.*kind).push_back(one);
+    if (one.Name().find(only) != std::string::npos) DROVER_RETURN_IF_ERROR(Tell(cases, times, instructions));
   }
   return absl::OkStatus();
+}
+
+absl::Status TellAll(std::string_view only, bool instructions) {
+  const Cases all = PtxCases();
+  DROVER_RETURN_IF_ERROR(TellEach(all.linear, &Cases::linear, 2, only, instructions));
+  DROVER_RETURN_IF_ERROR(TellEach(all.attend, &Cases::attend, 2, only, instructions));
+  return TellEach(all.experts, &Cases::experts, 8, only, instructions);
 }
 
 }  // namespace

@@ -84,30 +84,6 @@ struct Log2 {
   float operator()(float a) const { return std::log2(Flushed(a)); }
 };
 
-struct Equal {
-  template <class T>
-  bool operator()(T a, T b) const { return a == b; }
-};
-struct Unequal {  // of two numbers
-  template <class T>
-  bool operator()(T a, T b) const { return a < b || a > b; }
-};
-struct Less {
-  template <class T>
-  bool operator()(T a, T b) const { return a < b; }
-};
-struct LessEqual {
-  template <class T>
-  bool operator()(T a, T b) const { return a <= b; }
-};
-struct Greater {
-  template <class T>
-  bool operator()(T a, T b) const { return a > b; }
-};
-struct GreaterEqual {
-  template <class T>
-  bool operator()(T a, T b) const { return a >= b; }
-};
 template <class Opposite>
 struct Not {  // true, too, if one is no number
   template <class T>

@@ -138,31 +138,6 @@ struct Same {
   T operator()(T a) const { return a; }
 };
 
-struct Equal {
-  template <class T>
-  bool operator()(T a, T b) const { return a == b; }
-};
-struct Unequal {
-  template <class T>
-  bool operator()(T a, T b) const { return a != b; }
-};
-struct Less {
-  template <class T>
-  bool operator()(T a, T b) const { return a < b; }
-};
-struct LessEqual {
-  template <class T>
-  bool operator()(T a, T b) const { return a <= b; }
-};
-struct Greater {
-  template <class T>
-  bool operator()(T a, T b) const { return a > b; }
-};
-struct GreaterEqual {
-  template <class T>
-  bool operator()(T a, T b) const { return a >= b; }
-};
-
 // operand 0 = operand 3 ? operand 1 : operand 2
 template <class T>
 void Select(Warp& warp, const Instruction& instruction) {

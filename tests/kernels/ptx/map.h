@@ -21,6 +21,32 @@ void Map(Warp& warp, const Instruction& instruction) {
   }(std::index_sequence_for<A...>{});
 }
 
+// What is asked of two numbers: false where one of them is none.
+struct Equal {
+  template <class T>
+  bool operator()(T a, T b) const { return a == b; }
+};
+struct Unequal {
+  template <class T>
+  bool operator()(T a, T b) const { return a < b || a > b; }
+};
+struct Less {
+  template <class T>
+  bool operator()(T a, T b) const { return a < b; }
+};
+struct LessEqual {
+  template <class T>
+  bool operator()(T a, T b) const { return a <= b; }
+};
+struct Greater {
+  template <class T>
+  bool operator()(T a, T b) const { return a > b; }
+};
+struct GreaterEqual {
+  template <class T>
+  bool operator()(T a, T b) const { return a >= b; }
+};
+
 // operand 0, a predicate, = F(operand 1, operand 2)
 template <class F, class A>
 void Test(Warp& warp, const Instruction& instruction) {

@@ -81,21 +81,24 @@ std::byte* ValueAt(const Rows& rows, unsigned matrix, unsigned lane, unsigned ha
   const unsigned row = transposed ? lane % 4 * 2 + half : lane / 4, column = transposed ? lane / 4 : lane % 4 * 2 + half;
   return rows[matrix * 8 + row] + column * 2;
 }
-template <bool transposed>
-void LoadMatrices(Warp& warp, const Instruction& instruction) {
-  const Rows rows = RowsOf(warp, instruction, 4, Use::kRead);
+// f(matrix, the value's place in a register, where it lies in memory) for every value.
+template <bool transposed, class F>
+void ForValues(const Rows& rows, F f) {
   for (unsigned matrix = 0; matrix < 4; ++matrix)
     for (unsigned lane = 0; lane < kLanes; ++lane)
-      for (unsigned half = 0; half < 2; ++half)
-        std::memcpy(At<uint16_t>(warp, instruction.operands[matrix]) + 2 * lane + half, ValueAt<transposed>(rows, matrix, lane, half), 2);
+      for (unsigned half = 0; half < 2; ++half) f(matrix, 2 * lane + half, ValueAt<transposed>(rows, matrix, lane, half));
+}
+template <bool transposed>
+void LoadMatrices(Warp& warp, const Instruction& instruction) {
+  ForValues<transposed>(RowsOf(warp, instruction, 4, Use::kRead), [&](unsigned matrix, unsigned at, const std::byte* value) {
+    std::memcpy(At<uint16_t>(warp, instruction.operands[matrix]) + at, value, 2);
+  });
 }
 template <bool transposed>
 void StoreMatrices(Warp& warp, const Instruction& instruction) {
-  const Rows rows = RowsOf(warp, instruction, 0, Use::kWrite);
-  for (unsigned matrix = 0; matrix < 4; ++matrix)
-    for (unsigned lane = 0; lane < kLanes; ++lane)
-      for (unsigned half = 0; half < 2; ++half)
-        std::memcpy(ValueAt<transposed>(rows, matrix, lane, half), At<uint16_t>(warp, instruction.operands[matrix + 1]) + 2 * lane + half, 2);
+  ForValues<transposed>(RowsOf(warp, instruction, 0, Use::kWrite), [&](unsigned matrix, unsigned at, std::byte* value) {
+    std::memcpy(value, At<uint16_t>(warp, instruction.operands[matrix + 1]) + at, 2);
+  });
 }
 
 using Table = std::map<std::string, Form, std::less<>>;
