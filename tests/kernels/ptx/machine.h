@@ -2,9 +2,9 @@
 // so that what is compiled for the device is run where there is none. Equations and addresses are the device's, and so are the order
 // in which lanes meet, fragments of tensor cores, asynchronous copies and the rounding that the compiler chose; speed is not.
 //
-// What a GPU forbids ends the process with a message that names kernel, line of PTX, block and thread: bytes outside of any
-// allocation, addresses that are not aligned, barriers that some threads do not reach, registers and shared memory that nobody wrote,
-// shared memory that two warps use without a barrier between them.
+// What a GPU forbids ends the process with a message that names kernel, line of PTX, block and thread: bytes outside of any allocation,
+// addresses that are not aligned, barriers that some threads do not reach, shared memory that two warps use without a barrier between
+// them. Shared memory begins as NaN in every block; registers that nobody wrote are not told.
 #pragma once
 
 #include <atomic>
