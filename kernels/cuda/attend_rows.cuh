@@ -15,6 +15,7 @@ struct AttendRows : AttendStages<kRowsThreads / kWarp * kRowSteps * kStep, kRows
   using Stages = AttendStages<kRowsThreads / kWarp * kRowSteps * kStep, kRowsThreads>;
   static constexpr int kDimSteps = 2 / kRowSteps;  // at once, as registers allow
   using Products = float[kRowSteps][2 * kKeySteps][4];
+  using Weights = unsigned[kKeySteps][kRowSteps][4];  // as MultiplyTile's a
   using Stages::head_dim, Stages::value_dim, Stages::task, Stages::queries, Stages::Warp, Stages::Lane;
 
   float sums[kRowSteps][2 * kColumnSteps][4] = {};  // of values, as MultiplyTile's c
@@ -36,12 +37,13 @@ struct AttendRows : AttendStages<kRowsThreads / kWarp * kRowSteps * kStep, kRows
     if (tile > last || tile + kTilesKeys <= first) return;
     Products scores;
     Score(stage, scores);
-    unsigned weights[kRowSteps][kKeySteps][4];
+    Weights weights;
 #pragma unroll
     for (int m = 0; m < kRowSteps; ++m)
 #pragma unroll
-      for (int half = 0; half < 2; ++half) Weigh(tile, m, half, scores[m], weights[m]);
-    AddValues(stage, weights);
+      for (int half = 0; half < 2; ++half) Weigh(tile, m, half, scores[m], weights);
+#pragma unroll
+    for (int key = 0; key < kKeySteps; ++key) AddColumns<kRowSteps, kColumnSteps>(this->ValueRow(stage, key * kStep, 0), value_dim, weights[key], sums);
   }
 
   __device__ void Score(int stage, Products& scores) const {
@@ -70,35 +72,16 @@ struct AttendRows : AttendStages<kRowsThreads / kWarp * kRowSteps * kStep, kRows
     }
   }
 
-  // Weights as MultiplyTile's a.
-  __device__ void Weigh(int32_t tile, int m, int half, const float (&scores)[2 * kKeySteps][4], unsigned (&weights)[kKeySteps][4]) {
+  __device__ void Weigh(int32_t tile, int m, int half, const float (&scores)[2 * kKeySteps][4], Weights& weights) {
     float row[4 * kKeySteps];
 #pragma unroll
     for (int i = 0; i < 4 * kKeySteps; ++i) row[i] = scores[i / 2][2 * half + i % 2];
     const float factor = WeighTile<4>(task.shape, QueryOf(m, half), tile, row, parts[m][half]);
 #pragma unroll
-    for (int i = 0; i < 2 * kKeySteps; ++i) weights[i / 2][i % 2 * 2 + half] = BF16Pair(row[2 * i], row[2 * i + 1]);
+    for (int i = 0; i < 2 * kKeySteps; ++i) weights[i / 2][m][i % 2 * 2 + half] = BF16Pair(row[2 * i], row[2 * i + 1]);
     if (factor == 1) return;
 #pragma unroll
     for (int n = 0; n < 2 * kColumnSteps; ++n) sums[m][n][2 * half] *= factor, sums[m][n][2 * half + 1] *= factor;
-  }
-
-  __device__ void AddValues(int stage, const unsigned (&weights)[kRowSteps][kKeySteps][4]) {
-#pragma unroll
-    for (int key = 0; key < kKeySteps; ++key) {
-      const uint16_t* v = this->ValueRow(stage, key * kStep, 0);
-#pragma unroll
-      for (int n = 0; n < kColumnSteps; ++n) {
-        if (n * kStep >= value_dim) break;
-        unsigned b[4];
-        LoadTransposed(v + n * kStep, b);
-#pragma unroll
-        for (int m = 0; m < kRowSteps; ++m) {
-          MultiplyTile(sums[m][2 * n], weights[m][key], b[0], b[1]);
-          MultiplyTile(sums[m][2 * n + 1], weights[m][key], b[2], b[3]);
-        }
-      }
-    }
   }
 
   __device__ void Write() const {

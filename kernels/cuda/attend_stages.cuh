@@ -47,6 +47,23 @@ __device__ inline float WeighTile(const AttentionShape& shape, const AttendQuery
   return factor;
 }
 
+// sums ← sums + weights of 16 keys (as MultiplyTile's a) times their values, of as many columns as there are; v: what this lane names of
+// the first.
+template <int kRowSteps, int kColumnSteps>
+__device__ inline void AddColumns(const uint16_t* v, int columns, const unsigned (&weights)[kRowSteps][4], float (&sums)[kRowSteps][2 * kColumnSteps][4]) {
+#pragma unroll
+  for (int n = 0; n < kColumnSteps; ++n) {
+    if (n * kStep >= columns) break;
+    unsigned b[4];
+    LoadTransposed(v + n * kStep, b);
+#pragma unroll
+    for (int m = 0; m < kRowSteps; ++m) {
+      MultiplyTile(sums[m][2 * n], weights[m], b[0], b[1]);
+      MultiplyTile(sums[m][2 * n + 1], weights[m], b[2], b[3]);
+    }
+  }
+}
+
 template <int kQueries, int kThreads>
 struct AttendStages {
   const AttendTask& task;

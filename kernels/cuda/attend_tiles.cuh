@@ -119,18 +119,7 @@ struct AttendTiles : AttendStages<kQueries, kTilesThreads> {
 #pragma unroll
       for (int m = 0; m < kRowSteps; ++m)
         LoadMatrices(Weights() + (m * kStep + Lane() % kStep) * room.weight_stride + key + Lane() / kStep * kFill, a[m]);
-      const uint16_t* v = this->ValueRow(stage, key, FirstColumn());
-#pragma unroll
-      for (int n = 0; n < kValueSteps; ++n) {
-        if (n * kStep >= columns) break;
-        unsigned b[4];
-        LoadTransposed(v + n * kStep, b);
-#pragma unroll
-        for (int m = 0; m < kRowSteps; ++m) {
-          MultiplyTile(sums[m][2 * n], a[m], b[0], b[1]);
-          MultiplyTile(sums[m][2 * n + 1], a[m], b[2], b[3]);
-        }
-      }
+      AddColumns<kRowSteps, kValueSteps>(this->ValueRow(stage, key, FirstColumn()), columns, a, sums);
     }
   }
 
